@@ -1,0 +1,154 @@
+//! One line of the log.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// One line of the log. Texts are borrowed where they can be: a record lives only until it is written.
+///
+/// Cookies, tokens and query values have no field here, so they cannot be written.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record<'a> {
+    /// When the request arrived.
+    pub time: Timestamp,
+    /// The request id.
+    pub id: Cow<'a, str>,
+    /// What happened.
+    pub kind: Kind,
+    /// The configuration that decided.
+    pub revision: Cow<'a, str>,
+    /// The route, where one matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<Cow<'a, str>>,
+    /// The client's address; absent when the request did not say it believably.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<std::net::IpAddr>,
+    /// The socket's peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_ip: Option<std::net::IpAddr>,
+    /// What made the client's address known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ip_source: Option<&'static str>,
+    /// Who asked, where somebody was signed in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User<'a>>,
+    /// A prefix of the session's hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Cow<'a, str>>,
+    /// The method.
+    pub method: Cow<'a, str>,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The host, lower case, without port.
+    pub host: Cow<'a, str>,
+    /// The normalised path.
+    pub path: Cow<'a, str>,
+    /// The names of the query's parameters; never their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub query_keys: Vec<Cow<'a, str>>,
+    /// `http/1.1` or `h2`.
+    pub protocol: &'static str,
+    /// The downstream TLS connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls<'a>>,
+    /// What was decided.
+    pub decision: Decision,
+    /// The rule that decided, as `policy/rule`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Cow<'a, str>>,
+    /// Why, as a stable code.
+    pub reason: Cow<'a, str>,
+    /// What failed while a rule was evaluated, or what the upstream's failure was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'a, str>>,
+    /// The upstream that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Upstream<'a>>,
+    /// The status sent downstream; 0 when the client left before one was sent.
+    pub status: u16,
+    /// The gRPC status, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_status: Option<u16>,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the response's body.
+    pub bytes_out: u64,
+    /// How long it took.
+    pub ms: Milliseconds,
+    /// The client's `User-Agent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<Cow<'a, str>>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A request was decided.
+    Request,
+    /// Somebody signed in.
+    SignIn,
+    /// Somebody signed out.
+    SignOut,
+    /// A session was ended by somebody else (a provider's back-channel logout).
+    Revoke,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Let through.
+    Allow,
+    /// Refused.
+    Deny,
+    /// Sent to sign in.
+    Challenge,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct User<'a> {
+    /// `issuer|subject`.
+    pub id: Cow<'a, str>,
+    /// The e-mail address.
+    pub email: Cow<'a, str>,
+    /// The groups.
+    pub groups: Cow<'a, [Box<str>]>,
+    /// The provider.
+    pub provider: Cow<'a, str>,
+}
+
+/// The downstream TLS connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tls<'a> {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The server name that the client asked for.
+    pub sni: Cow<'a, str>,
+}
+
+/// The upstream that answered, or that failed to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Upstream<'a> {
+    /// `host:port`.
+    pub endpoint: Cow<'a, str>,
+    /// `http/1.1`, `h2` or `h2c`.
+    pub protocol: &'static str,
+    /// Why that protocol: `configured` or `alpn`.
+    pub protocol_reason: &'static str,
+    /// How many connections were tried.
+    pub attempts: u32,
+}
+
+/// How long the stages took, in milliseconds with three decimals.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Milliseconds {
+    /// The decision.
+    pub policy: f64,
+    /// Until the upstream's response headers.
+    pub upstream: f64,
+    /// Until the last byte was sent.
+    pub total: f64,
+}

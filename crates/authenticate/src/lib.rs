@@ -1,0 +1,19 @@
+//! Proves who is calling: OpenID Connect sign-in, sessions, cookies, keys and tokens. Never sees a policy.
+
+mod authenticator;
+mod config;
+mod endpoints;
+mod error;
+mod keys;
+mod presented;
+mod session;
+mod store;
+
+pub use authenticator::{Authenticator, Outcome};
+pub use config::{ClaimNames, Config, Provider, SessionConfig, StoreLocation};
+pub use endpoints::{App, Endpoint, Event, EventKind, SIGN_IN_PATH};
+pub use error::AuthenticateError;
+pub use keys::{KeyTexts, Keys};
+pub use presented::Presented;
+pub use session::{Session, SessionId};
+pub use store::{Store, StoreError};

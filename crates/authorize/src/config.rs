@@ -1,0 +1,68 @@
+//! What is compiled: policies, networks and the rules of each route, as the configuration names them.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+/// All policies of one configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// `networks`, by name.
+    pub networks: BTreeMap<String, Vec<IpNet>>,
+    /// Named policies.
+    pub policies: Vec<Policy>,
+    /// Rules that apply to every route.
+    pub guard: Guard,
+    /// One entry a route, in the order of the routes.
+    pub routes: Vec<RouteRules>,
+}
+
+/// A named policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The name that routes use.
+    pub name: String,
+    /// Rules of which one must hold.
+    pub allow: Vec<Rule>,
+    /// Rules of which none may hold.
+    pub deny: Vec<Rule>,
+}
+
+/// Rules that apply to every route.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    /// Rules that allow on every route.
+    pub allow: Vec<Rule>,
+    /// Rules that deny on every route.
+    pub deny: Vec<Rule>,
+}
+
+/// What one route attaches. A route to which nothing is attached denies everything.
+#[derive(Clone, Debug)]
+pub struct RouteRules {
+    /// The route's name.
+    pub route: String,
+    /// Indices into [`Config::policies`].
+    pub policies: Vec<usize>,
+    /// Inline allow rules.
+    pub allow: Vec<Rule>,
+    /// Inline deny rules.
+    pub deny: Vec<Rule>,
+}
+
+/// One rule as written.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// What the configuration calls this place; problems carry it back.
+    pub origin: RuleRef,
+    /// The name, or `allow[0]`, `deny[2]` where none was written.
+    pub name: String,
+    /// The CEL expression.
+    pub when: String,
+    /// Shown to a person whom this rule refuses.
+    pub message: Option<String>,
+}
+
+/// Tells the configuration which rule a problem is about. Opaque here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleRef(pub usize);

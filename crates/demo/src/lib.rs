@@ -1,0 +1,1 @@
+//! A provider, apps and certificates on loopback, for `portcullis demo` and for tests.

@@ -1,0 +1,7 @@
+//! The HTML pages that Portcullis itself shows. Knows nothing of HTTP; what goes in is escaped here.
+
+mod branding;
+mod page;
+
+pub use branding::{Branding, Look};
+pub use page::{Account, AccountSession, AppLink, ConfirmSignOut, Fault, Forbidden, ProviderLink, SignIn, SignedOut};

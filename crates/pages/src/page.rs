@@ -1,0 +1,117 @@
+//! One type a page; `render` makes the whole document.
+
+use crate::Look;
+
+macro_rules! render {
+    ($($page:ident),*) => { $(impl $page<'_> {
+        /// Makes the document.
+        #[must_use]
+        pub fn render(&self, _look: &Look) -> String { String::new() }
+    })* };
+}
+render!(SignIn, SignedOut, ConfirmSignOut, Account, Forbidden, Fault);
+
+/// The chooser of providers.
+#[derive(Clone, Debug)]
+pub struct SignIn<'a> {
+    /// The host that the user wants to open.
+    pub app: &'a str,
+    /// The providers.
+    pub providers: &'a [ProviderLink],
+}
+
+/// A provider to choose.
+#[derive(Clone, Debug)]
+pub struct ProviderLink {
+    /// What is shown.
+    pub name: String,
+    /// Where it leads.
+    pub url: String,
+}
+
+/// After sign-out.
+#[derive(Clone, Debug)]
+pub struct SignedOut<'a> {
+    /// Where to sign in again.
+    pub sign_in_url: &'a str,
+}
+
+/// Asks before a GET signs out.
+#[derive(Clone, Debug)]
+pub struct ConfirmSignOut<'a> {
+    /// Who is signed in.
+    pub user: &'a str,
+    /// Where the form posts to.
+    pub action: &'a str,
+}
+
+/// The user's own page.
+#[derive(Clone, Debug)]
+pub struct Account<'a> {
+    /// The display name, or the e-mail address, or the subject.
+    pub name: &'a str,
+    /// The e-mail address, or empty.
+    pub email: &'a str,
+    /// The groups.
+    pub groups: &'a [Box<str>],
+    /// The provider's name.
+    pub provider: &'a str,
+    /// The user's sessions.
+    pub sessions: &'a [AccountSession],
+    /// The apps that the user may open.
+    pub apps: &'a [AppLink],
+    /// Where the sign-out form posts to.
+    pub sign_out: &'a str,
+}
+
+/// A session on the user's own page.
+#[derive(Clone, Debug)]
+pub struct AccountSession {
+    /// When the user signed in, to be read by people.
+    pub created: String,
+    /// When it ends.
+    pub expires: String,
+    /// Whether it is the one of this very request.
+    pub current: bool,
+}
+
+/// An app to open.
+#[derive(Clone, Debug)]
+pub struct AppLink {
+    /// What is shown.
+    pub name: String,
+    /// Where it leads.
+    pub url: String,
+}
+
+/// 403: a policy refused.
+#[derive(Clone, Debug)]
+pub struct Forbidden<'a> {
+    /// `host/path` that was refused.
+    pub resource: &'a str,
+    /// Who is signed in; `None` when nobody is.
+    pub user: Option<&'a str>,
+    /// The rule's message.
+    pub message: Option<&'a str>,
+    /// The request id.
+    pub request_id: &'a str,
+    /// Where to sign in as somebody else; `None` where there is no sign-in.
+    pub switch_user_url: Option<&'a str>,
+}
+
+/// 400, 404, 405, 413, 421, 431, 5xx, and failures of sign-in.
+#[derive(Clone, Debug)]
+pub struct Fault<'a> {
+    /// The status.
+    pub status: u16,
+    /// A short title, such as "Page not found".
+    pub title: &'a str,
+    /// One or two sentences: what happened and what to do.
+    pub message: &'a str,
+    /// The stable code, such as `upstream_timeout`.
+    pub code: &'a str,
+    /// The request id.
+    pub request_id: &'a str,
+    /// Where to try again, where that makes sense.
+    pub retry_url: Option<&'a str>,
+}

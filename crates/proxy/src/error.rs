@@ -1,0 +1,45 @@
+//! What stops the proxy from being built or started.
+
+/// What stops a configuration from being built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file of a listener's or upstream's TLS cannot be used.
+    #[error("`{path}`: {reason}")]
+    UnusableFile {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Two routes match the same requests.
+    #[error("route `{second}` can never match: route `{first}` has the same host, path and methods")]
+    Unreachable {
+        /// The first route.
+        first: String,
+        /// The second route.
+        second: String,
+    },
+}
+
+/// What stops a listener from serving.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be bound.
+    #[error("listener `{listener}`: cannot bind `{address}`: {source}")]
+    Bind {
+        /// The listener's name.
+        listener: String,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The listener's TLS cannot be set up.
+    #[error("listener `{listener}`: {source}")]
+    Tls {
+        /// The listener's name.
+        listener: String,
+        /// Why.
+        source: BuildError,
+    },
+}
