@@ -1,15 +1,33 @@
 //! One type a page; `render` makes the whole document.
 
+use askama::Template;
+
 use crate::Look;
 
 macro_rules! render {
-    ($($page:ident),*) => { $(impl $page<'_> {
+    ($($page:ident from $path:tt),* $(,)?) => { $(impl $page<'_> {
         /// Makes the document.
         #[must_use]
-        pub fn render(&self, _look: &Look) -> String { String::new() }
+        pub fn render(&self, look: &Look) -> String {
+            #[derive(Template)]
+            #[template(path = $path)]
+            struct Document<'a> {
+                look: &'a Look,
+                page: &'a $page<'a>,
+            }
+            // Invariant: only strings and numbers are written, and a `String` takes them all, so this cannot fail.
+            Document { look, page: self }.render().unwrap_or_default()
+        }
     })* };
 }
-render!(SignIn, SignedOut, ConfirmSignOut, Account, Forbidden, Fault);
+render! {
+    SignIn from "sign_in.html",
+    SignedOut from "signed_out.html",
+    ConfirmSignOut from "confirm_sign_out.html",
+    Account from "account.html",
+    Forbidden from "forbidden.html",
+    Fault from "fault.html",
+}
 
 /// The chooser of providers.
 #[derive(Clone, Debug)]
