@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
-use identity::{Clock, Origin};
+use identity::{Clock, Identity, Origin};
 
-use crate::{AuthenticateError, Config, Endpoint, Keys, Presented, Session, Store, StoreError};
+use crate::session::Sessions;
+use crate::{AuthenticateError, Config, Endpoint, Keys, Presented, Session, Store, StoreError, assertion, cookie};
 
 /// What authentication found.
 #[derive(Clone, Debug)]
@@ -22,7 +23,10 @@ pub enum Outcome {
 /// Proves who is calling. One for each configuration; store, keys and the providers' key sets outlive it.
 #[derive(Debug)]
 pub struct Authenticator {
-    _config: Config,
+    pub(crate) config: Config,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Authenticator {
@@ -32,26 +36,37 @@ impl Authenticator {
     /// A `ca_file` cannot be used.
     pub fn new(
         config: Config,
-        _store: Arc<Store>,
-        _keys: Arc<Keys>,
-        _clock: Arc<dyn Clock>,
+        store: Arc<Store>,
+        keys: Arc<Keys>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, AuthenticateError> {
-        Ok(Self { _config: config })
+        let sessions = Sessions::new(store, Arc::clone(&keys), Arc::clone(&clock), config.session.clone());
+        Ok(Self { config, sessions: Arc::new(sessions), keys, clock })
     }
 
     /// Tells who is calling.
-    #[expect(clippy::unused_async, reason = "stores answer over the network")]
-    pub async fn authenticate(&self, _presented: Presented<'_>) -> Outcome {
+    pub async fn authenticate(&self, presented: Presented<'_>) -> Outcome {
+        for handle in cookie::handles(presented.headers, presented.origin.scheme()) {
+            match self.sessions.find(&handle, presented.origin).await {
+                Ok(Some(session)) if self.is_of_known_provider(session.identity()) => {
+                    return Outcome::Authenticated(session);
+                }
+                Ok(_) => {}
+                Err(error) => return Outcome::Unavailable(Arc::new(error)),
+            }
+        }
         Outcome::NotAuthenticated
     }
 
     /// Removes our cookies from `Cookie`, so that no upstream ever sees a handle. Other cookies stay as they came.
-    pub fn strip_cookies(_headers: &mut HeaderMap) {}
+    pub fn strip_cookies(headers: &mut HeaderMap) {
+        cookie::strip(headers);
+    }
 
     /// Returns whether a `Set-Cookie` value sets a cookie that only we may set (an upstream's must be dropped).
     #[must_use]
-    pub fn is_own_cookie(_set_cookie: &HeaderValue) -> bool {
-        false
+    pub fn is_own_cookie(set_cookie: &HeaderValue) -> bool {
+        cookie::sets_own(set_cookie)
     }
 
     /// Returns the assertion (a signed JWT) that tells the upstream of `audience` who is calling; signed once and then
@@ -59,8 +74,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// The key does not sign.
-    pub fn assertion(&self, _session: &Session, _audience: &Origin) -> Result<HeaderValue, AuthenticateError> {
-        Ok(HeaderValue::from_static(""))
+    pub fn assertion(&self, session: &Session, audience: &Origin) -> Result<HeaderValue, AuthenticateError> {
+        assertion::assertion(session, audience, &self.keys, self.clock.now())
     }
 
     /// Answers a request for one of our own paths: everything below `/.portcullis/`, and the JWKS below
@@ -72,4 +87,13 @@ impl Authenticator {
     ) -> axum::response::Response {
         std::future::ready(axum::response::Response::default()).await
     }
+
+    /// A provider that was taken out of the configuration vouches for nobody any more.
+    fn is_of_known_provider(&self, identity: &Identity) -> bool {
+        let mut providers = self.config.providers.iter();
+        providers.any(|provider| provider.id == *identity.provider() && provider.issuer == *identity.issuer())
+    }
 }
+
+#[cfg(test)]
+mod tests;

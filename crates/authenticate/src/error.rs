@@ -23,6 +23,9 @@ pub enum AuthenticateError {
         /// Why.
         reason: String,
     },
+    /// The key did not sign an assertion.
+    #[error("the signing key did not sign the assertion")]
+    Unsigned,
     /// The session store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

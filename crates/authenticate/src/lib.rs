@@ -1,7 +1,9 @@
 //! Proves who is calling: OpenID Connect sign-in, sessions, cookies, keys and tokens. Never sees a policy.
 
+mod assertion;
 mod authenticator;
 mod config;
+mod cookie;
 mod endpoints;
 mod error;
 mod keys;

@@ -1,0 +1,139 @@
+//! Our cookies: the session's handle, and how they are kept from upstreams.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+use identity::{Origin, Scheme};
+use zeroize::Zeroizing;
+
+use crate::store::Hash;
+
+/// What a browser shows to be recognised: 256 random bits. Only its hash is kept.
+pub(crate) struct Handle(Zeroizing<[u8; Self::LEN]>);
+
+impl Handle {
+    const LEN: usize = 32;
+    const TEXT_LEN: usize = 43;
+
+    /// Makes a handle.
+    pub(crate) fn random() -> Self {
+        Self(Zeroizing::new(crate::keys::random_bytes()))
+    }
+
+    /// Returns the hash under which the store knows it.
+    pub(crate) fn hash(&self) -> Hash {
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &*self.0);
+        hash.as_ref().try_into().unwrap_or_default()
+    }
+
+    /// Reads the one text form that a handle has.
+    fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() != Self::TEXT_LEN {
+            return None;
+        }
+        let mut bytes = Zeroizing::new([0; Self::LEN]);
+        let len = URL_SAFE_NO_PAD.decode_slice(text, &mut *bytes).ok()?;
+        (len == Self::LEN).then_some(Self(bytes))
+    }
+}
+
+/// Returns the name of the session cookie. Only a secure origin can have the `__Host-` prefix, which keeps siblings and
+/// cleartext from setting it (RFC 6265bis §4.1.3.2).
+pub(crate) const fn session_name(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Https => "__Host-portcullis",
+        Scheme::Http => "portcullis",
+    }
+}
+
+/// Returns the attributes that all of our cookies have on such an origin.
+pub(crate) const fn attributes(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Https => "; Path=/; Secure; HttpOnly; SameSite=Lax",
+        Scheme::Http => "; Path=/; HttpOnly; SameSite=Lax",
+    }
+}
+
+/// Returns the `Set-Cookie` that gives a browser its handle.
+pub(crate) fn set(origin: &Origin, handle: &Handle) -> HeaderValue {
+    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(*handle.0));
+    sensitive(&format!("{}={}{}", session_name(origin.scheme()), *text, attributes(origin.scheme())))
+}
+
+/// Returns the `Set-Cookie` that makes a browser forget its handle.
+pub(crate) fn clear(origin: &Origin) -> HeaderValue {
+    sensitive(&format!("{}=; Max-Age=0{}", session_name(origin.scheme()), attributes(origin.scheme())))
+}
+
+fn sensitive(text: &str) -> HeaderValue {
+    #[expect(clippy::expect_used, reason = "names, base64url and attributes are visible ASCII")]
+    let mut value = HeaderValue::from_str(text).expect("a cookie of ours is a header value");
+    value.set_sensitive(true);
+    value
+}
+
+/// Returns the handles that a request presents, in the order in which they came. A sibling host can set a cookie of the
+/// same name, so there may be several; only well-formed ones count, and of those the first few.
+pub(crate) fn handles(headers: &HeaderMap, scheme: Scheme) -> impl Iterator<Item = Handle> + '_ {
+    let name = session_name(scheme).as_bytes();
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs
+        .filter_map(move |pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=").and_then(Handle::parse))
+        .take(MAX_HANDLES)
+}
+
+/// Returns the value of the first cookie of that name.
+pub(crate) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let value = pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    std::str::from_utf8(value).ok()
+}
+
+/// Removes our cookies from all `Cookie` lines; the others stay as they came.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    let any = headers.get_all(COOKIE).iter().any(|line| line.as_bytes().split(|byte| *byte == b';').any(is_own));
+    if !any {
+        return;
+    }
+    let kept: Vec<_> = headers.get_all(COOKIE).iter().filter_map(without_own).collect();
+    headers.remove(COOKIE);
+    for line in kept {
+        headers.append(COOKIE, line);
+    }
+}
+
+/// Returns whether a `Set-Cookie` value sets a cookie of ours.
+pub(crate) fn sets_own(set_cookie: &HeaderValue) -> bool {
+    set_cookie.as_bytes().split(|byte| *byte == b';').next().is_some_and(is_own)
+}
+
+fn without_own(line: &HeaderValue) -> Option<HeaderValue> {
+    let mut kept = Vec::with_capacity(line.len());
+    for pair in line.as_bytes().split(|byte| *byte == b';').filter(|pair| !is_own(pair)) {
+        if !kept.is_empty() {
+            kept.push(b';');
+        }
+        kept.extend_from_slice(pair);
+    }
+    let kept = kept.trim_ascii();
+    if kept.is_empty() { None } else { HeaderValue::from_bytes(kept).ok() }
+}
+
+/// Tells by its name whether a `name=value` pair is ours: the session's, or one of a sign-in attempt.
+fn is_own(pair: &[u8]) -> bool {
+    // A cookie without a name is sent as its bare value, which may look like a name of ours (RFC 6265bis §5.7).
+    let pair = pair.trim_ascii();
+    let pair = pair.strip_prefix(b"=").map_or(pair, <[u8]>::trim_ascii);
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+    // Browsers match the prefix without case.
+    let begins_with =
+        |prefix: &[u8]| name.split_at_checked(prefix.len()).is_some_and(|(head, _)| head.eq_ignore_ascii_case(prefix));
+    begins_with(b"__Host-portcullis") || name.eq_ignore_ascii_case(b"portcullis") || begins_with(b"portcullis-")
+}
+
+/// How many handles of one request are looked up at most: a sibling that sets many cookies buys no work from us.
+const MAX_HANDLES: usize = 4;
+
+#[cfg(test)]
+mod tests;

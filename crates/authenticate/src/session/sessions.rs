@@ -1,0 +1,321 @@
+//! All that happens to sessions: made, handed to hosts, found again, ended.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::HeaderValue;
+use identity::{Clock, Identity, Issuer, Origin, Secret, Subject};
+use jiff::Timestamp;
+
+use super::live::{Bound, Live, Noted};
+use super::record::{HandleRecord, SignInRecord};
+use super::{NewSession, Session, SessionId, SignInId, Standing, after, sha256, standing};
+use crate::cookie::{self, Handle};
+use crate::store::{Change, Hash, Key};
+use crate::{Keys, SessionConfig, Store, StoreError};
+
+/// The sessions: the store, the keys that seal it, and the bounds of the configuration.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    store: Arc<Store>,
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+    bounds: SessionConfig,
+}
+
+/// A session as its user's own page lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SessionSummary {
+    /// The id.
+    pub(crate) id: SessionId,
+    /// When the user signed in.
+    pub(crate) created: Timestamp,
+    /// When it ends.
+    pub(crate) expires: Timestamp,
+}
+
+impl Sessions {
+    /// Keeps sessions in `store` under `bounds`.
+    pub(crate) fn new(store: Arc<Store>, keys: Arc<Keys>, clock: Arc<dyn Clock>, bounds: SessionConfig) -> Self {
+        Self { store, keys, clock, bounds }
+    }
+
+    /// Records a sign-in. It has no handle yet.
+    pub(crate) async fn create(&self, new: NewSession) -> Result<SignInId, StoreError> {
+        let now = self.clock.now();
+        let expires = after(now, self.bounds.lifetime);
+        let id = SignInId::random();
+        let record = SignInRecord::new(&new, now, expires);
+        let sealed = record.seal(&self.keys, &id).ok_or_else(|| StoreError::Failed("a record has no JSON".into()))?;
+        let identity = &new.identity;
+        let mut changes = vec![
+            Change::put(Key::sign_in(id.as_bytes()), sealed, expires),
+            Change::put(of_user(identity.issuer(), identity.subject()).with(id.as_bytes()), Vec::new(), expires),
+        ];
+        if let Some(sid) = &new.provider_session {
+            changes.push(Change::put(
+                of_provider_session(identity.issuer(), sid).with(id.as_bytes()),
+                Vec::new(),
+                expires,
+            ));
+        }
+        self.store.run(move |backend| backend.commit(&changes, now)).await?;
+        Ok(id)
+    }
+
+    /// Makes a new handle of a sign-in for one host, and the `Set-Cookie` that carries it.
+    ///
+    /// # Errors
+    /// The store failed, or the sign-in has ended.
+    pub(crate) async fn issue_handle(
+        &self,
+        sign_in: &SignInId,
+        origin: &Origin,
+    ) -> Result<(HeaderValue, Arc<Session>), StoreError> {
+        let now = self.clock.now();
+        let session = self.load(sign_in).await?.ok_or_else(|| StoreError::Failed("the session has ended".into()))?;
+        let handle = Handle::random();
+        let hash = handle.hash();
+        let record = HandleRecord { sign_in: *sign_in, origin: origin.clone() };
+        let changes = [
+            Change::put(Key::handle(&hash), record.seal(&self.keys, &hash), session.expires),
+            Change::put(Key::handles_of(sign_in.as_bytes()).with(&hash), Vec::new(), session.expires),
+        ];
+        self.store.run(move |backend| backend.commit(&changes, now)).await?;
+        Ok((cookie::set(origin, &handle), session))
+    }
+
+    /// Finds the live session that a handle stands for on this host.
+    pub(crate) async fn find(&self, handle: &Handle, origin: &Origin) -> Result<Option<Arc<Session>>, StoreError> {
+        let now = self.clock.now();
+        let hash = handle.hash();
+        if let Some(bound) = self.live().handle(&hash) {
+            if bound.origin != *origin {
+                return Ok(None);
+            }
+            match self.standing(&bound.session, now) {
+                Standing::Live => {
+                    self.touch(&bound.session, now).await;
+                    return Ok(Some(Arc::clone(&bound.session)));
+                }
+                Standing::Over => {
+                    self.live().forget(&hash, &bound.session.sign_in);
+                    return Ok(None);
+                }
+                // Another copy of it may have been in use: the store knows.
+                Standing::Idle => {
+                    self.write_seen(self.live().take_noted()).await?;
+                    self.live().forget(&hash, &bound.session.sign_in);
+                }
+            }
+        }
+        self.find_in_store(hash, origin, now).await
+    }
+
+    async fn find_in_store(
+        &self,
+        hash: Hash,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let epoch = self.live().epoch();
+        let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
+        let Some(record) = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed)) else {
+            return Ok(None);
+        };
+        if record.origin != *origin {
+            return Ok(None);
+        }
+        let Some(session) = self.load(&record.sign_in).await? else { return Ok(None) };
+        let bound = Arc::new(Bound { origin: record.origin, session });
+        if self.live().keep(epoch, hash, &bound) {
+            self.touch(&bound.session, now).await;
+            return Ok(Some(Arc::clone(&bound.session)));
+        }
+        // A session was revoked meanwhile. Whether it was this one, the store tells; what it says is not kept.
+        self.load_from_store(&record.sign_in).await
+    }
+
+    /// Returns the sign-in that a session stands for, while the store still knows it.
+    pub(crate) async fn sign_in_of(&self, session: &Session) -> Option<SignInId> {
+        let (id, now) = (session.sign_in, self.clock.now());
+        let record = self.store.run(move |backend| backend.get(&Key::sign_in(id.as_bytes()), now)).await;
+        record.ok().flatten().map(|_| id)
+    }
+
+    /// Ends a session on every host: its record and all of its handles go, first from the store, then from memory.
+    pub(crate) async fn end(&self, session: &Session) -> Result<(), StoreError> {
+        let (id, now) = (session.sign_in, self.clock.now());
+        let identity = &session.identity;
+        let mut changes = vec![
+            Change::Remove(Key::sign_in(id.as_bytes())),
+            Change::Remove(Key::seen(id.as_bytes())),
+            Change::Remove(of_user(identity.issuer(), identity.subject()).with(id.as_bytes())),
+        ];
+        if let Some(sid) = &session.provider_session {
+            changes.push(Change::Remove(of_provider_session(identity.issuer(), sid).with(id.as_bytes())));
+        }
+        let handles = self.store.run(move |backend| {
+            let handles_of = Key::handles_of(id.as_bytes());
+            let rows = backend.below(&handles_of, now)?;
+            let hashes: Vec<Hash> = rows.iter().filter_map(|row| row.as_slice().try_into().ok()).collect();
+            for hash in &hashes {
+                changes.push(Change::Remove(Key::handle(hash)));
+                changes.push(Change::Remove(handles_of.clone().with(hash)));
+            }
+            backend.commit(&changes, now)?;
+            Ok(hashes)
+        });
+        self.live().revoke(&id, &handles.await?);
+        Ok(())
+    }
+
+    /// Ends what a provider says has ended: its session `sid`, or all sessions of `subject`. Where both are named, both
+    /// must agree. Returns the sessions that were ended.
+    pub(crate) async fn end_provider_session(
+        &self,
+        issuer: &Issuer,
+        sid: Option<&str>,
+        subject: Option<&Subject>,
+    ) -> Result<Vec<Arc<Session>>, StoreError> {
+        let sign_ins = match (sid, subject) {
+            (Some(sid), _) => self.sign_ins(of_provider_session(issuer, sid)).await?,
+            (None, Some(subject)) => self.sign_ins(of_user(issuer, subject)).await?,
+            (None, None) => Vec::new(),
+        };
+        let mut ended = Vec::new();
+        for sign_in in sign_ins {
+            let Some(session) = self.load(&sign_in).await? else { continue };
+            if subject.is_none_or(|subject| session.identity.subject() == subject) {
+                self.end(&session).await?;
+                ended.push(session);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Returns the ID token of the sign-in.
+    pub(crate) async fn id_token(&self, session: &Session) -> Option<Secret> {
+        self.record(&session.sign_in).await.ok().flatten()?.into_id_token()
+    }
+
+    /// Returns the live sessions of a user, the newest first.
+    pub(crate) async fn of_user(&self, identity: &Identity) -> Result<Vec<SessionSummary>, StoreError> {
+        let mut summaries = Vec::new();
+        for sign_in in self.sign_ins(of_user(identity.issuer(), identity.subject())).await? {
+            if let Some(session) = self.load(&sign_in).await? {
+                let Session { id, created, expires, .. } = &*session;
+                summaries.push(SessionSummary { id: id.clone(), created: *created, expires: *expires });
+            }
+        }
+        summaries.sort_by_key(|summary| std::cmp::Reverse(summary.created));
+        Ok(summaries)
+    }
+
+    /// Keeps a value for `ttl` unless there is one under that key; returns whether it was kept.
+    pub(crate) async fn put_once(
+        &self,
+        kind: &'static str,
+        key: &[u8],
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let name = sha256(&[kind.as_bytes(), key]);
+        let sealed = self.keys.seal_bytes(ONCE, &name, value);
+        self.store.run(move |backend| backend.put_new(&Key::once(&name), &sealed, after(now, ttl), now)).await
+    }
+
+    /// Removes and returns a value that was kept: of several callers at once, one gets it.
+    pub(crate) async fn take_once(&self, kind: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let now = self.clock.now();
+        let name = sha256(&[kind.as_bytes(), key]);
+        let sealed = self.store.run(move |backend| backend.take(&Key::once(&name), now)).await?;
+        Ok(sealed.and_then(|sealed| self.keys.open_bytes(ONCE, &name, &sealed)))
+    }
+
+    fn live(&self) -> &Live {
+        self.store.live()
+    }
+
+    fn standing(&self, session: &Session, now: Timestamp) -> Standing {
+        standing(&self.bounds, session.created, session.expires, session.seen(), now)
+    }
+
+    async fn sign_ins(&self, prefix: Key) -> Result<Vec<SignInId>, StoreError> {
+        let now = self.clock.now();
+        let rows = self.store.run(move |backend| backend.below(&prefix, now)).await?;
+        Ok(rows.iter().filter_map(|row| SignInId::from_bytes(row)).collect())
+    }
+
+    async fn record(&self, sign_in: &SignInId) -> Result<Option<SignInRecord>, StoreError> {
+        let (id, now) = (*sign_in, self.clock.now());
+        let sealed = self.store.run(move |backend| backend.get(&Key::sign_in(id.as_bytes()), now)).await?;
+        Ok(sealed.and_then(|sealed| SignInRecord::open(&self.keys, sign_in, &sealed)))
+    }
+
+    /// Returns a live session, from memory where it is there.
+    async fn load(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
+        let now = self.clock.now();
+        if let Some(session) = self.live().session(sign_in)
+            && self.standing(&session, now) == Standing::Live
+        {
+            return Ok(Some(session));
+        }
+        self.load_from_store(sign_in).await
+    }
+
+    async fn load_from_store(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
+        let (id, now) = (*sign_in, self.clock.now());
+        let Some(record) = self.record(sign_in).await? else { return Ok(None) };
+        let seen = self.store.run(move |backend| backend.get(&Key::seen(id.as_bytes()), now)).await?;
+        let seen = seen.and_then(|seen| Timestamp::from_microsecond(i64::from_be_bytes(seen.try_into().ok()?)).ok());
+        let Some(session) = record.into_session(id, seen) else { return Ok(None) };
+        Ok((self.standing(&session, now) == Standing::Live).then(|| Arc::new(session)))
+    }
+
+    /// Notes that a session made a request; now and then writes what was noted.
+    async fn touch(&self, session: &Session, now: Timestamp) {
+        let Some(timeout) = self.bounds.idle_timeout else { return };
+        let interval = (timeout / 8).min(SEEN_INTERVAL);
+        let micros = now.as_microsecond();
+        session.seen.fetch_max(micros, Ordering::Relaxed);
+        let noted = session.noted.load(Ordering::Relaxed);
+        let due = Timestamp::from_microsecond(noted).is_ok_and(|noted| now >= after(noted, interval));
+        // Of all requests at once, one notes it.
+        if due && session.noted.compare_exchange(noted, micros, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let noted = self.live().note_seen(session, now, interval);
+            if let Err(error) = self.write_seen(noted).await {
+                tracing::warn!(%error, "when sessions were last used is not in the store: they may end early");
+            }
+        }
+    }
+
+    async fn write_seen(&self, noted: Noted) -> Result<(), StoreError> {
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let row = |(id, seen, expires): (SignInId, Timestamp, Timestamp)| {
+            Change::put(Key::seen(id.as_bytes()), seen.as_microsecond().to_be_bytes().to_vec(), expires)
+        };
+        let changes: Vec<_> = noted.into_iter().map(row).collect();
+        self.store.run(move |backend| backend.commit(&changes, now)).await
+    }
+}
+
+/// The place of a user's sign-ins. A user is issuer and subject together.
+fn of_user(issuer: &Issuer, subject: &Subject) -> Key {
+    Key::sign_ins_of_user(&sha256(&[issuer.as_str().as_bytes(), subject.as_str().as_bytes()]))
+}
+
+fn of_provider_session(issuer: &Issuer, sid: &str) -> Key {
+    Key::sign_ins_of_provider_session(&sha256(&[issuer.as_str().as_bytes(), sid.as_bytes()]))
+}
+
+const ONCE: &str = "once";
+
+/// How often the store hears when sessions were last seen, at most. What a crash loses is so long, so a session can
+/// look idle this much too early, never too late.
+const SEEN_INTERVAL: Duration = Duration::from_secs(60);
