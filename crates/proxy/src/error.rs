@@ -19,6 +19,14 @@ pub enum BuildError {
         /// The second route.
         second: String,
     },
+    /// No request has the path of a route.
+    #[error("route `{route}`: {reason}")]
+    UnusablePath {
+        /// The route.
+        route: String,
+        /// Why, and what to write.
+        reason: String,
+    },
 }
 
 /// What stops a listener from serving.

@@ -8,6 +8,7 @@ mod listener;
 mod metrics;
 mod snapshot;
 
+mod assert_identity;
 mod client_address;
 mod route;
 mod sanitize;

@@ -1,0 +1,80 @@
+//! Tells the upstream who is calling: the signed assertion, and claims as plain headers.
+//!
+//! What a downstream sent under these names was removed by `sanitize`; what is not set here is absent upstream.
+
+mod value;
+
+use authenticate::{AuthenticateError, Authenticator, Session};
+use authorize::Permit;
+use http::HeaderMap;
+use identity::Origin;
+
+use crate::IdentityHeaders;
+
+/// Why the upstream cannot be told who is calling. The request is not forwarded then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssertError {
+    /// The assertion was not signed.
+    #[error("cannot sign the assertion: {0}")]
+    Unsigned(#[from] AuthenticateError),
+    /// There is a session, and nobody who signs for it.
+    #[error("a session came without the authenticator that signs for it")]
+    NoAuthenticator,
+    /// A claim is larger than apps take.
+    #[error("the value of identity header `{header}` is larger than {} bytes", value::MAX_BYTES)]
+    TooLarge {
+        /// The header.
+        header: http::HeaderName,
+    },
+}
+
+impl AssertError {
+    /// Returns the stable code.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Unsigned(_) | Self::NoAuthenticator => "assertion-unsigned",
+            Self::TooLarge { .. } => "identity-header-too-large",
+        }
+    }
+}
+
+/// Sets the identity headers of a permitted request. `audience` is the route's own origin.
+///
+/// # Errors
+/// The upstream would learn less than the route promises it.
+pub(crate) fn assert_identity(
+    _permit: &Permit,
+    headers: &mut HeaderMap,
+    identity: Option<&IdentityHeaders>,
+    session: Option<&Session>,
+    authenticator: Option<&Authenticator>,
+    audience: &Origin,
+) -> Result<(), AssertError> {
+    let (Some(identity), Some(session)) = (identity, session) else {
+        return Ok(());
+    };
+    let authenticator = authenticator.ok_or(AssertError::NoAuthenticator)?;
+    let assertion = authenticator.assertion(session, audience)?;
+    set_claims(headers, identity, session.identity())?;
+    headers.insert(identity.assertion_header.clone(), assertion);
+    Ok(())
+}
+
+fn set_claims(
+    headers: &mut HeaderMap,
+    identity: &IdentityHeaders,
+    caller: &identity::Identity,
+) -> Result<(), AssertError> {
+    for (header, claim) in &identity.headers {
+        // Removed first: a claim that the user lacks leaves no header, whatever was there.
+        headers.remove(header);
+        if let Some(value) = value::of(caller, claim) {
+            let value = value.map_err(|value::TooLarge| AssertError::TooLarge { header: header.clone() })?;
+            headers.insert(header.clone(), value);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The host that a request asks for: one, whichever way it was written.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use http::HeaderMap;
+use http::header::HOST;
+use http::request::Parts;
+
+use super::Refusal;
+
+/// Host and port that a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Authority {
+    // Invariant: lower case, no trailing dot, not empty, only characters of a host; an IPv6 address stands in brackets.
+    host: Box<str>,
+    port: Option<u16>,
+}
+
+impl Authority {
+    /// Returns the host: lower case, without trailing dot and port.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the port, where one was written.
+    pub(crate) const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        let text = std::str::from_utf8(text).map_err(|_| INVALID)?;
+        let (host, port) = split_port(text)?;
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let valid = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => is_name(host),
+        };
+        if valid { Ok(Self { host: host.to_ascii_lowercase().into(), port }) } else { Err(INVALID) }
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// Returns the authority that the request line (or `:authority`) and `Host` agree on.
+///
+/// # Errors
+/// There is none, there are several, they disagree, or what is there is no host.
+pub(crate) fn authority(parts: &Parts) -> Result<Authority, Refusal> {
+    let host = host_header(&parts.headers)?;
+    let default_port = match parts.uri.scheme_str() {
+        None => None,
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        Some(_) => return Err(Refusal::bad_request("scheme-invalid", "the scheme is neither http nor https")),
+    };
+    match (parts.uri.authority(), host) {
+        (None, None) => Err(Refusal::bad_request("host-missing", "the request names no host")),
+        (None, Some(host)) => Ok(host),
+        (Some(target), host) => {
+            let target = Authority::parse(target.as_str().as_bytes())?;
+            match host {
+                Some(host) if !same(&target, &host, default_port) => {
+                    Err(Refusal::bad_request("host-mismatch", "`Host` names another host than the request's target"))
+                }
+                Some(_) | None => Ok(target),
+            }
+        }
+    }
+}
+
+fn host_header(headers: &HeaderMap) -> Result<Option<Authority>, Refusal> {
+    let mut values = headers.get_all(HOST).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Refusal::bad_request("host-repeated", "the request has more than one `Host`"));
+    }
+    first.map(|value| Authority::parse(value.as_bytes())).transpose()
+}
+
+fn same(left: &Authority, right: &Authority, default_port: Option<u16>) -> bool {
+    left.host == right.host && left.port.or(default_port) == right.port.or(default_port)
+}
+
+/// Splits at the colon of the port; those of an IPv6 address stand in brackets.
+fn split_port(text: &str) -> Result<(&str, Option<u16>), Refusal> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            // `u16::from_str` also takes a sign.
+            let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            let port = port.parse().ok().filter(|port| digits && *port != 0).ok_or(INVALID)?;
+            Ok((host, Some(port)))
+        }
+        Some(_) | None => Ok((text, None)),
+    }
+}
+
+/// Tells whether a text is a name or an IPv4 address. Quotes, semicolons, commas and escapes never are: they would end
+/// a value where the host is written into another header.
+fn is_name(host: &str) -> bool {
+    host.len() <= MAX_NAME
+        && host.split('.').all(|label| !label.is_empty())
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// RFC 1035 §2.3.4.
+const MAX_NAME: usize = 253;
+
+const INVALID: Refusal = Refusal::bad_request("host-invalid", "the request's host is not a host name or address");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Removes the headers that are for one hop, and those that only we may set.
+
+use std::collections::HashSet;
+
+use http::header::{CONNECTION, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, StatusCode};
+
+use super::Refusal;
+use crate::{IdentityHeaders, Underscores};
+
+mod names;
+
+/// The headers that no downstream may send: compiled once for a configuration.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    // Invariant: lower case, hyphens for everything that is no letter or digit.
+    names: HashSet<Box<str>>,
+}
+
+impl Removed {
+    /// Takes the headers of every route's identity: a header that one route sets is removed on all of them.
+    pub(crate) fn new<'a>(identities: impl IntoIterator<Item = &'a IdentityHeaders>) -> Self {
+        let configured = identities.into_iter().flat_map(|identity| {
+            std::iter::once(&identity.assertion_header).chain(identity.headers.iter().map(|(name, _)| name))
+        });
+        let known = names::HOP_BY_HOP.iter().chain(&names::SPOOFABLE).map(|name| Box::from(*name));
+        Self { names: configured.map(|name| folded(name.as_str()).into()).chain(known).collect() }
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.names.contains(name) || names::FAMILIES.iter().any(|family| name.starts_with(family))
+    }
+
+    fn verdict(&self, name: &str, underscores: Underscores) -> Verdict {
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return if self.holds(name) { Verdict::Remove } else { Verdict::Keep };
+        }
+        // CGI, WSGI and PHP know a header by letters, digits and underscores: `X_Forwarded_User` and `X.Forwarded.User`
+        // are `HTTP_X_FORWARDED_USER` to them, like the real one.
+        let name_to_apps = folded(name);
+        let stands_for_ours = self.holds(&name_to_apps) || names::FRAMING.contains(&name_to_apps.as_str());
+        match underscores {
+            Underscores::Reject if name.contains('_') => Verdict::Refuse,
+            Underscores::Drop if name.contains('_') => Verdict::Remove,
+            Underscores::Drop | Underscores::Reject | Underscores::Allow if stands_for_ours => Verdict::Remove,
+            Underscores::Drop | Underscores::Reject | Underscores::Allow => Verdict::Keep,
+        }
+    }
+}
+
+/// What a request asked its connection to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    /// Nothing else.
+    None,
+    /// A WebSocket.
+    WebSocket,
+    /// Something that is never forwarded, `h2c` above all.
+    Other,
+}
+
+/// Removes what may not pass, on every path alike, and returns what `Upgrade` asked for.
+///
+/// Runs after the client's address was read and before anything is set, so that a name in `Connection` cannot remove a
+/// header of ours. `te: trailers` stays for HTTP/2 upstreams.
+///
+/// # Errors
+/// A transfer coding that we do not undo, or a name with an underscore where those are refused.
+pub(crate) fn headers(
+    headers: &mut HeaderMap,
+    removed: &Removed,
+    underscores: Underscores,
+) -> Result<Upgrade, Refusal> {
+    check_transfer_coding(headers)?;
+    let upgrade = upgrade(headers);
+    let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    let mut doomed: Vec<HeaderName> = Vec::new();
+    for name in headers.keys() {
+        match removed.verdict(name.as_str(), underscores) {
+            Verdict::Keep => {}
+            Verdict::Remove => doomed.push(name.clone()),
+            Verdict::Refuse => {
+                return Err(Refusal::bad_request("underscore-header", "a header's name holds an underscore"));
+            }
+        }
+    }
+    let named = tokens(headers, &CONNECTION).filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok());
+    doomed.extend(named.filter(|name| headers.contains_key(name) && !names::FRAMING.contains(&name.as_str())));
+    for name in doomed {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    Ok(upgrade)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Remove,
+    Refuse,
+}
+
+/// hyper undoes `chunked` and takes any list that ends in it. What lies below would go upstream without its label.
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(_), _) => Err(Refusal {
+            // RFC 9112 §6.1.
+            status: StatusCode::NOT_IMPLEMENTED,
+            code: "transfer-coding-unknown",
+            message: "the request's transfer coding is not `chunked` alone",
+        }),
+    }
+}
+
+fn upgrade(headers: &HeaderMap) -> Upgrade {
+    // RFC 9110 §7.8: without the connection option the header says nothing.
+    if !headers.contains_key(UPGRADE)
+        || !tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
+    {
+        return Upgrade::None;
+    }
+    let mut asked = tokens(headers, &UPGRADE);
+    match (asked.next(), asked.next()) {
+        (Some(only), None) if only.eq_ignore_ascii_case("websocket") => Upgrade::WebSocket,
+        _ => Upgrade::Other,
+    }
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+fn folded(name: &str) -> String {
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte.to_ascii_lowercase()) } else { '-' };
+    name.bytes().map(fold).collect()
+}
+
+#[cfg(test)]
+mod tests;
