@@ -17,7 +17,7 @@ use crate::assertion::AssertionCache;
 use crate::store::Hash;
 
 pub(crate) use self::live::Live;
-pub(crate) use self::sessions::{SessionSummary, Sessions};
+pub(crate) use self::sessions::Sessions;
 
 /// What logs and policies call a session: a prefix of a hash, no credential. It is the same on every host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -167,4 +167,4 @@ fn sha256(parts: &[&[u8]]) -> Hash {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

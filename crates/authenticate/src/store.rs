@@ -186,4 +186,4 @@ pub enum StoreError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

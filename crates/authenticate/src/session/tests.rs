@@ -128,3 +128,214 @@ async fn a_session_survives_a_restart_with_the_file_store() {
     assert_eq!(*session.id(), id);
     assert_eq!(after.sessions.id_token(&session).await.unwrap().expose(), "the-id-token");
 }
+
+#[tokio::test]
+async fn a_handle_is_refused_on_another_host_and_another_scheme() {
+    let world = World::new(SessionConfig::default());
+    let (handle, _) = world.sign_in(sign_in_of("ada"), &app()).await;
+    for warm in [false, true] {
+        for other in ["https://other.example.com", "http://app.example.com", "https://app.example.com:8443"] {
+            assert!(!world.finds(&handle, &origin(other)).await, "{other}, in memory: {warm}");
+        }
+        assert!(world.finds(&handle, &app()).await);
+    }
+}
+
+#[tokio::test]
+async fn each_sign_in_and_each_host_has_a_handle_of_its_own() {
+    let world = World::new(SessionConfig::default());
+    let (first, one) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let (second, two) = world.sign_in(sign_in_of("ada"), &app()).await;
+    assert_ne!(first.hash(), second.hash());
+    assert_ne!(one.id(), two.id());
+    let sign_in = world.sessions.sign_in_of(&one).await.unwrap();
+    let other = origin("https://other.example.com");
+    let (set_cookie, same) = world.sessions.issue_handle(&sign_in, &other).await.unwrap();
+    assert_ne!(handle_of(&set_cookie, &other).hash(), first.hash());
+    assert_eq!(same.id(), one.id());
+}
+
+#[tokio::test]
+async fn ending_a_session_ends_it_on_every_host_at_once_and_no_other() {
+    let world = World::new(SessionConfig::default());
+    let (handle, session) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let (bystander, _) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let sign_in = world.sessions.sign_in_of(&session).await.unwrap();
+    let other = origin("https://other.example.com");
+    let (set_cookie, _) = world.sessions.issue_handle(&sign_in, &other).await.unwrap();
+    let elsewhere = handle_of(&set_cookie, &other);
+    assert!(world.finds(&handle, &app()).await && world.finds(&elsewhere, &other).await);
+
+    world.sessions.end(&session).await.unwrap();
+
+    assert!(!world.finds(&handle, &app()).await);
+    assert!(!world.finds(&elsewhere, &other).await);
+    assert!(world.finds(&bystander, &app()).await);
+    assert!(world.sessions.sign_in_of(&session).await.is_none());
+    assert!(world.sessions.id_token(&session).await.is_none());
+    assert!(world.sessions.issue_handle(&sign_in, &app()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_revocation_is_not_kept_after_it() {
+    let world = World::new(SessionConfig::default());
+    let (handle, session) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let epoch = world.store.live().epoch();
+    world.sessions.end(&session).await.unwrap();
+    let bound = Arc::new(super::live::Bound { origin: app(), session });
+    assert!(!world.store.live().keep(epoch, handle.hash(), &bound));
+    assert!(!world.finds(&handle, &app()).await);
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_lifetime_however_busy_it_is() {
+    let world = World::new(idle(30 * MINUTE));
+    let (handle, _) = world.sign_in(sign_in_of("ada"), &app()).await;
+    for _ in 0..14 * 3 - 1 {
+        world.pass(20 * MINUTE);
+        assert!(world.finds(&handle, &app()).await);
+    }
+    world.pass(20 * MINUTE);
+    assert!(!world.finds(&handle, &app()).await);
+}
+
+#[tokio::test]
+async fn an_idle_session_ends_and_stays_ended() {
+    let world = World::new(idle(10 * MINUTE));
+    let (handle, _) = world.sign_in(sign_in_of("ada"), &app()).await;
+    assert!(world.finds(&handle, &app()).await);
+    world.pass(10 * MINUTE);
+    assert!(!world.finds(&handle, &app()).await);
+    assert!(!world.finds(&handle, &app()).await);
+}
+
+#[tokio::test]
+async fn use_on_one_host_keeps_a_session_alive_on_the_others() {
+    let world = World::new(idle(10 * MINUTE));
+    let (handle, session) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let sign_in = world.sessions.sign_in_of(&session).await.unwrap();
+    let other = origin("https://other.example.com");
+    let elsewhere = handle_of(&world.sessions.issue_handle(&sign_in, &other).await.unwrap().0, &other);
+    assert!(world.finds(&elsewhere, &other).await);
+    for _ in 0..4 {
+        world.pass(6 * MINUTE);
+        assert!(world.finds(&handle, &app()).await);
+    }
+    assert!(world.finds(&elsewhere, &other).await);
+}
+
+#[tokio::test]
+async fn when_a_session_was_seen_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("portcullis.db");
+    let before = World::in_file(&path, idle(10 * MINUTE));
+    let (handle, _) = before.sign_in(sign_in_of("ada"), &app()).await;
+    before.pass(8 * MINUTE);
+    assert!(before.finds(&handle, &app()).await);
+    drop(before);
+    let after = World::in_file(&path, idle(10 * MINUTE));
+    after.pass(16 * MINUTE);
+    assert!(after.finds(&handle, &app()).await);
+}
+
+#[tokio::test]
+async fn a_busy_session_is_written_once_an_interval() {
+    let world = World::new(idle(80 * MINUTE));
+    let (handle, session) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let written = || world.store.backend().get(&crate::store::Key::seen(session.sign_in.as_bytes()), world.clock.now());
+    let mut writes = std::collections::BTreeSet::new();
+    for _ in 0..120 {
+        world.pass(Duration::from_secs(1));
+        assert!(world.finds(&handle, &app()).await);
+        writes.extend(written().unwrap());
+    }
+    assert_eq!(writes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_provider_ends_its_session_or_all_of_a_subject() {
+    let world = World::new(SessionConfig::default());
+    let issuer = Issuer::new("https://idp.example.com").unwrap();
+    let (ada, _) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let (bob, _) = world.sign_in(sign_in_of("bob"), &app()).await;
+    let bob_again = NewSession { provider_session: Some("another".into()), ..sign_in_of("bob") };
+    let (bob_again, _) = world.sign_in(bob_again, &app()).await;
+    let subject = |name: &str| Subject::new(name).unwrap();
+    let end = async |issuer: &Issuer, sid: Option<&str>, subject: Option<&Subject>| {
+        world.sessions.end_provider_session(issuer, sid, subject).await.unwrap().len()
+    };
+
+    assert_eq!(end(&Issuer::new("https://evil.example").unwrap(), Some("sid-of-ada"), None).await, 0);
+    assert_eq!(end(&issuer, Some("sid-of-ada"), Some(&subject("bob"))).await, 0);
+    assert_eq!(end(&issuer, None, None).await, 0);
+    assert!(world.finds(&ada, &app()).await);
+
+    assert_eq!(end(&issuer, Some("sid-of-ada"), Some(&subject("ada"))).await, 1);
+    assert!(!world.finds(&ada, &app()).await);
+    assert_eq!(end(&issuer, None, Some(&subject("bob"))).await, 2);
+    assert!(!world.finds(&bob, &app()).await && !world.finds(&bob_again, &app()).await);
+}
+
+#[tokio::test]
+async fn a_user_sees_their_own_live_sessions_newest_first() {
+    let world = World::new(SessionConfig::default());
+    let (_, old) = world.sign_in(sign_in_of("ada"), &app()).await;
+    world.pass(MINUTE);
+    let (_, new) = world.sign_in(sign_in_of("ada"), &app()).await;
+    world.sign_in(sign_in_of("bob"), &app()).await;
+    let ids = async || -> Vec<_> {
+        let summaries = world.sessions.of_user(&identity("ada")).await.unwrap();
+        summaries.into_iter().map(|summary| summary.id).collect()
+    };
+    assert_eq!(ids().await, [new.id().clone(), old.id().clone()]);
+    world.sessions.end(&new).await.unwrap();
+    assert_eq!(ids().await, [old.id().clone()]);
+}
+
+#[tokio::test]
+async fn a_value_is_taken_once_and_before_its_end() {
+    let world = World::new(SessionConfig::default());
+    let sessions = &world.sessions;
+    assert!(sessions.put_once("ticket", b"a", b"one", MINUTE).await.unwrap());
+    assert!(!sessions.put_once("ticket", b"a", b"two", MINUTE).await.unwrap());
+    assert_eq!(sessions.take_once("other", b"a").await.unwrap(), None);
+    assert_eq!(sessions.take_once("ticket", b"a").await.unwrap().as_deref(), Some(&b"one"[..]));
+    assert_eq!(sessions.take_once("ticket", b"a").await.unwrap(), None);
+    assert!(sessions.put_once("ticket", b"a", b"three", MINUTE).await.unwrap());
+    world.pass(MINUTE);
+    assert_eq!(sessions.take_once("ticket", b"a").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_file_holds_neither_handles_nor_tokens_nor_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("portcullis.db");
+    let world = World::in_file(&path, SessionConfig::default());
+    let id = world.sessions.create(sign_in_of("ada")).await.unwrap();
+    let (set_cookie, _) = world.sessions.issue_handle(&id, &app()).await.unwrap();
+    let handle = set_cookie.to_str().unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
+    let raw = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, &handle).unwrap();
+    drop(world);
+    let bytes = std::fs::read(&path).unwrap();
+    for secret in [handle.as_bytes(), &raw, b"the-id-token", b"the-refresh-token", b"ada@example.com"] {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", String::from_utf8_lossy(secret));
+    }
+}
+
+#[test]
+fn standing_follows_the_tighter_bound() {
+    let check = |lifetime: u64, idle: Option<u64>, seen: u64, now: u64, expected| {
+        let time = |seconds| START.parse::<Timestamp>().unwrap() + Duration::from_secs(seconds);
+        let bounds =
+            SessionConfig { lifetime: Duration::from_secs(lifetime), idle_timeout: idle.map(Duration::from_secs) };
+        assert_eq!(standing(&bounds, time(0), time(100), time(seen), time(now)), expected, "{lifetime} {idle:?} {now}");
+    };
+    check(100, None, 0, 99, Standing::Live);
+    check(100, None, 99, 100, Standing::Over);
+    // The configuration was tightened after the sign-in, and loosened.
+    check(50, None, 49, 50, Standing::Over);
+    check(200, None, 99, 100, Standing::Over);
+    check(100, Some(10), 5, 14, Standing::Live);
+    check(100, Some(10), 5, 15, Standing::Idle);
+    check(100, Some(200), 0, 100, Standing::Over);
+}

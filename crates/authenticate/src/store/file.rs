@@ -6,8 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use redb::{
-    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, Table, TableDefinition,
-    WriteTransaction,
+    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction,
 };
 
 use super::{Backend, Change, Key, PURGED_AT_ONCE, StoreError};
@@ -154,14 +153,10 @@ fn live_value(row: &[u8], now: Timestamp) -> Option<&[u8]> {
 }
 
 fn why_not(error: &DatabaseError) -> String {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            "another process has it open: stop that one, or give this one a file of its own".into()
-        }
-        DatabaseError::Storage(StorageError::Corrupted(_) | StorageError::Io(_)) => {
-            format!("it is no session store, or it is damaged ({error}): move it away to start with an empty one")
-        }
-        error => error.to_string(),
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+        "another process has it open: stop that one, or give this one a file of its own".into()
+    } else {
+        format!("it is no session store, or it is damaged ({error}): move it away to start with an empty one")
     }
 }
 
