@@ -11,6 +11,14 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// A name that an upstream is to be addressed or verified by is none.
+    #[error("route `{route}`: `{name}` is no host name or address that an upstream can have")]
+    UnusableUpstreamName {
+        /// The route.
+        route: String,
+        /// The name.
+        name: String,
+    },
     /// Two routes match the same requests.
     #[error("route `{second}` can never match: route `{first}` has the same host, path and methods")]
     Unreachable {

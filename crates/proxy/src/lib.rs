@@ -13,6 +13,8 @@ mod client_address;
 mod route;
 mod sanitize;
 
+mod forward;
+mod upgrade;
 mod upstream;
 
 pub use config::{

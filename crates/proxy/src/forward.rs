@@ -1,0 +1,395 @@
+//! Sends an allowed request to its upstream and hands the response back as it comes.
+//!
+//! Informational responses other than `100 Continue` and `101 Switching Protocols` end here: hyper's server has no way
+//! to send them on, and a client does not depend on them (RFC 9110 §15.2).
+
+use std::sync::Arc;
+
+use authorize::Permit;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::upgrade;
+use crate::upstream::{
+    Cluster, Expectation, FailureKind, FixedHost, Freshness, Lease, NotAnswered, Progress, RequestBody, Target,
+    UpstreamBody, UpstreamFailure, Watch,
+};
+
+/// What forwarding must know of a request beside the request.
+#[derive(Debug)]
+pub(crate) struct Forward<'a> {
+    /// The call is gRPC: it has deadlines of its own, so only `timeout.total` limits it.
+    pub(crate) grpc: bool,
+    /// Whether the request opens a WebSocket.
+    pub(crate) upgrade: Upgrade,
+    /// The host that was asked for, with its port where one was given. Sent upstream where the route preserves it.
+    pub(crate) host: &'a HeaderValue,
+    /// Tunnels are counted here, so that a shutdown can wait for them.
+    pub(crate) tunnels: &'a TaskTracker,
+    /// Closes the tunnel that this request opens.
+    pub(crate) close: CancellationToken,
+}
+
+/// How a request opens a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    /// Not at all.
+    None,
+    /// By `Upgrade: websocket`, over HTTP/1.1 (RFC 6455).
+    WebSocket,
+    /// By extended CONNECT with `:protocol` `websocket`, over HTTP/2 (RFC 8441).
+    ExtendedConnect,
+}
+
+/// A response on its way downstream.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    /// The response, without hop-by-hop headers.
+    pub(crate) response: Response<UpstreamBody>,
+    /// The endpoint that answered.
+    pub(crate) endpoint: Arc<str>,
+    /// `http/1.1`, `h2` or `h2c`.
+    pub(crate) protocol: &'static str,
+    /// `configured` or `alpn`.
+    pub(crate) protocol_reason: &'static str,
+    /// How often a connection or a request was tried.
+    pub(crate) attempts: u32,
+}
+
+/// Forwards one request. The permit is spent by it.
+///
+/// # Errors
+/// No endpoint gave a response.
+pub(crate) async fn forward(
+    permit: Permit,
+    cluster: &Cluster,
+    request: Request<Incoming>,
+    forward: Forward<'_>,
+) -> Result<Forwarded, UpstreamFailure> {
+    let answer = dispatch(cluster, request, forward).await;
+    drop(permit);
+    answer
+}
+
+/// Forwards one request that a permit was spent for.
+pub(crate) async fn dispatch(
+    cluster: &Cluster,
+    request: Request<Incoming>,
+    forward: Forward<'_>,
+) -> Result<Forwarded, UpstreamFailure> {
+    let Some(total) = cluster.timeouts().total else {
+        return dispatch_within(cluster, request, forward, None).await;
+    };
+    let deadline = Instant::now() + total;
+    timeout_at(deadline, Box::pin(dispatch_within(cluster, request, forward, Some(deadline)))).await.unwrap_or_else(
+        |_| Err(UpstreamFailure::new(FailureKind::Timeout, format!("no response within `timeout.total` of {total:?}"))),
+    )
+}
+
+async fn dispatch_within(
+    cluster: &Cluster,
+    request: Request<Incoming>,
+    forward: Forward<'_>,
+    deadline: Option<Instant>,
+) -> Result<Forwarded, UpstreamFailure> {
+    match forward.upgrade {
+        Upgrade::None => Exchange::new(cluster, &request, &forward, deadline).run(request).await,
+        Upgrade::WebSocket | Upgrade::ExtendedConnect => upgrade::open(cluster, request, forward).await,
+    }
+}
+
+/// One request and its response.
+struct Exchange<'a> {
+    cluster: &'a Cluster,
+    forward: &'a Forward<'a>,
+    deadline: Option<Instant>,
+    /// Of the request's body; `None` where there is none.
+    progress: Option<Arc<Progress>>,
+    attempts: u32,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(
+        cluster: &'a Cluster,
+        request: &Request<Incoming>,
+        forward: &'a Forward<'a>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let progress = (!request.body().is_end_stream()).then(|| Arc::new(Progress::new()));
+        Self { cluster, forward, deadline, progress, attempts: 0 }
+    }
+
+    /// Tries the endpoints in turn for as long as nothing was sent.
+    async fn run(mut self, request: Request<Incoming>) -> Result<Forwarded, UpstreamFailure> {
+        let (mut request, mut received) = self.outgoing(request);
+        let mut failures = Failures::default();
+        for target in self.cluster.in_turn() {
+            let mut freshness = Freshness::Any;
+            loop {
+                self.attempts += 1;
+                let lease = match target.endpoint.lease(freshness).await {
+                    Ok(lease) => lease,
+                    Err(failure) => {
+                        failures.add(target, failure);
+                        break;
+                    }
+                };
+                let copy = (freshness == Freshness::Any).then(|| replayable(&lease, &request)).flatten();
+                address(&mut request, target, &lease, self.forward.host)?;
+                match self.answer(target, &lease, request).await {
+                    Ok(response) => return self.finish(target, lease, response, received.take()),
+                    Err(NotAnswered::NotSent(unsent)) => request = *unsent,
+                    Err(NotAnswered::Lost(error)) => match copy {
+                        Some(copy) => request = copy,
+                        None => return Err(self.failed(target, self.lost(&error))),
+                    },
+                    Err(NotAnswered::Silent(failure)) => return Err(self.failed(target, failure)),
+                }
+                if freshness == Freshness::New {
+                    let failure = UpstreamFailure::new(FailureKind::Protocol, "upstream closes every new connection");
+                    failures.add(target, failure);
+                    break;
+                }
+                freshness = Freshness::New;
+            }
+        }
+        Err(failures.exhausted(self.attempts))
+    }
+
+    /// Makes the request that goes upstream, and what tells its body that the response has come whole.
+    fn outgoing(&self, request: Request<Incoming>) -> (Request<RequestBody>, Option<oneshot::Sender<()>>) {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.clear();
+        // The connection to the upstream is framed anew.
+        parts.headers.remove(TRANSFER_ENCODING);
+        let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
+        let Some(progress) = &self.progress else {
+            parts.headers.remove(EXPECT);
+            return (Request::from_parts(parts, RequestBody::empty()), None);
+        };
+        let (received, given_up) = oneshot::channel();
+        let asked = expects.then(CancellationToken::new);
+        let expectation = asked.clone().map(Expectation::new);
+        let body = RequestBody::streamed(body, Arc::clone(progress), given_up, expectation);
+        let mut request = Request::from_parts(parts, body);
+        if let Some(asked) = asked {
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    asked.cancel();
+                }
+            });
+        }
+        (request, Some(received))
+    }
+
+    async fn answer(
+        &self,
+        target: &Target,
+        lease: &Lease,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, NotAnswered> {
+        let answer = target.endpoint.send(lease, request);
+        if self.forward.grpc {
+            return answer.await;
+        }
+        let timeouts = self.cluster.timeouts();
+        let watch = Watch {
+            progress: self.progress.as_deref(),
+            idle: timeouts.idle,
+            response_headers: timeouts.response_headers,
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            overdue = watch.overdue() => {
+                Err(NotAnswered::Silent(UpstreamFailure::new(FailureKind::Timeout, overdue)))
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        target: &Target,
+        lease: Lease,
+        response: Response<Incoming>,
+        received: Option<oneshot::Sender<()>>,
+    ) -> Result<Forwarded, UpstreamFailure> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let failure =
+                UpstreamFailure::new(FailureKind::Protocol, "upstream switched protocols without being asked");
+            return Err(self.failed(target, failure));
+        }
+        let protocol = protocol(&lease, target);
+        let (mut parts, body) = response.into_parts();
+        downstream(&mut parts.headers);
+        // What an upstream of HTTP/1.0 sends is no reason to speak it downstream.
+        parts.version = Version::HTTP_11;
+        let mut body = UpstreamBody::new(body, lease.into_slot(), received);
+        if !body.is_end_stream() {
+            let events = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENTS));
+            if let Some(idle) = self.cluster.timeouts().idle.filter(|_| !self.forward.grpc && !events) {
+                body.limit_idle(idle, self.progress.clone());
+            }
+            if let Some(deadline) = self.deadline {
+                body.limit_total(deadline);
+            }
+        }
+        Ok(Forwarded {
+            response: Response::from_parts(parts, body),
+            endpoint: Arc::clone(target.endpoint.name()),
+            protocol,
+            protocol_reason: target.endpoint.protocol_reason(),
+            attempts: self.attempts,
+        })
+    }
+
+    fn lost(&self, error: &hyper::Error) -> UpstreamFailure {
+        if self.progress.as_ref().is_some_and(|progress| progress.is_broken()) {
+            return UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
+        }
+        UpstreamFailure::broken(error)
+    }
+
+    fn failed(&self, target: &Target, failure: UpstreamFailure) -> UpstreamFailure {
+        UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts: self.attempts, ..failure }
+    }
+}
+
+/// What endpoints said that could not be connected to.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    last: Option<UpstreamFailure>,
+    endpoints: u32,
+    /// All failed to connect at all, rather than in TLS or later.
+    others: u32,
+}
+
+impl Failures {
+    pub(crate) fn add(&mut self, target: &Target, failure: UpstreamFailure) {
+        self.endpoints += 1;
+        if !matches!(failure.kind, FailureKind::Connect | FailureKind::Timeout) {
+            self.others += 1;
+        }
+        self.last = Some(UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), ..failure });
+    }
+
+    /// Returns the failure of an exchange for which no endpoint is left.
+    pub(crate) fn exhausted(self, attempts: u32) -> UpstreamFailure {
+        let mut failure =
+            self.last.unwrap_or_else(|| UpstreamFailure::new(FailureKind::NoHealthyUpstream, "no endpoint"));
+        if self.endpoints > 1 && self.others == 0 {
+            failure.kind = FailureKind::NoHealthyUpstream;
+        }
+        failure.attempts = attempts;
+        failure
+    }
+}
+
+/// Copies a request that may be sent again after a reused connection turns out to have been closing: without a body, and
+/// idempotent (RFC 9110 §9.2.2). Anything else is never sent twice.
+fn replayable(lease: &Lease, request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let reused = matches!(lease, Lease::Http1 { reused: true, .. });
+    if !reused || !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// Writes whom the request is for: in origin-form with `Host` for HTTP/1.1 (RFC 9112 §3.2.1), with scheme and authority
+/// for HTTP/2 (RFC 9113 §8.3.1).
+fn address(
+    request: &mut Request<RequestBody>,
+    target: &Target,
+    lease: &Lease,
+    asked: &HeaderValue,
+) -> Result<(), UpstreamFailure> {
+    match lease {
+        Lease::Http1 { .. } => {
+            if request.uri().authority().is_some() {
+                *request.uri_mut() = origin_form(request.uri());
+            }
+            *request.version_mut() = Version::HTTP_11;
+            let headers = request.headers_mut();
+            headers.remove(TE);
+            headers.insert(HOST, target.host.as_ref().map_or_else(|| asked.clone(), |fixed| fixed.header.clone()));
+        }
+        Lease::Http2(_) => {
+            let authority = match &target.host {
+                Some(FixedHost { authority, .. }) => authority.clone(),
+                None => Authority::try_from(asked.as_bytes())
+                    .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the host asked for is no authority"))?,
+            };
+            let mut parts = http::uri::Parts::default();
+            parts.scheme = Some(target.endpoint.scheme());
+            parts.authority = Some(authority);
+            parts.path_and_query = Some(path_and_query(request.uri()));
+            *request.uri_mut() = Uri::from_parts(parts)
+                .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the path cannot be sent over HTTP/2"))?;
+            *request.version_mut() = Version::HTTP_2;
+            let headers = request.headers_mut();
+            headers.remove(HOST);
+            // HTTP/2 streams the body at once.
+            headers.remove(EXPECT);
+        }
+    }
+    Ok(())
+}
+
+/// Returns a target in origin-form.
+pub(crate) fn origin_form(uri: &Uri) -> Uri {
+    Uri::from(path_and_query(uri))
+}
+
+fn path_and_query(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
+}
+
+fn protocol(lease: &Lease, target: &Target) -> &'static str {
+    match lease {
+        Lease::Http1 { .. } => "http/1.1",
+        Lease::Http2(_) if target.endpoint.scheme() == Scheme::HTTPS => "h2",
+        Lease::Http2(_) => "h2c",
+    }
+}
+
+/// Removes what was meant for us from a response's headers (RFC 9110 §7.6.1).
+pub(crate) fn downstream(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        // RFC 9112 §6.3: the length was overridden, and may have been meant to smuggle a second response.
+        headers.remove(CONTENT_LENGTH);
+    }
+    headers.remove(UPGRADE);
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const CONTINUE: &[u8] = b"100-continue";
+const EVENTS: &[u8] = b"text/event-stream";

@@ -1,0 +1,337 @@
+//! Bodies on their way through: nothing is gathered; limits of time are kept, and either side learns when the other ends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::http2::Slot;
+
+/// A request's body on its way upstream.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    inner: Option<Incoming>,
+    progress: Option<Arc<Progress>>,
+    /// Ends with an error when the response is given up, so that the stream is reset although we could send on.
+    given_up: Option<oneshot::Receiver<()>>,
+    expectation: Option<Expectation>,
+}
+
+/// What breaks off a request's body.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestBodyError {
+    /// The client stopped or broke the framing.
+    #[error("request body: {0}")]
+    Downstream(#[source] hyper::Error),
+    /// The response was given up.
+    #[error("request body: the exchange was given up")]
+    GivenUp,
+}
+
+impl RequestBody {
+    /// The body of a request without one.
+    pub(crate) const fn empty() -> Self {
+        Self { inner: None, progress: None, given_up: None, expectation: None }
+    }
+
+    /// A body that is passed on as it comes.
+    pub(crate) const fn streamed(
+        inner: Incoming,
+        progress: Arc<Progress>,
+        given_up: oneshot::Receiver<()>,
+        expectation: Option<Expectation>,
+    ) -> Self {
+        Self { inner: Some(inner), progress: Some(progress), given_up: Some(given_up), expectation }
+    }
+
+    fn report(&self, state: u8) {
+        if let Some(progress) = &self.progress {
+            progress.end(state);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = self.get_mut();
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        if let Some(given_up) = &mut this.given_up {
+            match Pin::new(given_up).poll(cx) {
+                Poll::Ready(Ok(())) => this.given_up = None,
+                Poll::Ready(Err(_)) => return Poll::Ready(Some(Err(RequestBodyError::GivenUp))),
+                Poll::Pending => {}
+            }
+        }
+        if let Some(expectation) = &mut this.expectation {
+            ready!(expectation.wait.as_mut().poll(cx));
+            this.expectation = None;
+        }
+        match ready!(Pin::new(inner).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Some(progress) = &this.progress {
+                    progress.moved();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.report(BROKEN);
+                Poll::Ready(Some(Err(RequestBodyError::Downstream(error))))
+            }
+            None => {
+                this.report(SENT);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.report(SENT);
+    }
+}
+
+/// Holds a body back until the upstream asks for it: `Expect: 100-continue` (RFC 9110 §10.1.1).
+pub(crate) struct Expectation {
+    wait: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
+
+impl Expectation {
+    /// Waits for `asked`, but not for long: an upstream may ignore the expectation.
+    pub(crate) fn new(asked: CancellationToken) -> Self {
+        Self {
+            wait: Box::pin(async move {
+                let _ignored = timeout(EXPECTATION, asked.cancelled_owned()).await;
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Expectation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Expectation").finish_non_exhaustive()
+    }
+}
+
+/// How far a request's body has got.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    started: Instant,
+    /// Milliseconds after `started` at which something moved last.
+    moved: AtomicU64,
+    state: AtomicU8,
+    ended: Notify,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), moved: AtomicU64::new(0), state: AtomicU8::new(SENDING), ended: Notify::new() }
+    }
+
+    /// Returns whether the client broke off the body.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state.load(Ordering::Acquire) == BROKEN
+    }
+
+    fn moved(&self) {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(elapsed, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.started + Duration::from_millis(self.moved.load(Ordering::Relaxed))
+    }
+
+    fn end(&self, state: u8) {
+        if self.state.compare_exchange(SENDING, state, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.moved();
+            self.ended.notify_one();
+        }
+    }
+
+    fn is_sending(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SENDING
+    }
+}
+
+/// The limits that apply until a response's headers are there.
+#[derive(Debug)]
+pub(crate) struct Watch<'a> {
+    /// The body's progress; `None` for a request without a body.
+    pub(crate) progress: Option<&'a Progress>,
+    /// Without a byte of the body.
+    pub(crate) idle: Option<Duration>,
+    /// From the end of the request.
+    pub(crate) response_headers: Option<Duration>,
+}
+
+impl Watch<'_> {
+    /// Ends when one of the limits has passed, and says which.
+    pub(crate) async fn overdue(&self) -> String {
+        if let Some(progress) = self.progress {
+            while progress.is_sending() {
+                let quiet = async {
+                    match self.idle {
+                        Some(idle) => sleep_until(progress.last() + idle).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = progress.ended.notified() => break,
+                    () = quiet => {}
+                }
+                if let Some(idle) = self.idle.filter(|idle| progress.last().elapsed() >= *idle) {
+                    return format!("no byte in either direction for {idle:?}");
+                }
+            }
+        }
+        match self.response_headers {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+        format!("no response headers within {:?}", self.response_headers.unwrap_or_default())
+    }
+}
+
+/// A response's body on its way downstream.
+#[derive(Debug)]
+pub(crate) struct UpstreamBody {
+    inner: Incoming,
+    ended: bool,
+    idle: Option<Idle>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// Tells the request's body that the response was received whole. Dropped without, the request is given up.
+    received: Option<oneshot::Sender<()>>,
+    /// Held while the stream counts against the connection's.
+    _slot: Option<Slot>,
+}
+
+/// What breaks off a response's body.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The upstream stopped, reset the stream or broke the framing.
+    #[error("response body: {0}")]
+    Upstream(#[source] hyper::Error),
+    /// `timeout.idle` passed.
+    #[error("response body: no byte in either direction for {0:?}")]
+    Idle(Duration),
+    /// `timeout.total` passed.
+    #[error("response body: `timeout.total` passed")]
+    Total,
+}
+
+#[derive(Debug)]
+struct Idle {
+    limit: Duration,
+    moved: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    request: Option<Arc<Progress>>,
+}
+
+impl UpstreamBody {
+    pub(crate) const fn new(inner: Incoming, slot: Option<Slot>, received: Option<oneshot::Sender<()>>) -> Self {
+        Self { inner, ended: false, idle: None, deadline: None, received, _slot: slot }
+    }
+
+    /// Ends the body with an error where neither it nor the request has moved for `limit`.
+    pub(crate) fn limit_idle(&mut self, limit: Duration, request: Option<Arc<Progress>>) {
+        self.idle = Some(Idle { limit, moved: Instant::now(), timer: None, request });
+    }
+
+    /// Ends the body with an error at `deadline`.
+    pub(crate) fn limit_total(&mut self, deadline: Instant) {
+        self.deadline = Some(Box::pin(sleep_until(deadline)));
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(deadline) = &mut this.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(BodyError::Total)));
+        }
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(idle) = &mut this.idle {
+                    idle.moved = Instant::now();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Upstream(error)))),
+            Poll::Ready(None) => {
+                this.ended = true;
+                Poll::Ready(None)
+            }
+            Poll::Pending => match &mut this.idle {
+                Some(idle) => idle.poll(cx).map(|()| Some(Err(BodyError::Idle(idle.limit)))),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for UpstreamBody {
+    fn drop(&mut self) {
+        if self.is_end_stream()
+            && let Some(received) = self.received.take()
+        {
+            // An upstream may answer before it has read all, and read on (RFC 9112 §9.5).
+            let _gone = received.send(());
+        }
+    }
+}
+
+impl Idle {
+    /// Made when first waited for: most bodies never wait.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let request = self.request.as_ref().map_or(self.moved, |request| request.last());
+            let end = self.moved.max(request) + self.limit;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
+            ready!(timer.as_mut().poll(cx));
+            if end <= Instant::now() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(end);
+        }
+    }
+}
+
+const SENDING: u8 = 0;
+const SENT: u8 = 1;
+const BROKEN: u8 = 2;
+
+/// How long a body waits for `100 Continue`: as long as curl does.
+const EXPECTATION: Duration = Duration::from_secs(1);

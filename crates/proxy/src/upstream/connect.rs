@@ -1,0 +1,279 @@
+//! Opens connections: name, address, TCP, TLS.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::tls::{self, Material, SystemRoots};
+use super::{FailureKind, UpstreamFailure};
+use crate::BuildError;
+use crate::config::{self, EndpointScheme, Route, UpstreamProtocol};
+
+/// How one endpoint is reached.
+#[derive(Debug)]
+pub(super) struct Connector {
+    /// The endpoint as logs name it.
+    pub(super) name: Arc<str>,
+    /// What is spoken.
+    pub(super) speaks: Speaks,
+    /// Bounds one connection, from the look-up of the name to the end of the TLS handshake.
+    pub(super) limit: Duration,
+    place: Place,
+    tls: Option<Tls>,
+    turn: AtomicUsize,
+}
+
+/// What is spoken to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// HTTP/1.1, as configured.
+    Http1,
+    /// HTTP/2, as configured.
+    Http2,
+    /// What ALPN chooses.
+    Negotiated,
+}
+
+/// What a new connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// What the connection is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Requests.
+    Exchange,
+    /// An HTTP/1.1 upgrade, which HTTP/2 does not have.
+    Upgrade,
+}
+
+#[derive(Debug)]
+enum Place {
+    Address(SocketAddr),
+    Name(String, u16),
+}
+
+#[derive(Debug)]
+struct Tls {
+    server_name: ServerName<'static>,
+    exchange: Arc<ClientConfig>,
+    upgrade: Arc<ClientConfig>,
+}
+
+impl Connector {
+    pub(super) fn build(
+        route: &Route,
+        address: &config::Endpoint,
+        material: Option<Material>,
+        roots: &SystemRoots,
+    ) -> Result<Self, BuildError> {
+        // Where the scheme says TLS, nothing turns it off.
+        let speaks = match (route.upstream_protocol, address.scheme) {
+            (UpstreamProtocol::FromScheme, EndpointScheme::Https) => Speaks::Negotiated,
+            (UpstreamProtocol::FromScheme, EndpointScheme::Http) | (UpstreamProtocol::Http1, _) => Speaks::Http1,
+            (UpstreamProtocol::FromScheme, EndpointScheme::H2c)
+            | (UpstreamProtocol::Http2 | UpstreamProtocol::H2c, _) => Speaks::Http2,
+        };
+        let bare = address.host.trim_start_matches('[').trim_end_matches(']');
+        let place = match bare.parse::<IpAddr>() {
+            Ok(ip) => Place::Address(SocketAddr::new(ip, address.port)),
+            Err(_) => Place::Name(address.host.clone(), address.port),
+        };
+        let tls = match material {
+            Some(material) => Some(Tls::build(route, bare, speaks, material, roots)?),
+            None => None,
+        };
+        let scheme = match address.scheme {
+            EndpointScheme::Http => "http",
+            EndpointScheme::Https => "https",
+            EndpointScheme::H2c => "h2c",
+        };
+        let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
+        let name = format!("{scheme}://{host}:{}", address.port).into();
+        Ok(Self { name, speaks, limit: route.timeouts.connect, place, tls, turn: AtomicUsize::new(0) })
+    }
+
+    /// Returns the scheme of requests.
+    pub(super) const fn scheme(&self) -> http::uri::Scheme {
+        if self.tls.is_some() { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP }
+    }
+
+    /// Opens a connection to one of the addresses, trying each.
+    pub(super) async fn connect(&self, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
+        let deadline = Instant::now() + self.limit;
+        let addresses = match timeout_at(deadline, self.addresses()).await {
+            Ok(addresses) => addresses?,
+            Err(_) => return Err(self.too_slow("look-up of the name")),
+        };
+        let mut failure = UpstreamFailure::new(FailureKind::Connect, "the name has no address");
+        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        for address in addresses {
+            // A silent address leaves the later ones their share of the time.
+            let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left.max(1);
+            left = left.saturating_sub(1);
+            match timeout_at(share, self.connect_to(address, purpose)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => failure = error,
+                Err(_) => failure = self.too_slow("connection"),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, UpstreamFailure> {
+        let (name, port) = match &self.place {
+            Place::Address(address) => return Ok(vec![*address]),
+            Place::Name(name, port) => (name, port),
+        };
+        let mut found: Vec<_> = tokio::net::lookup_host((name.as_str(), *port))
+            .await
+            .map_err(|error| UpstreamFailure::new(FailureKind::Connect, format!("cannot resolve `{name}`: {error}")))?
+            .collect();
+        if found.len() > 1 {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % found.len();
+            found.rotate_left(turn);
+        }
+        Ok(found)
+    }
+
+    async fn connect_to(&self, address: SocketAddr, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
+        let refused = |error: io::Error| {
+            UpstreamFailure::new(FailureKind::Connect, format!("cannot connect to `{address}`: {error}"))
+        };
+        let tcp = TcpStream::connect(address).await.map_err(refused)?;
+        tcp.set_nodelay(true).map_err(refused)?;
+        // Finds peers that died in silence, also where no request waits for them.
+        SockRef::from(&tcp)
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))
+            .map_err(refused)?;
+        let Some(tls) = &self.tls else {
+            let spoken = match (self.speaks, purpose) {
+                (Speaks::Http2, Purpose::Exchange) => Spoken::Http2,
+                (Speaks::Http1 | Speaks::Negotiated, _) | (_, Purpose::Upgrade) => Spoken::Http1,
+            };
+            return Ok((Stream::Clear(tcp), spoken));
+        };
+        let stream = tls.handshake(tcp, purpose).await?;
+        let spoken = match (stream.get_ref().1.alpn_protocol(), self.speaks, purpose) {
+            (Some(b"h2"), Speaks::Http2 | Speaks::Negotiated, Purpose::Exchange) => Spoken::Http2,
+            (Some(b"http/1.1") | None, Speaks::Http1 | Speaks::Negotiated, _)
+            | (Some(b"http/1.1") | None, _, Purpose::Upgrade) => Spoken::Http1,
+            _ => return Err(UpstreamFailure::new(FailureKind::Tls, "upstream did not agree to the protocol by ALPN")),
+        };
+        Ok((Stream::Tls(Box::new(stream)), spoken))
+    }
+
+    fn too_slow(&self, what: &str) -> UpstreamFailure {
+        UpstreamFailure::new(FailureKind::Timeout, format!("{what}: not done within {:?}", self.limit))
+    }
+}
+
+impl Tls {
+    fn build(
+        route: &Route,
+        host: &str,
+        speaks: Speaks,
+        material: Material,
+        roots: &SystemRoots,
+    ) -> Result<Self, BuildError> {
+        let name = route.upstream_tls.server_name.as_deref().unwrap_or(host);
+        let server_name = tls::server_name(name)
+            .ok_or_else(|| BuildError::UnusableUpstreamName { route: route.name.clone(), name: name.to_owned() })?;
+        let mut upgrade = material.client(&route.upstream_tls, roots)?;
+        let mut exchange = upgrade.clone();
+        upgrade.alpn_protocols = vec![b"http/1.1".to_vec()];
+        exchange.alpn_protocols = match speaks {
+            Speaks::Http1 => vec![b"http/1.1".to_vec()],
+            Speaks::Http2 => vec![b"h2".to_vec()],
+            Speaks::Negotiated => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        Ok(Self { server_name, exchange: Arc::new(exchange), upgrade: Arc::new(upgrade) })
+    }
+
+    async fn handshake(&self, tcp: TcpStream, purpose: Purpose) -> Result<TlsStream<TcpStream>, UpstreamFailure> {
+        let config = match purpose {
+            Purpose::Exchange => &self.exchange,
+            Purpose::Upgrade => &self.upgrade,
+        };
+        TlsConnector::from(Arc::clone(config)).connect(self.server_name.clone(), tcp).await.map_err(|error| {
+            let detail = tls::reason(&error).unwrap_or_else(|| format!("tls handshake: {error}"));
+            UpstreamFailure::new(FailureKind::Tls, detail)
+        })
+    }
+}
+
+/// A connection to an upstream, in clear or over TLS.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Clear(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Clear(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+/// How long a connection is silent before the system asks whether the peer still lives.
+const KEEPALIVE: Duration = Duration::from_secs(60);

@@ -1,0 +1,172 @@
+//! One endpoint: the connections to it, and which protocol they speak.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::uri::Scheme;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use super::body::RequestBody;
+use super::connect::{Connector, Purpose, Speaks, Spoken, Stream};
+use super::failure::{FailureKind, UpstreamFailure};
+use super::http1::{self, Unanswered};
+use super::http2::{self, Slot, Turn};
+
+/// One endpoint and the connections to it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    connector: Connector,
+    http1: Arc<http1::Pool>,
+    http2: Arc<http2::Pool>,
+    /// ALPN chose HTTP/1.1 last time, so connections are not shared and need not wait for each other.
+    chose_http1: AtomicBool,
+}
+
+/// A connection for one exchange.
+#[derive(Debug)]
+pub(crate) enum Lease {
+    /// An HTTP/1.1 connection; `reused` has served before, and may be closing.
+    Http1 { connection: Arc<http1::Connection>, reused: bool },
+    /// A stream of an HTTP/2 connection.
+    Http2(Slot),
+}
+
+/// Which connections will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Any,
+    New,
+}
+
+impl Endpoint {
+    pub(super) fn new(connector: Connector) -> Self {
+        Self { connector, http1: Arc::default(), http2: Arc::default(), chose_http1: AtomicBool::new(false) }
+    }
+
+    /// Returns the endpoint as logs name it.
+    pub(crate) const fn name(&self) -> &Arc<str> {
+        &self.connector.name
+    }
+
+    /// Returns the scheme of requests.
+    pub(crate) const fn scheme(&self) -> Scheme {
+        self.connector.scheme()
+    }
+
+    /// Returns why the protocol is spoken that is spoken.
+    pub(crate) const fn protocol_reason(&self) -> &'static str {
+        match self.connector.speaks {
+            Speaks::Http1 | Speaks::Http2 => "configured",
+            Speaks::Negotiated => "alpn",
+        }
+    }
+
+    /// Finds or opens a connection for one exchange.
+    pub(crate) async fn lease(self: &Arc<Self>, freshness: Freshness) -> Result<Lease, UpstreamFailure> {
+        if self.speaks_http1() {
+            return self.lease_http1(freshness).await;
+        }
+        match self.http2.take() {
+            Some(slot) => Ok(Lease::Http2(slot)),
+            None => self.lease_shared().await,
+        }
+    }
+
+    /// Opens a connection for an upgrade: HTTP/1.1, and nobody else's.
+    pub(crate) async fn connect_for_upgrade(&self) -> Result<Stream, UpstreamFailure> {
+        Ok(self.connector.connect(Purpose::Upgrade).await?.0)
+    }
+
+    fn speaks_http1(&self) -> bool {
+        match self.connector.speaks {
+            Speaks::Http1 => true,
+            Speaks::Http2 => false,
+            Speaks::Negotiated => self.chose_http1.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn lease_http1(self: &Arc<Self>, freshness: Freshness) -> Result<Lease, UpstreamFailure> {
+        if freshness == Freshness::Any
+            && let Some(connection) = self.http1.take()
+        {
+            return Ok(Lease::Http1 { connection, reused: true });
+        }
+        let (stream, spoken) = self.connector.connect(Purpose::Exchange).await?;
+        match spoken {
+            Spoken::Http1 => Ok(Lease::Http1 { connection: self.http1.open(stream).await?, reused: false }),
+            Spoken::Http2 => {
+                self.chose_http1.store(false, Ordering::Relaxed);
+                self.http2.open(stream).await?;
+                Box::pin(self.lease_shared()).await
+            }
+        }
+    }
+
+    /// Waits until some connection has room, and connects where nobody does yet.
+    async fn lease_shared(self: &Arc<Self>) -> Result<Lease, UpstreamFailure> {
+        let _waiter = self.http2.waiter();
+        let patience = Instant::now() + self.connector.limit * 2;
+        let mut awaited = None;
+        loop {
+            let mut changed = pin!(self.http2.changed.notified());
+            changed.as_mut().enable();
+            match self.http2.turn(awaited) {
+                Turn::Go(slot) => return Ok(Lease::Http2(slot)),
+                Turn::Fail(failure) => return Err(failure),
+                Turn::Connect(attempt) => {
+                    awaited = Some(attempt);
+                    tokio::spawn(Arc::clone(self).attempt(attempt));
+                }
+                Turn::Wait(attempt) => awaited = attempt,
+            }
+            if timeout_at(patience, changed).await.is_err() {
+                return Err(UpstreamFailure::new(FailureKind::Timeout, "no connection had room for another stream"));
+            }
+            if self.speaks_http1() {
+                return self.lease_http1(Freshness::Any).await;
+            }
+        }
+    }
+
+    /// Connects on behalf of all requests that wait; none of them owns the attempt, so none that leaves ends it.
+    async fn attempt(self: Arc<Self>, attempt: u64) {
+        let outcome = match self.connector.connect(Purpose::Exchange).await {
+            Ok((stream, Spoken::Http2)) => self.http2.open(stream).await,
+            Ok((stream, Spoken::Http1)) => match self.http1.open(stream).await {
+                Ok(connection) => {
+                    self.http1.put(connection);
+                    self.chose_http1.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+                Err(failure) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        };
+        self.http2.settle(attempt, outcome);
+    }
+
+    /// Sends a request over a connection.
+    pub(crate) async fn send(
+        &self,
+        lease: &Lease,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        match lease {
+            Lease::Http1 { connection, .. } => connection.send(request).await,
+            Lease::Http2(slot) => slot.send(request, self.connector.limit).await,
+        }
+    }
+}
+
+impl Lease {
+    /// Returns the stream's slot, to be held until the response's body ends.
+    pub(crate) fn into_slot(self) -> Option<Slot> {
+        match self {
+            Self::Http1 { .. } => None,
+            Self::Http2(slot) => Some(slot),
+        }
+    }
+}
