@@ -1,0 +1,101 @@
+//! The folder that a start leaves, and what the demo says of itself.
+
+use std::fs;
+use std::sync::Arc;
+
+use http::Request;
+use identity::SystemClock;
+use serde_json::Value;
+
+use super::Demo;
+use crate::browser::send_tls;
+use crate::{Authority, DemoError};
+
+async fn start(folder: &std::path::Path) -> Demo {
+    Demo::start(folder, 0, Arc::new(SystemClock)).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_configuration_names_what_is_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = start(folder.path()).await;
+    let config = fs::read_to_string(demo.config_file()).unwrap();
+    assert!(config.contains(&format!("issuer: {}", demo.provider.issuer())));
+    assert!(config.contains(&format!("to: h2c://{}", demo.grpc.address())));
+    assert!(config.contains(&format!("address: \"127.0.0.1:{}\"", demo.port())));
+    let named: Vec<_> = demo.urls().filter(|(name, _)| *name != "provider").collect();
+    assert!(named.iter().all(|(_, url)| config.contains(url)), "{named:?}");
+    for file in ["ca.pem", "demo.pem", "demo.key", "client-secret", "policies/demo.yaml"] {
+        assert!(folder.path().join(file).exists(), "{file}");
+    }
+    demo.shutdown().await;
+}
+
+#[tokio::test]
+async fn programs_that_trust_the_authority_reach_the_provider_without_resolving_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = start(folder.path()).await;
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let tls = Authority::read(read("ca.pem"), &read("ca.key")).unwrap().client_config().unwrap();
+    let request = Request::get("/.well-known/openid-configuration").body(String::new()).unwrap();
+    let address = demo.provider.issuer().trim_start_matches("https://").parse().unwrap();
+    let answer = send_tls(address, "127.0.0.1", &tls, request).await;
+    let discovery: Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(discovery["issuer"], demo.provider.issuer());
+}
+
+#[tokio::test]
+async fn a_later_start_keeps_the_authority_and_what_was_edited() {
+    let folder = tempfile::tempdir().unwrap();
+    start(folder.path()).await.shutdown().await;
+    let path = |name: &str| folder.path().join(name);
+    let authority = fs::read(path("ca.pem")).unwrap();
+    fs::write(path("policies/demo.yaml"), "policies: []\n").unwrap();
+    fs::write(path("portcullis.yaml"), "# mine\n").unwrap();
+
+    let demo = start(folder.path()).await;
+    assert_eq!(fs::read(demo.ca_file()).unwrap(), authority);
+    assert_eq!(fs::read_to_string(path("policies/demo.yaml")).unwrap(), "policies: []\n");
+    assert_eq!(fs::read_to_string(path("portcullis.yaml.previous")).unwrap(), "# mine\n");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_can_read_the_keys() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("demo");
+    start(&folder).await;
+    let mode = |name: &str| fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("."), 0o700);
+    for file in ["ca.key", "demo.key", "client-secret"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_that_says_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let error = Demo::start(folder.path(), port, Arc::new(SystemClock)).await.unwrap_err();
+    assert!(matches!(error, DemoError::PortTaken { .. }));
+    assert!(error.to_string().contains("--port"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written before the port is known");
+}
+
+#[tokio::test]
+async fn the_summary_and_the_guide_name_files_users_and_urls() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = start(folder.path()).await;
+    let summary = demo.summary();
+    for key in ["ca_file", "config_file", "audit_dir", "admin", "users", "urls"] {
+        assert!(summary.get(key).is_some(), "{key}");
+    }
+    assert_eq!(summary["users"][0]["email"], "ada@example.com");
+    assert_eq!(summary["urls"]["app"], format!("https://app.localhost:{}", demo.port()));
+    let guide = demo.guide().unwrap();
+    for part in ["ada ", "grace ", "linus ", "curl --cacert", "tail -f", demo.ca_file().to_str().unwrap()] {
+        assert!(guide.contains(part), "`{part}` is missing:\n{guide}");
+    }
+}
