@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue};
 use identity::{Clock, Identity, Origin};
 
+use crate::endpoints::{self, Shared};
+use crate::oidc::Providers;
 use crate::session::Sessions;
 use crate::{AuthenticateError, Config, Endpoint, Keys, Presented, Session, Store, StoreError, assertion, cookie};
 
@@ -23,10 +25,11 @@ pub enum Outcome {
 /// Proves who is calling. One for each configuration; store, keys and the providers' key sets outlive it.
 #[derive(Debug)]
 pub struct Authenticator {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<dyn Clock>,
+    own_paths: axum::Router,
 }
 
 impl Authenticator {
@@ -41,7 +44,16 @@ impl Authenticator {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuthenticateError> {
         let sessions = Sessions::new(store, Arc::clone(&keys), Arc::clone(&clock), config.session.clone());
-        Ok(Self { config, sessions: Arc::new(sessions), keys, clock })
+        let shared = Shared {
+            providers: Arc::new(Providers::new(&config, &clock)?),
+            config: Arc::new(config),
+            sessions: Arc::new(sessions),
+            keys,
+            clock,
+        };
+        let own_paths = endpoints::router(shared.clone());
+        let Shared { config, sessions, keys, clock, providers: _ } = shared;
+        Ok(Self { config, sessions, keys, clock, own_paths })
     }
 
     /// Tells who is calling.
@@ -82,10 +94,10 @@ impl Authenticator {
     /// `/.well-known/portcullis/`.
     pub async fn serve(
         &self,
-        _endpoint: Endpoint,
-        _request: http::Request<axum::body::Body>,
+        endpoint: Endpoint,
+        request: http::Request<axum::body::Body>,
     ) -> axum::response::Response {
-        std::future::ready(axum::response::Response::default()).await
+        endpoints::serve(&self.own_paths, &self.config, endpoint, request).await
     }
 
     /// A provider that was taken out of the configuration vouches for nobody any more.

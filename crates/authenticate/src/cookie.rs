@@ -83,13 +83,6 @@ pub(crate) fn handles(headers: &HeaderMap, scheme: Scheme) -> impl Iterator<Item
         .take(MAX_HANDLES)
 }
 
-/// Returns the value of the first cookie of that name.
-pub(crate) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    let value = pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    std::str::from_utf8(value).ok()
-}
-
 /// Removes our cookies from all `Cookie` lines; the others stay as they came.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let any = headers.get_all(COOKIE).iter().any(|line| line.as_bytes().split(|byte| *byte == b';').any(is_own));

@@ -1,10 +1,27 @@
 //! Our own paths on every route's host, and those on the host of `authenticate.url`.
 
+mod account;
+mod answer;
+mod attempt;
+mod backchannel_logout;
+mod callback;
+mod sign_in;
+mod sign_out;
+
 use std::sync::Arc;
 
-use identity::{ClientAddress, Origin};
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use http::{Request, StatusCode};
+use identity::{ClientAddress, Clock, Origin};
+use tower::ServiceExt as _;
 
-use crate::{Outcome, Session};
+use crate::keys::Keys;
+use crate::oidc::Providers;
+use crate::session::Sessions;
+use crate::{Config, Outcome, Session};
 
 /// Where the challenge of a browser leads: `/.portcullis/sign_in?return_to=/path` on the same host, with
 /// `&provider=ID` where the route names one.
@@ -57,3 +74,66 @@ pub enum EventKind {
     /// A provider ended a session (back-channel logout).
     Revoke,
 }
+
+/// What all endpoints share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) providers: Arc<Providers>,
+}
+
+/// Builds the router of our own paths, once for each configuration.
+pub(crate) fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/.portcullis/", get(account::page))
+        .route(SIGN_IN_PATH, get(sign_in::start))
+        // Any method: the answer to HEAD and POST is ours to give, and must not redeem a code (S-43).
+        .route(CALLBACK_PATH, any(callback::receive))
+        .route(SIGN_OUT_PATH, get(sign_out::confirm).post(sign_out::sign_out))
+        .route(SIGNED_OUT_PATH, get(sign_out::signed_out))
+        .route("/.portcullis/user", get(account::user))
+        .route("/.portcullis/backchannel_logout", post(backchannel_logout::receive))
+        .route("/.well-known/portcullis/jwks.json", get(account::jwks))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .with_state(shared)
+}
+
+/// Answers a request for one of our own paths.
+pub(crate) async fn serve(
+    router: &Router,
+    config: &Config,
+    endpoint: Endpoint,
+    mut request: Request<Body>,
+) -> Response {
+    let response = if request.uri().query().is_some_and(|query| query.len() > MAX_QUERY) {
+        let fault = answer::Fault {
+            status: StatusCode::URI_TOO_LONG,
+            title: "Address too long",
+            message: "The address of this page is too long.",
+            code: "query-too-long",
+            retry_url: None,
+        };
+        answer::fault(config, &endpoint.request_id, &fault)
+    } else {
+        request.extensions_mut().insert(endpoint.clone());
+        match router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    };
+    answer::guarded(config, &endpoint.origin, response)
+}
+
+/// Where the provider sends the browser on the host of `authenticate.url`, and that one on the app's host.
+pub(crate) const CALLBACK_PATH: &str = "/.portcullis/callback";
+const SIGN_OUT_PATH: &str = "/.portcullis/sign_out";
+const SIGNED_OUT_PATH: &str = "/.portcullis/signed_out";
+/// Codes and sealed requests take well below a quarter of it.
+const MAX_QUERY: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests;

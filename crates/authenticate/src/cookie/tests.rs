@@ -4,7 +4,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use identity::{Origin, Scheme};
 
-use super::{Handle, clear, handles, set, sets_own, strip, value};
+use super::{Handle, clear, handles, set, sets_own, strip};
 
 fn headers(lines: &[&str]) -> HeaderMap {
     lines.iter().map(|line| (COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap())).collect()
@@ -112,12 +112,4 @@ fn an_upstream_cannot_set_our_cookies() {
     check("grafana_session=portcullis; Path=/portcullis=", false);
     check("portcullisx=1", false);
     check("", false);
-}
-
-#[test]
-fn the_value_of_a_cookie_is_found_by_its_whole_name() {
-    let map = headers(&["a=1; ab=2", "b=3=4"]);
-    assert_eq!(value(&map, "ab"), Some("2"));
-    assert_eq!(value(&map, "b"), Some("3=4"));
-    assert_eq!(value(&map, "c"), None);
 }

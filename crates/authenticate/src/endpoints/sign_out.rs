@@ -1,0 +1,89 @@
+//! `/.portcullis/sign_out` and `/.portcullis/signed_out`.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::header::{ORIGIN, SET_COOKIE};
+use http::{HeaderMap, Request, StatusCode};
+use identity::Origin;
+
+use super::answer::{self, Fault};
+use super::{Endpoint, EventKind, SIGN_OUT_PATH, SIGNED_OUT_PATH, Shared, account, attempt};
+use crate::{Outcome, cookie};
+
+/// Asks whether to sign out: a GET, which any site can cause, ends nothing.
+pub(super) async fn confirm(State(shared): State<Shared>, Extension(endpoint): Extension<Endpoint>) -> Response {
+    std::future::ready(match &endpoint.outcome {
+        Outcome::Authenticated(session) => {
+            let user = account::display_name(session.identity());
+            let document = pages::ConfirmSignOut { user, action: SIGN_OUT_PATH }.render(&shared.config.look);
+            answer::page(StatusCode::OK, document)
+        }
+        Outcome::NotAuthenticated => answer::redirect(SIGNED_OUT_PATH),
+        Outcome::Unavailable(_) => answer::store_unavailable(&shared, &endpoint),
+    })
+    .await
+}
+
+/// Ends the session everywhere, and at the provider where it has a place for that.
+pub(super) async fn sign_out(
+    State(shared): State<Shared>,
+    Extension(endpoint): Extension<Endpoint>,
+    request: Request<Body>,
+) -> Response {
+    if !is_from_own_page(request.headers(), &endpoint.origin) {
+        let foreign = Fault {
+            status: StatusCode::FORBIDDEN,
+            title: "Not signed out",
+            message: "Another site asked to sign you out. Open this page yourself to sign out.",
+            code: "cross-site",
+            retry_url: Some(SIGN_OUT_PATH),
+        };
+        return answer::fault(&shared.config, &endpoint.request_id, &foreign);
+    }
+    let session = match &endpoint.outcome {
+        Outcome::Authenticated(session) => session,
+        Outcome::NotAuthenticated => {
+            return forgetting(answer::redirect(SIGNED_OUT_PATH), &endpoint, request.headers());
+        }
+        Outcome::Unavailable(_) => return answer::store_unavailable(&shared, &endpoint),
+    };
+    let id_token = shared.sessions.id_token(session).await;
+    if shared.sessions.end(session).await.is_err() {
+        return answer::store_unavailable(&shared, &endpoint);
+    }
+    let at_provider = match shared.providers.get(session.identity().provider()) {
+        Some(provider) => {
+            let signed_out = format!("{}{SIGNED_OUT_PATH}", shared.config.url);
+            provider.end_session_url(id_token.as_ref(), &signed_out).await
+        }
+        None => None,
+    };
+    let response = answer::redirect(at_provider.as_ref().map_or(SIGNED_OUT_PATH, url::Url::as_str));
+    let response = forgetting(response, &endpoint, request.headers());
+    answer::with_event(response, EventKind::SignOut, Some(session.clone()), "signed-out", None)
+}
+
+/// Says that the user is signed out.
+pub(super) async fn signed_out(State(shared): State<Shared>) -> Response {
+    let document = pages::SignedOut { sign_in_url: "/" }.render(&shared.config.look);
+    std::future::ready(answer::page(StatusCode::OK, document)).await
+}
+
+fn forgetting(mut response: Response, endpoint: &Endpoint, headers: &HeaderMap) -> Response {
+    response.headers_mut().append(SET_COOKIE, cookie::clear(&endpoint.origin));
+    for line in attempt::forget_all(&endpoint.origin, headers) {
+        response.headers_mut().append(SET_COOKIE, line);
+    }
+    response
+}
+
+/// Returns whether a form of this very origin sent the request. `Sec-Fetch-Site` cannot be forged by a page; browsers
+/// that do not send it send `Origin` with every POST. A request with neither is refused.
+fn is_from_own_page(headers: &HeaderMap, origin: &Origin) -> bool {
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => headers.get(ORIGIN).is_some_and(|found| found.as_bytes() == origin.to_string().as_bytes()),
+    }
+}
