@@ -2,20 +2,33 @@
 //!
 //! Start reading at `pipeline.rs`: the phases of one request, in order.
 
-mod config;
-mod error;
+mod pipeline;
+
+mod activity;
+mod connection;
 mod listener;
-mod metrics;
-mod snapshot;
+mod tls;
 
 mod assert_identity;
+mod caller;
 mod client_address;
+mod facts;
+mod forward;
+mod own_endpoints;
+mod respond;
 mod route;
 mod sanitize;
-
-mod forward;
 mod upgrade;
 mod upstream;
+mod websocket_origin;
+
+mod body;
+mod config;
+mod error;
+mod exchange;
+mod metrics;
+mod request_id;
+mod snapshot;
 
 pub use config::{
     Authentication, Certificate, Config, EncodedSlashes, Endpoint, EndpointScheme, ForwardedHeader, Host, HostHeader,

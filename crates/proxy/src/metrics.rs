@@ -1,14 +1,284 @@
-//! Counts and times requests; registered with the registry of the process.
+//! Counts and times requests, connections and handshakes; registered with the registry of the process.
+//!
+//! Labels come from the configuration and from fixed lists, never from requests, so that no client can make new series.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 /// The proxy's metrics. Outlives snapshots.
 #[derive(Debug)]
-pub struct Metrics {}
+pub struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<StageLabels, Latency>,
+    connections_opened: Family<ListenerLabels, Counter>,
+    connections_open: Family<ListenerLabels, Gauge>,
+    handshakes: Family<HandshakeLabels, Counter>,
+    certificate_not_after: Family<CertificateLabels, Gauge>,
+    certificate_reload: Gauge,
+}
 
 impl Metrics {
     /// Registers the metrics.
-    pub fn register(_registry: &mut Registry) -> Self {
-        Self {}
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::default(),
+            connections_opened: Family::default(),
+            connections_open: Family::default(),
+            handshakes: Family::default(),
+            certificate_not_after: Family::default(),
+            certificate_reload: Gauge::default(),
+        };
+        metrics.certificate_reload.set(1);
+        registry.register(
+            "portcullis_requests",
+            "Requests by route, status code and decision; `none` where no route matched",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "portcullis_request_duration_seconds",
+            "Time spent deciding, until the upstream's response headers, and in total",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "portcullis_connections_opened",
+            "Downstream connections accepted",
+            metrics.connections_opened.clone(),
+        );
+        registry.register(
+            "portcullis_connections_open",
+            "Downstream connections open now",
+            metrics.connections_open.clone(),
+        );
+        registry.register(
+            "portcullis_tls_handshakes",
+            "Downstream TLS handshakes by result",
+            metrics.handshakes.clone(),
+        );
+        registry.register(
+            "portcullis_tls_certificate_not_after_seconds",
+            "End of validity of the certificate in service, in seconds since 1970",
+            metrics.certificate_not_after.clone(),
+        );
+        registry.register(
+            "portcullis_tls_certificate_reload_success",
+            "1 when the last reading of all certificate files succeeded, 0 when one kept its last good certificate",
+            metrics.certificate_reload.clone(),
+        );
+        metrics
+    }
+
+    /// Returns the handles of one route; `none` stands for requests that matched no route.
+    pub(crate) fn route(&self, route: &str) -> RouteMetrics {
+        let stage = |stage| self.durations.get_or_create_owned(&StageLabels { route: route.to_owned(), stage });
+        RouteMetrics {
+            route: route.into(),
+            requests: self.requests.clone(),
+            common: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
+            policy: stage("policy"),
+            upstream: stage("upstream"),
+            total: stage("total"),
+        }
+    }
+
+    /// Returns the handles of one listener.
+    pub(crate) fn listener(&self, listener: &str) -> ListenerMetrics {
+        let labels = ListenerLabels { listener: listener.to_owned() };
+        let handshake =
+            |result| self.handshakes.get_or_create_owned(&HandshakeLabels { listener: listener.to_owned(), result });
+        ListenerMetrics {
+            opened: self.connections_opened.get_or_create_owned(&labels),
+            open: self.connections_open.get_or_create_owned(&labels),
+            handshakes_ok: handshake("ok"),
+            handshakes_failed: handshake("failed"),
+        }
+    }
+
+    /// Tells when a certificate in service ends.
+    pub(crate) fn certificate(&self, listener: &str, file: &str, not_after: i64) {
+        let labels = CertificateLabels { listener: listener.to_owned(), file: file.to_owned() };
+        self.certificate_not_after.get_or_create(&labels).set(not_after);
+    }
+
+    /// Tells how the last reading of all certificate files went.
+    pub(crate) fn certificates_reloaded(&self, success: bool) {
+        self.certificate_reload.set(i64::from(success));
     }
 }
+
+/// The handles of one route, resolved when a configuration is loaded.
+#[derive(Debug)]
+pub(crate) struct RouteMetrics {
+    route: Box<str>,
+    requests: Family<RequestLabels, Counter>,
+    // Counters of the usual answers, so that a request looks nothing up; made when first used, so that no empty series
+    // is exported.
+    common: [[OnceLock<Counter>; COMMON_CODES.len()]; 3],
+    policy: Latency,
+    upstream: Latency,
+    total: Latency,
+}
+
+impl RouteMetrics {
+    /// Counts one request.
+    pub(crate) fn record(&self, decision: audit::Decision, code: u16, times: &Times) {
+        let (row, decision) = match decision {
+            audit::Decision::Allow => (0, "allow"),
+            audit::Decision::Deny => (1, "deny"),
+            audit::Decision::Challenge => (2, "challenge"),
+        };
+        let counter = || {
+            let labels = RequestLabels { route: self.route.to_string(), code: u32::from(code), decision };
+            self.requests.get_or_create_owned(&labels)
+        };
+        let column = COMMON_CODES.iter().position(|common| *common == code);
+        match column.and_then(|column| self.common.get(row)?.get(column)) {
+            Some(common) => common.get_or_init(counter).inc(),
+            None => counter().inc(),
+        };
+        if let Some(policy) = times.policy {
+            self.policy.observe(policy);
+        }
+        if let Some(upstream) = times.upstream {
+            self.upstream.observe(upstream);
+        }
+        self.total.observe(times.total);
+    }
+}
+
+/// How long the stages of one request took; a stage that was not reached is absent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// The decision.
+    pub(crate) policy: Option<Duration>,
+    /// Until the upstream's response headers.
+    pub(crate) upstream: Option<Duration>,
+    /// Until the last byte was sent.
+    pub(crate) total: Duration,
+}
+
+/// The handles of one listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerMetrics {
+    opened: Counter,
+    open: Gauge,
+    handshakes_ok: Counter,
+    handshakes_failed: Counter,
+}
+
+impl ListenerMetrics {
+    /// Counts a connection as open until the value is dropped.
+    pub(crate) fn open(&self) -> OpenConnection {
+        self.opened.inc();
+        self.open.inc();
+        OpenConnection(self.open.clone())
+    }
+
+    /// Counts a handshake.
+    pub(crate) fn handshake(&self, ok: bool) {
+        if ok {
+            self.handshakes_ok.inc()
+        } else {
+            self.handshakes_failed.inc()
+        };
+    }
+}
+
+/// Counts one connection as open.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    code: u32,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    route: String,
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabels {
+    listener: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    listener: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    listener: String,
+    file: String,
+}
+
+/// A histogram of durations without a lock: three of them are written for every request by all threads at once.
+#[derive(Clone, Debug, Default)]
+struct Latency(Arc<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    // Invariant: one more than the bounds; the last counts what is above all of them.
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl Latency {
+    fn observe(&self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(count) = self.0.counts.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+}
+
+impl TypedMetric for Latency {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Latency {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let buckets: Vec<_> = bounds.zip(self.0.counts.iter().map(|count| count.load(Ordering::Relaxed))).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let sum = Duration::from_nanos(self.0.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+const COMMON_CODES: [u16; 12] = [200, 201, 204, 206, 301, 302, 304, 400, 401, 403, 404, 502];
+
+/// In seconds: decisions take microseconds, upstreams milliseconds, downloads minutes.
+const BOUNDS: [f64; 16] =
+    [0.000_005, 0.000_025, 0.000_1, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+#[cfg(test)]
+mod tests;

@@ -3,16 +3,56 @@
 use std::sync::Arc;
 
 use audit::Log;
-use authenticate::Authenticator;
+use authenticate::{App, Authenticator, Session};
 use authorize::Authorizer;
-use identity::Clock;
+use identity::{ClientAddress, Clock, Origin, Scheme};
 use pages::Look;
 
+use crate::config::{Host, Route};
+use crate::metrics::RouteMetrics;
+use crate::route::Table;
+use crate::sanitize::Removed;
+use crate::upstream::{Cluster, Pools};
 use crate::{BuildError, Config, Metrics};
 
 /// One configuration, ready to serve.
 #[derive(Debug)]
-pub struct Snapshot {}
+pub struct Snapshot {
+    pub(crate) revision: Box<str>,
+    pub(crate) table: Table,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) authenticator: Option<Arc<Authenticator>>,
+    pub(crate) removed: Removed,
+    pub(crate) audit: Log,
+    pub(crate) look: Arc<Look>,
+    pub(crate) clock: Arc<dyn Clock>,
+    routes: Box<[LoadedRoute]>,
+    sign_in: Option<Origin>,
+    unrouted: RouteMetrics,
+    metrics: Arc<Metrics>,
+    pools: Arc<Pools>,
+}
+
+/// A route with what was made of it at load.
+#[derive(Debug)]
+pub(crate) struct LoadedRoute {
+    pub(crate) config: Route,
+    /// The host of `from`, as policies see it.
+    pub(crate) host: Box<str>,
+    pub(crate) cluster: Cluster,
+    // Known at load where the host is exact.
+    origin: Option<Origin>,
+    metrics: RouteMetrics,
+}
+
+/// What outlives a configuration.
+#[derive(Clone, Debug)]
+struct Lasting {
+    audit: Log,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    pools: Arc<Pools>,
+}
 
 impl Snapshot {
     /// Builds routes, policies and upstreams into one snapshot. Contacts no upstream.
@@ -20,14 +60,138 @@ impl Snapshot {
     /// # Errors
     /// All that is wrong with routes and upstream TLS.
     pub fn build(
-        _config: Config,
-        _authorizer: Authorizer,
-        _authenticator: Option<Arc<Authenticator>>,
-        _audit: Log,
-        _metrics: Arc<Metrics>,
-        _look: Arc<Look>,
-        _clock: Arc<dyn Clock>,
+        config: Config,
+        authorizer: Authorizer,
+        authenticator: Option<Arc<Authenticator>>,
+        audit: Log,
+        metrics: Arc<Metrics>,
+        look: Arc<Look>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, Vec<BuildError>> {
-        Ok(Self {})
+        let lasting = Lasting { audit, metrics, clock, pools: Arc::new(Pools::default()) };
+        Self::assemble(config, authorizer, authenticator, look, lasting)
+    }
+
+    /// Builds the snapshot of a configuration that takes this one's place, and keeps the upstream connections that both
+    /// use.
+    ///
+    /// # Errors
+    /// All that is wrong with routes and upstream TLS.
+    pub fn successor(
+        &self,
+        config: Config,
+        authorizer: Authorizer,
+        authenticator: Option<Arc<Authenticator>>,
+        look: Arc<Look>,
+    ) -> Result<Self, Vec<BuildError>> {
+        let lasting = Lasting {
+            audit: self.audit.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            pools: Arc::clone(&self.pools),
+        };
+        Self::assemble(config, authorizer, authenticator, look, lasting)
+    }
+
+    fn assemble(
+        config: Config,
+        authorizer: Authorizer,
+        authenticator: Option<Arc<Authenticator>>,
+        look: Arc<Look>,
+        lasting: Lasting,
+    ) -> Result<Self, Vec<BuildError>> {
+        let Lasting { audit, metrics, clock, pools } = lasting;
+        let mut errors = Vec::new();
+        let reads_path = |route| authorizer.route(route).is_some_and(authorize::RoutePolicy::reads_path);
+        let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
+        let removed = Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref()));
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for route in config.routes {
+            match LoadedRoute::load(route, &metrics, &pools) {
+                Ok(route) => routes.push(route),
+                Err(error) => errors.push(error),
+            }
+        }
+        let Some(table) = table.filter(|_| errors.is_empty()) else { return Err(errors) };
+        Ok(Self {
+            revision: config.revision.into(),
+            table,
+            authorizer,
+            authenticator,
+            removed,
+            audit,
+            look,
+            clock,
+            routes: routes.into(),
+            sign_in: config.authenticate,
+            unrouted: metrics.route("none"),
+            metrics,
+            pools,
+        })
+    }
+
+    /// Returns the route at a place of the configuration.
+    pub(crate) fn route(&self, index: usize) -> Option<&LoadedRoute> {
+        self.routes.get(index)
+    }
+
+    /// Returns the counters of a route, or those of requests that match none.
+    pub(crate) fn metrics_of(&self, route: Option<usize>) -> &RouteMetrics {
+        route.and_then(|route| self.route(route)).map_or(&self.unrouted, |route| &route.metrics)
+    }
+
+    /// Returns the origin whose own endpoints a host serves: that of sign-in, or that of its routes.
+    pub(crate) fn own_origin(&self, scheme: Scheme, host: &str) -> Option<Origin> {
+        if let Some(sign_in) = self.sign_in.as_ref().filter(|origin| origin.scheme() == scheme && origin.host() == host)
+        {
+            return Some(sign_in.clone());
+        }
+        let of_host = |route: &&LoadedRoute| route.config.scheme == scheme && route.config.host.matches(host);
+        self.routes.iter().find(of_host)?.origin(host)
+    }
+
+    /// Returns the port of the https routes of a host, where there are any.
+    pub(crate) fn https_port(&self, host: &str) -> Option<u16> {
+        self.own_origin(Scheme::Https, host).map(|origin| origin.port())
+    }
+
+    /// Returns the routes that a session may open now, from that address, for the user's own page.
+    pub(crate) fn apps(&self, session: &Session, address: ClientAddress) -> Vec<App> {
+        let now = self.clock.now();
+        let opens = |(index, route): (usize, &LoadedRoute)| {
+            let origin = route.origin.as_ref()?;
+            let accepted = route.config.provider.as_ref().is_none_or(|id| id == session.identity().provider());
+            let may = accepted && crate::facts::may_open(self, index, route, session, address, now);
+            may.then(|| App { name: route.config.name.clone(), url: origin.to_string() })
+        };
+        self.routes.iter().enumerate().filter_map(opens).collect()
+    }
+}
+
+impl LoadedRoute {
+    fn load(config: Route, metrics: &Metrics, pools: &Pools) -> Result<Self, BuildError> {
+        let (host, origin) = match &config.host {
+            Host::Exact(host) => (host.clone(), Origin::new(config.scheme, host, Some(config.port)).ok()),
+            Host::Wildcard(parent) => (format!("*.{parent}"), None),
+        };
+        let cluster = Cluster::build(&config, pools)?;
+        let metrics = metrics.route(&config.name);
+        Ok(Self { host: host.into(), cluster, origin, metrics, config })
+    }
+
+    /// Returns the origin of this route for a host that it matches.
+    pub(crate) fn origin(&self, host: &str) -> Option<Origin> {
+        self.origin.clone().or_else(|| Origin::new(self.config.scheme, host, Some(self.config.port)).ok())
+    }
+}
+
+impl Host {
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == host,
+            Self::Wildcard(parent) => {
+                host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
+            }
+        }
     }
 }

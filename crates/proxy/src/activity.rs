@@ -1,0 +1,166 @@
+//! Tells an idle connection from one that is busy and from one whose client is slow to send a head.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// What one connection is doing. Written by its requests, read by its supervisor.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    opened: Instant,
+    head_limit: Duration,
+    idle_limit: Duration,
+    exchanges: AtomicU32,
+    // In milliseconds since `opened`; `NONE` when no head is being read.
+    head_since: AtomicU64,
+    idle_since: AtomicU64,
+}
+
+/// What a supervisor does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Look again then.
+    Until(Instant),
+    /// A limit has passed.
+    Over,
+}
+
+impl Activity {
+    /// Starts with the first head due: the handshake has ended, or its first byte is here.
+    pub(crate) fn new(head_limit: Duration, idle_limit: Duration) -> Self {
+        Self {
+            opened: Instant::now(),
+            head_limit,
+            idle_limit,
+            exchanges: AtomicU32::new(0),
+            head_since: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
+        }
+    }
+
+    /// A request was read.
+    pub(crate) fn begin(&self) {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.head_since.store(NONE, Ordering::Relaxed);
+    }
+
+    /// Its response was sent, or will never be.
+    pub(crate) fn end(&self) {
+        self.idle_since.store(self.elapsed(), Ordering::Relaxed);
+        self.exchanges.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Returns when to look for the first time.
+    pub(crate) fn next_look(&self) -> Instant {
+        self.opened + self.head_limit.min(self.idle_limit)
+    }
+
+    /// Compares what the connection is doing with its limits.
+    pub(crate) fn look(&self) -> Rest {
+        let now = Instant::now();
+        let exchanges = self.exchanges.load(Ordering::Acquire);
+        let since = |mark: &AtomicU64| self.opened + Duration::from_millis(mark.load(Ordering::Relaxed));
+        let deadline = if exchanges > 0 {
+            // A busy connection is looked at again; its streams have limits of their own.
+            return Rest::Until(now + self.head_limit.min(self.idle_limit));
+        } else if self.head_since.load(Ordering::Relaxed) == NONE {
+            since(&self.idle_since) + self.idle_limit
+        } else {
+            since(&self.head_since) + self.head_limit
+        };
+        // A head may begin while we wait for an idle connection, and its limit is the shorter one.
+        if deadline <= now { Rest::Over } else { Rest::Until(deadline.min(now + self.head_limit)) }
+    }
+
+    fn received(&self) {
+        // Bytes that come while a request is being answered are its body.
+        if self.exchanges.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NONE {
+            self.head_since.store(self.elapsed(), Ordering::Relaxed);
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NONE - 1)
+    }
+}
+
+/// A stream that gives back what was read while sniffing, and notes when a head begins.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    stream: S,
+    read: Vec<u8>,
+    given: usize,
+    // Only HTTP/1.1: on HTTP/2 a byte may as well be a ping.
+    heads: Option<Arc<Activity>>,
+}
+
+impl<S> Watched<S> {
+    pub(crate) const fn new(stream: S, read: Vec<u8>) -> Self {
+        Self { stream, read, given: 0, heads: None }
+    }
+
+    pub(crate) const fn counting_heads(stream: S, read: Vec<u8>, activity: Arc<Activity>) -> Self {
+        Self { stream, read, given: 0, heads: Some(activity) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(rest) = this.read.get(this.given..).filter(|rest| !rest.is_empty()) {
+            let (now, later) = rest.split_at(rest.len().min(buf.remaining()));
+            buf.put_slice(now);
+            this.given += now.len();
+            if later.is_empty() {
+                this.read = Vec::new();
+                this.given = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Some(activity) = &this.heads
+            && buf.filled().len() > before
+        {
+            activity.received();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
+
+const NONE: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests;

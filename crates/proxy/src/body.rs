@@ -1,0 +1,124 @@
+//! The body of a response on its way downstream: counts what is sent and knows when it has ended.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::exchange::Exchange;
+use crate::upstream::UpstreamBody;
+
+/// What is sent.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Made by us, whole.
+    Whole(Bytes),
+    /// An upstream's, streamed.
+    Upstream(UpstreamBody),
+    /// Of one of our own endpoints.
+    Own(axum::body::Body),
+}
+
+/// What is sent, with the exchange that it ends: dropping the body completes the exchange.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    content: Content,
+    exchange: Box<Exchange>,
+    // What the length of the body leaves to be sent, where it is known: HTTP/1.1 drops a body that has sent as much
+    // without asking for its end.
+    remaining: Option<u64>,
+    ended: bool,
+}
+
+/// Why a response broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BrokeOff {
+    /// The upstream's did.
+    #[error(transparent)]
+    Upstream(<UpstreamBody as Body>::Error),
+    /// That of an endpoint of our own did.
+    #[error(transparent)]
+    Own(axum::Error),
+}
+
+impl ResponseBody {
+    pub(crate) fn new(content: Content, exchange: Box<Exchange>) -> Self {
+        let remaining = content.size_hint().exact();
+        Self { content, exchange, remaining, ended: false }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.content).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(sent) = frame.data_ref().map(Buf::remaining) {
+                    this.exchange.sent(sent);
+                    this.remaining = this.remaining.map(|remaining| remaining.saturating_sub(sent as u64));
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    this.exchange.trailed(trailers);
+                    this.ended = true;
+                }
+            }
+            Poll::Ready(None) => this.ended = true,
+            Poll::Ready(Some(Err(error))) => {
+                this.exchange.broke_off(error.to_string());
+                this.ended = true;
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if !self.ended && self.remaining != Some(0) && !self.content.is_end_stream() {
+            self.exchange.broke_off("the client left before the response ended");
+        }
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        match &mut *self {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(BrokeOff::Upstream),
+            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(BrokeOff::Own),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Upstream(body) => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Upstream(body) => body.size_hint(),
+            Self::Own(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! From socket to request: handshake, choice of protocol, and the time limits of one connection.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use identity::{Ip, Scheme};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{sleep_until, timeout};
+
+use crate::activity::{Activity, Rest, Watched};
+use crate::client_address::TrustedProxies;
+use crate::listener::Serving;
+use crate::metrics::ListenerMetrics;
+use crate::tls::{H2, Served, Terminator};
+use crate::{Listener, Snapshot, pipeline};
+
+/// A listener as its connections see it.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) config: Listener,
+    pub(crate) tls: Option<Terminator>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) metrics: ListenerMetrics,
+}
+
+/// One accepted socket, as its requests see it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) serving: Serving,
+    pub(crate) peer: Ip,
+    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// What the handshake agreed on.
+#[derive(Debug)]
+pub(crate) struct TlsFacts {
+    pub(crate) version: &'static str,
+    /// In lower case; empty when the client named no server.
+    pub(crate) sni: Box<str>,
+    certificate: Option<Arc<Served>>,
+}
+
+impl Connection {
+    /// Returns the configuration in force.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.serving.snapshot.load_full()
+    }
+
+    /// Returns how the client reached us.
+    pub(crate) const fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Returns whether another certificate than this connection's serves the host (in lower case). A browser may send
+    /// requests for several hosts over one connection (RFC 9113 §9.1.1); those that it must not are misdirected.
+    pub(crate) fn is_misdirected(&self, host: &str) -> bool {
+        let (Some(facts), Some(terminator)) = (&self.tls, &self.entrance.tls) else { return false };
+        if *facts.sni == *host {
+            return false;
+        }
+        let Some(shown) = &facts.certificate else { return false };
+        let right = terminator.certificates.select(Some(host));
+        !shown.covers(host) && right.is_some_and(|right| !right.replaces(shown))
+    }
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, entrance: Arc<Entrance>, serving: Serving) {
+    let _open = entrance.metrics.open();
+    // Small frames wait for nobody: Nagle's algorithm and delayed acknowledgements together cost 40 ms.
+    let _ = stream.set_nodelay(true);
+    let ended = match &entrance.tls {
+        Some(terminator) => serve_tls(stream, peer, terminator, &entrance, &serving).await,
+        None => serve_cleartext(stream, peer, &entrance, &serving).await,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(listener = entrance.config.name, client.address = %peer, %error, "connection ended");
+    }
+}
+
+async fn serve_tls(
+    stream: TcpStream,
+    peer: SocketAddr,
+    terminator: &Terminator,
+    entrance: &Arc<Entrance>,
+    serving: &Serving,
+) -> io::Result<()> {
+    let handshake = timeout(entrance.config.limits.handshake_timeout, terminator.acceptor.accept(stream));
+    let handshake = serving.stop.run_until_cancelled(handshake).await;
+    let shaken = handshake.map_or_else(
+        || Err(io::Error::other("shutting down")),
+        |in_time| in_time.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "handshake timed out"))),
+    );
+    entrance.metrics.handshake(shaken.is_ok());
+    let stream = shaken?;
+    let (_, session) = stream.get_ref();
+    let protocol = if session.alpn_protocol() == Some(H2) { Protocol::Http2 } else { Protocol::Http1 };
+    let facts = TlsFacts {
+        version: match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+            _ => "1.2",
+        },
+        sni: session.server_name().map(str::to_ascii_lowercase).unwrap_or_default().into(),
+        certificate: terminator.certificates.select(session.server_name()),
+    };
+    serve_http(stream, Vec::new(), protocol, connection(peer, Some(facts), entrance, serving)).await
+}
+
+async fn serve_cleartext(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    entrance: &Arc<Entrance>,
+    serving: &Serving,
+) -> io::Result<()> {
+    let sniffing = sniff(&mut stream, entrance.config.limits.idle_timeout, entrance.config.limits.header_timeout);
+    let Some(sniffed) = serving.stop.run_until_cancelled(sniffing).await else { return Ok(()) };
+    let Some((protocol, read)) = sniffed? else { return Ok(()) };
+    serve_http(stream, read, protocol, connection(peer, None, entrance, serving)).await
+}
+
+fn connection(peer: SocketAddr, tls: Option<TlsFacts>, entrance: &Arc<Entrance>, serving: &Serving) -> Arc<Connection> {
+    Arc::new(Connection {
+        entrance: Arc::clone(entrance),
+        serving: serving.clone(),
+        peer: Ip::from(peer),
+        tls,
+        activity: Arc::new(Activity::new(entrance.config.limits.header_timeout, entrance.config.limits.idle_timeout)),
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Reads just enough to know the protocol of a cleartext connection; `None` when the client left without a word.
+async fn sniff(
+    stream: &mut (impl AsyncRead + Unpin),
+    idle: Duration,
+    header: Duration,
+) -> io::Result<Option<(Protocol, Vec<u8>)>> {
+    let mut read = Vec::with_capacity(4096);
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no request in time");
+    if timeout(idle, stream.read_buf(&mut read)).await.map_err(late)?? == 0 {
+        return Ok(None);
+    }
+    let rest = async {
+        loop {
+            if read.starts_with(PREFACE) {
+                return Ok(Some(Protocol::Http2));
+            }
+            if !PREFACE.starts_with(&read) {
+                return Ok(Some(Protocol::Http1));
+            }
+            if stream.read_buf(&mut read).await? == 0 {
+                return Ok(None);
+            }
+        }
+    };
+    let protocol: io::Result<_> = timeout(header, rest).await.map_err(late)?;
+    Ok(protocol?.map(|protocol| (protocol, read)))
+}
+
+async fn serve_http<S>(stream: S, read: Vec<u8>, protocol: Protocol, connection: Arc<Connection>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = &connection.entrance.config;
+    let of_requests = Arc::clone(&connection);
+    let service = service_fn(move |request| {
+        let connection = Arc::clone(&of_requests);
+        async move { Ok::<_, Infallible>(pipeline::answer(connection, request).await) }
+    });
+    match protocol {
+        Protocol::Http1 => {
+            let io = TokioIo::new(Watched::counting_heads(stream, read, Arc::clone(&connection.activity)));
+            let http = http1(config).serve_connection(io, service).with_upgrades();
+            supervise(http, |http| http.graceful_shutdown(), &connection).await
+        }
+        Protocol::Http2 => {
+            let io = TokioIo::new(Watched::new(stream, read));
+            let http = http2(config).serve_connection(io, service);
+            supervise(http, |http| http.graceful_shutdown(), &connection).await
+        }
+    }
+}
+
+fn http1(config: &Listener) -> hyper::server::conn::http1::Builder {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    // Time limits are those of `supervise`: hyper's own does not tell an idle connection from a slow head.
+    http.timer(TokioTimer::new()).header_read_timeout(None);
+    http.max_buf_size(config.limits.max_header_bytes.max(MIN_BUFFER)).max_headers(MAX_HEADERS);
+    http
+}
+
+fn http2(config: &Listener) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(config.http2.max_concurrent_streams)
+        .initial_stream_window_size(config.http2.initial_stream_window_size)
+        .initial_connection_window_size(config.http2.initial_connection_window_size)
+        .max_header_list_size(config.http2.max_header_list_size)
+        .keep_alive_interval(config.http2.keepalive_interval)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .enable_connect_protocol();
+    http
+}
+
+/// Drives a connection within its time limits, and ends it when the server stops.
+async fn supervise<C>(http: C, finish: impl Fn(std::pin::Pin<&mut C>), connection: &Connection) -> io::Result<()>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut http = pin!(http);
+    // A token of its own: all connections polling one would meet at its lock.
+    let stop = connection.serving.stop.child_token();
+    let mut stopping = pin!(stop.cancelled());
+    let mut alarm = pin!(sleep_until(connection.activity.next_look()));
+    loop {
+        tokio::select! {
+            biased;
+            ended = http.as_mut() => return ended.map_err(io::Error::other),
+            () = stopping.as_mut() => break,
+            () = alarm.as_mut() => match connection.activity.look() {
+                Rest::Until(at) => alarm.as_mut().reset(at),
+                Rest::Over => {
+                    finish(http.as_mut());
+                    // Time to say so; what has not ended then is dropped.
+                    return timeout(LINGER, http).await.map_or(Ok(()), |ended| ended.map_err(io::Error::other));
+                }
+            },
+        }
+    }
+    finish(http.as_mut());
+    connection.serving.close.run_until_cancelled(http).await.map_or(Ok(()), |ended| ended.map_err(io::Error::other))
+}
+
+/// The first bytes of a cleartext HTTP/2 connection (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Without a bound a client makes us keep as many headers as fit its bytes.
+const MAX_HEADERS: usize = 128;
+/// hyper refuses a smaller buffer.
+const MIN_BUFFER: usize = 8192;
+/// How long an HTTP/2 ping may stay unanswered.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const LINGER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

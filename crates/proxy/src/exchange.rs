@@ -1,0 +1,307 @@
+//! One request from its head to the last byte of its response: what becomes its audit record, metrics and access event.
+//!
+//! Everything is written when the value is dropped: once, however the request ends, also when the client leaves.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use audit::{Decision, Kind, Milliseconds, Record, Slot};
+use authenticate::Session;
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use identity::ClientAddress;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::Snapshot;
+use crate::connection::Connection;
+use crate::metrics::Times;
+use crate::request_id::RequestId;
+
+/// One request, as it will be remembered.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) id: RequestId,
+    pub(crate) time: Timestamp,
+    /// `GET` for a WebSocket, also where HTTP/2 says `CONNECT`: the same request in another dress.
+    pub(crate) method: Method,
+    pub(crate) protocol: &'static str,
+    pub(crate) host: Box<str>,
+    pub(crate) path: Box<str>,
+    pub(crate) query: Box<str>,
+    pub(crate) address: Option<ClientAddress>,
+    pub(crate) route: Option<usize>,
+    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) upstream: Option<Answerer>,
+    pub(crate) verdict: Verdict,
+    kind: Kind,
+    started: Instant,
+    user_agent: Option<HeaderValue>,
+    slot: Option<Slot>,
+    policy: Option<Duration>,
+    upstream_time: Option<Duration>,
+    status: u16,
+    grpc_status: Option<u16>,
+    bytes_in: Option<Arc<AtomicU64>>,
+    bytes_out: u64,
+}
+
+/// What was decided, and why.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) decision: Decision,
+    pub(crate) rule: Option<Arc<str>>,
+    /// A stable kebab-case code.
+    pub(crate) reason: &'static str,
+    /// What exactly failed; for the log, never for the downstream.
+    pub(crate) error: Option<Arc<str>>,
+}
+
+/// The upstream that answered, or that failed to.
+#[derive(Clone, Debug)]
+pub(crate) struct Answerer {
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) protocol: &'static str,
+    pub(crate) protocol_reason: &'static str,
+    pub(crate) attempts: u32,
+}
+
+impl Exchange {
+    /// Begins with the head of a request.
+    pub(crate) fn begin<B>(connection: Arc<Connection>, request: &Request<B>) -> Box<Self> {
+        connection.activity.begin();
+        let snapshot = connection.snapshot();
+        let time = snapshot.clock.now();
+        Box::new(Self {
+            id: RequestId::new(time),
+            time,
+            method: logical_method(request),
+            protocol: if request.version() == Version::HTTP_2 { "h2" } else { "http/1.1" },
+            host: Box::default(),
+            path: Box::default(),
+            query: Box::default(),
+            address: None,
+            route: None,
+            session: None,
+            upstream: None,
+            verdict: Verdict { decision: Decision::Deny, rule: None, reason: "client-left", error: None },
+            kind: Kind::Request,
+            started: Instant::now(),
+            user_agent: request.headers().get(header::USER_AGENT).cloned(),
+            slot: None,
+            policy: None,
+            upstream_time: None,
+            status: 0,
+            grpc_status: None,
+            bytes_in: None,
+            bytes_out: 0,
+            snapshot,
+            connection,
+        })
+    }
+
+    /// Takes the place of this request's record in the audit log: from here on the record is sure to be written.
+    pub(crate) fn reserve(&mut self) -> Result<(), audit::AuditError> {
+        self.slot = Some(self.snapshot.audit.reserve()?);
+        Ok(())
+    }
+
+    /// Notes how long the decision took.
+    pub(crate) fn decided_in(&mut self, duration: Duration) {
+        self.policy = Some(self.policy.unwrap_or_default() + duration);
+    }
+
+    /// Notes how long the upstream took to answer.
+    pub(crate) const fn answered_in(&mut self, duration: Duration) {
+        self.upstream_time = Some(duration);
+    }
+
+    /// Returns the counter of the request's body.
+    pub(crate) fn count_body(&mut self) -> Arc<AtomicU64> {
+        Arc::clone(self.bytes_in.get_or_insert_default())
+    }
+
+    /// Notes what one of our own endpoints did.
+    pub(crate) fn did(&mut self, event: &authenticate::Event) {
+        self.kind = match event.kind {
+            authenticate::EventKind::SignIn => Kind::SignIn,
+            authenticate::EventKind::SignOut => Kind::SignOut,
+            authenticate::EventKind::Revoke => Kind::Revoke,
+        };
+        self.verdict.reason = event.reason;
+        self.verdict.error.clone_from(&event.error);
+        if event.error.is_some() {
+            self.verdict.decision = Decision::Deny;
+        }
+        if event.session.is_some() {
+            self.session.clone_from(&event.session);
+        }
+    }
+
+    /// Notes the head of the response.
+    pub(crate) fn respond(&mut self, status: http::StatusCode, headers: &HeaderMap) {
+        self.status = status.as_u16();
+        self.grpc_status = grpc_status(headers);
+    }
+
+    /// Notes a part of the response's body.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    /// Notes the trailers of the response.
+    pub(crate) fn trailed(&mut self, trailers: &HeaderMap) {
+        self.grpc_status = grpc_status(trailers).or(self.grpc_status);
+    }
+
+    /// Notes that the response broke off.
+    pub(crate) fn broke_off(&mut self, why: impl Into<Arc<str>>) {
+        self.verdict.error.get_or_insert_with(|| why.into());
+    }
+
+    fn record(&self, total: Duration) -> Record<'_> {
+        let session = self.session.as_deref();
+        let user = session.map(|session| session.identity()).map(|identity| audit::User {
+            id: identity.id().into(),
+            email: identity.email().into(),
+            groups: Cow::Borrowed(identity.groups()),
+            provider: identity.provider().as_str().into(),
+        });
+        Record {
+            time: self.time,
+            id: self.id.as_str().into(),
+            kind: self.kind,
+            revision: (&*self.snapshot.revision).into(),
+            route: self.route_name().map(Into::into),
+            client_ip: self.address.map(|address| address.client.get()),
+            peer_ip: Some(self.connection.peer.get()),
+            client_ip_source: self.address.map(|address| address.source.as_str()),
+            user,
+            session: session.map(|session| session.id().as_str().into()),
+            method: self.method.as_str().into(),
+            scheme: self.connection.scheme().as_str(),
+            host: (&*self.host).into(),
+            path: (&*self.path).into(),
+            query_keys: query_keys(&self.query),
+            protocol: self.protocol,
+            tls: self.connection.tls.as_ref().map(|tls| audit::Tls { version: tls.version, sni: (&*tls.sni).into() }),
+            decision: self.verdict.decision,
+            rule: self.verdict.rule.as_deref().map(Into::into),
+            reason: self.verdict.reason.into(),
+            error: self.verdict.error.as_deref().map(Into::into),
+            upstream: self.upstream.as_ref().map(|upstream| audit::Upstream {
+                endpoint: (&*upstream.endpoint).into(),
+                protocol: upstream.protocol,
+                protocol_reason: upstream.protocol_reason,
+                attempts: upstream.attempts,
+            }),
+            status: self.status,
+            grpc_status: self.grpc_status,
+            bytes_in: self.bytes_in(),
+            bytes_out: self.bytes_out,
+            ms: Milliseconds {
+                policy: milliseconds(self.policy.unwrap_or_default()),
+                upstream: milliseconds(self.upstream_time.unwrap_or_default()),
+                total: milliseconds(total),
+            },
+            user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
+        }
+    }
+
+    fn access(&self, total: Duration) {
+        tracing::info!(
+            target: "access",
+            {
+                request.id = self.id.as_str(),
+                http.request.method = self.method.as_str(),
+                url.path = &*self.path,
+                http.response.status_code = self.status,
+                client.address = self.address.map(|address| tracing::field::display(address.client)),
+                server.address = &*self.host,
+                upstream.address = self.upstream.as_ref().map(|upstream| &*upstream.endpoint),
+                route.id = self.route_name(),
+                policy.id = self.verdict.rule.as_deref(),
+                subject.id = self.session.as_deref().map(|session| session.identity().id()),
+                session.hash = self.session.as_deref().map(|session| session.id().as_str()),
+                decision = decision_name(self.verdict.decision),
+                reason = self.verdict.reason,
+                duration_ms = milliseconds(total),
+                error = self.verdict.error.as_deref()
+            },
+            "access"
+        );
+    }
+
+    fn route_name(&self) -> Option<&str> {
+        let route = self.route.and_then(|route| self.snapshot.route(route));
+        route.map(|route| route.config.name.as_str())
+    }
+
+    fn bytes_in(&self) -> u64 {
+        self.bytes_in.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.connection.activity.end();
+        let total = self.started.elapsed();
+        let slot = self.slot.take().map_or_else(|| self.snapshot.audit.reserve(), Ok);
+        match slot {
+            Ok(slot) => slot.write(&self.record(total)),
+            // Nothing was forwarded: what is forwarded has its place already.
+            Err(error) => tracing::error!(request.id = self.id.as_str(), %error, "a refusal has no audit record"),
+        }
+        let times = Times { policy: self.policy, upstream: self.upstream_time, total };
+        self.snapshot.metrics_of(self.route).record(self.verdict.decision, self.status, &times);
+        self.access(total);
+    }
+}
+
+fn logical_method<B>(request: &Request<B>) -> Method {
+    // RFC 8441 §4: the extended CONNECT of HTTP/2 is what `GET` with `Upgrade` is in HTTP/1.1.
+    if request.method() == Method::CONNECT && request.extensions().get::<hyper::ext::Protocol>().is_some() {
+        Method::GET
+    } else {
+        request.method().clone()
+    }
+}
+
+fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+/// Returns the names of the query's parameters, each once; never a value.
+fn query_keys(query: &str) -> Vec<Cow<'_, str>> {
+    let mut keys = Vec::new();
+    for pair in query.split('&').take(MAX_QUERY_KEYS) {
+        // A bare word may be a token as well as a name.
+        let Some((key, _)) = pair.split_once('=') else { continue };
+        let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy();
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+const fn decision_name(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Allow => "allow",
+        Decision::Deny => "deny",
+        Decision::Challenge => "challenge",
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+/// A record stays small whatever is asked.
+const MAX_QUERY_KEYS: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! What policies see of a request: borrowed from it, on the stack.
+
+use std::borrow::Cow;
+
+use authenticate::Session;
+use authorize::{Decision, Grpc, Headers, Input, Request, RouteFacts, SessionFacts, Tls};
+use http::HeaderMap;
+use identity::ClientAddress;
+use jiff::Timestamp;
+
+use crate::Snapshot;
+use crate::config::Path;
+use crate::exchange::Exchange;
+use crate::snapshot::LoadedRoute;
+
+/// Headers as policies see them.
+#[derive(Debug)]
+pub(crate) struct HeaderFacts<'a>(pub(crate) &'a HeaderMap);
+
+impl Headers for HeaderFacts<'_> {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        joined(self.0.get_all(name).iter().map(http::HeaderValue::as_bytes))
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(&str, Cow<'_, str>)) {
+        for name in self.0.keys() {
+            if let Some(value) = self.get(name.as_str()) {
+                each(name.as_str(), value);
+            }
+        }
+    }
+}
+
+fn joined<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<Cow<'a, str>> {
+    let mut joined = String::from_utf8_lossy(values.next()?);
+    for value in values {
+        let text = joined.to_mut();
+        text.push_str(", ");
+        text.push_str(&String::from_utf8_lossy(value));
+    }
+    Some(joined)
+}
+
+/// Returns what a policy decides over.
+pub(crate) fn input<'a>(
+    exchange: &'a Exchange,
+    address: ClientAddress,
+    route: &'a LoadedRoute,
+    headers: &'a HeaderFacts<'a>,
+    is_grpc: bool,
+) -> Input<'a> {
+    let tls = exchange.connection.tls.as_ref();
+    Input {
+        request: Request {
+            ip: address.client,
+            peer_ip: address.peer,
+            ip_source: address.source.as_str(),
+            method: exchange.method.as_str(),
+            scheme: exchange.connection.scheme().as_str(),
+            host: &exchange.host,
+            path: &exchange.path,
+            query: &exchange.query,
+            headers,
+            time: exchange.time,
+            protocol: exchange.protocol,
+            id: exchange.id.as_str(),
+            grpc: if is_grpc { grpc(&exchange.path) } else { Grpc::default() },
+            tls: tls.map_or_else(Tls::default, |tls| Tls {
+                version: tls.version,
+                sni: &tls.sni,
+                client_certificate: None,
+            }),
+        },
+        user: exchange.session.as_deref().map(Session::identity),
+        session: exchange.session.as_deref().map(session),
+        route: RouteFacts { name: &route.config.name, host: &route.host },
+    }
+}
+
+/// Returns whether a session may open the front page of a route.
+pub(crate) fn may_open(
+    snapshot: &Snapshot,
+    index: usize,
+    route: &LoadedRoute,
+    of: &Session,
+    address: ClientAddress,
+    now: Timestamp,
+) -> bool {
+    let path = match &route.config.path {
+        Path::Any | Path::Regex(_) => "/",
+        Path::Exact(path) | Path::Prefix(path) => path,
+    };
+    let none = HeaderMap::new();
+    let input = Input {
+        request: Request {
+            ip: address.client,
+            peer_ip: address.peer,
+            ip_source: address.source.as_str(),
+            method: "GET",
+            scheme: route.config.scheme.as_str(),
+            host: &route.host,
+            path,
+            query: "",
+            headers: &HeaderFacts(&none),
+            time: now,
+            protocol: "http/1.1",
+            id: "",
+            grpc: Grpc::default(),
+            tls: Tls::default(),
+        },
+        user: Some(of.identity()),
+        session: Some(session(of)),
+        route: RouteFacts { name: &route.config.name, host: &route.host },
+    };
+    snapshot.authorizer.route(index).is_some_and(|policy| matches!(policy.decide(&input), Decision::Allow(_)))
+}
+
+fn session(session: &Session) -> SessionFacts<'_> {
+    SessionFacts { id: session.id().as_str(), created: session.created(), expires: session.expires() }
+}
+
+/// gRPC over HTTP/2, "Requests": `/package.Service/Method`.
+fn grpc(path: &str) -> Grpc<'_> {
+    let parts = path.strip_prefix('/').and_then(|path| path.rsplit_once('/'));
+    parts.map_or_else(Grpc::default, |(service, method)| Grpc { service, method })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Hands requests for our own paths to `authenticate`: `/.portcullis/` and the JWKS, on every host that is ours.
+
+use authenticate::{Endpoint, Event, Outcome, Presented};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
+use http_body_util::Limited;
+use hyper::body::Incoming;
+use identity::{ClientAddress, Origin};
+
+use crate::body::Content;
+use crate::exchange::{Exchange, Verdict};
+use crate::respond::{REQUEST_ID, Refused};
+
+/// Returns whether a path is reserved: no route can have it.
+pub(crate) fn is_own(path: &str) -> bool {
+    RESERVED
+        .iter()
+        .any(|reserved| path.strip_prefix(reserved).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// Answers a request for one of our own paths.
+pub(crate) async fn serve(
+    exchange: &mut Exchange,
+    parts: Parts,
+    body: Incoming,
+    origin: Origin,
+    address: ClientAddress,
+) -> Result<Response<Content>, Refused> {
+    let authenticator = exchange.snapshot.authenticator.clone().ok_or(Refused::NotFound)?;
+    // Signing in without a record of it would be worse than not signing in.
+    exchange.reserve().map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
+    exchange.verdict = Verdict { decision: audit::Decision::Allow, rule: None, reason: "own-endpoint", error: None };
+    let outcome = authenticator.authenticate(Presented { origin: &origin, headers: &parts.headers }).await;
+    let mut apps = Vec::new();
+    if let Outcome::Authenticated(session) = &outcome {
+        if parts.uri.path() == ACCOUNT {
+            apps = exchange.snapshot.apps(session, address);
+        }
+        exchange.session = Some(std::sync::Arc::clone(session));
+    }
+    let endpoint = Endpoint { origin, outcome, address, request_id: exchange.id.as_str().into(), apps };
+    let body = axum::body::Body::new(Limited::new(body, MAX_BODY));
+    let mut response = authenticator.serve(endpoint, Request::from_parts(parts, body)).await;
+    if let Some(event) = response.extensions_mut().remove::<Event>() {
+        exchange.did(&event);
+    }
+    stamp(response.headers_mut(), exchange);
+    Ok(response.map(Content::Own))
+}
+
+fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {
+    headers.insert(REQUEST_ID, exchange.id.as_header().clone());
+}
+
+const RESERVED: [&str; 2] = ["/.portcullis", "/.well-known/portcullis"];
+const ACCOUNT: &str = "/.portcullis/";
+/// Forms and logout tokens are small; whoever sends more wants something else.
+const MAX_BODY: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

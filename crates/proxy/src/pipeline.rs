@@ -1,0 +1,309 @@
+//! The phases of one request, in order: start reading here.
+//!
+//! A phase is called only from here, returns a value, and never calls an earlier one. Whatever refuses leaves by
+//! `respond.rs`; whatever happens, the exchange is recorded once.
+
+use std::sync::Arc;
+
+use authenticate::{Authenticator, Outcome, Presented, Session};
+use authorize::{Decision, Permit};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use hyper::body::Incoming;
+use identity::{ClientAddress, Origin};
+use tokio::time::Instant;
+
+use crate::assert_identity::assert_identity;
+use crate::body::{Content, ResponseBody};
+use crate::caller::Caller;
+use crate::client_address::{client_address, forwarded_headers};
+use crate::config::{Authentication, WebSockets};
+use crate::connection::Connection;
+use crate::exchange::{Answerer, Exchange, Verdict};
+use crate::facts::{self, HeaderFacts};
+use crate::forward::{Forward, Forwarded, Upgrade, forward};
+use crate::respond::{self, Challenge, Refused};
+use crate::route::{HostRoutes, Match};
+use crate::sanitize::{self, Authority, Strictness, Target};
+use crate::snapshot::{LoadedRoute, Snapshot};
+use crate::{own_endpoints, websocket_origin};
+
+/// Answers one request.
+pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
+    let caller = Caller::of(&request);
+    let mut exchange = Exchange::begin(connection, &request);
+    let answered = phases(&mut exchange, request, caller).await;
+    let response = answered.unwrap_or_else(|refused| respond::refuse(refused, caller, &mut exchange));
+    exchange.respond(response.status(), response.headers());
+    response.map(|content| ResponseBody::new(content, exchange))
+}
+
+async fn phases(
+    exchange: &mut Exchange,
+    request: Request<Incoming>,
+    caller: Caller,
+) -> Result<Response<Content>, Refused> {
+    let snapshot = Arc::clone(&exchange.snapshot);
+    let (mut parts, body) = request.into_parts();
+    let (arrived, destination) = receive(exchange, &mut parts, &snapshot)?;
+    let index = match destination {
+        Destination::Redirect(location) => return Ok(redirected(exchange, &location)),
+        Destination::Own(origin) => return own_endpoints::serve(exchange, parts, body, origin, arrived.address).await,
+        Destination::Route(index) => index,
+    };
+    exchange.route = Some(index);
+    let route = snapshot.route(index).ok_or(Refused::NotFound)?;
+    let origin = route.origin(&exchange.host).ok_or(Refused::NotFound)?;
+    check_upgrade(arrived.upgrade, &parts.headers, &route.config.websockets, &origin)?;
+    exchange.session = authenticate(&snapshot, &origin, route, &parts.headers).await?;
+    Authenticator::strip_cookies(&mut parts.headers);
+    let permit = decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?;
+    exchange.reserve().map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
+    tell_upstream(exchange, &permit, &mut parts.headers, &arrived, route, &origin)?;
+    send(exchange, permit, route, Request::from_parts(parts, body), &arrived, caller).await
+}
+
+/// What the first three phases found.
+struct Arrived {
+    authority: Authority,
+    address: ClientAddress,
+    upgrade: Upgrade,
+}
+
+/// Who answers.
+enum Destination {
+    /// The https listener.
+    Redirect(String),
+    /// One of our own endpoints, of that origin.
+    Own(Origin),
+    /// The route at that place of the configuration.
+    Route(usize),
+}
+
+/// Phases 1 to 3: normal form, client address, route. From here on only the normal form is looked at.
+fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> Result<(Arrived, Destination), Refused> {
+    let connection = Arc::clone(&exchange.connection);
+    let entrance = &connection.entrance;
+    exchange.path = parts.uri.path().into();
+    if matches!(exchange.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refused::MethodNotAllowed(None));
+    }
+    let authority = sanitize::authority(parts)?;
+    exchange.host = authority.host().into();
+    if connection.is_misdirected(authority.host()) {
+        return Err(Refused::Misdirected);
+    }
+    let host = snapshot.table.host(connection.scheme(), authority.host());
+    let strictness = host.map_or(Strictness::Lenient, HostRoutes::strictness);
+    let target = sanitize::target(&exchange.method, &parts.uri, strictness)?;
+    exchange.path = target.path().into();
+    exchange.query = target.query().unwrap_or_default().into();
+    let trusted = &entrance.trusted_proxies;
+    let address = client_address(connection.peer, &parts.headers, trusted, entrance.config.forwarded_header)?;
+    exchange.address = Some(address);
+    let destination = destination(exchange, snapshot, host, &target)?;
+    let normal = target.to_path_and_query().map_err(|_| Refused::NotFound)?;
+    parts.uri = Uri::from(normal);
+    let removed = sanitize::headers(&mut parts.headers, &snapshot.removed, entrance.config.limits.underscore_headers)?;
+    let upgrade = upgrade(parts, removed)?;
+    Ok((Arrived { authority, address, upgrade }, destination))
+}
+
+fn destination(
+    exchange: &Exchange,
+    snapshot: &Snapshot,
+    host: Option<&HostRoutes>,
+    target: &Target<'_>,
+) -> Result<Destination, Refused> {
+    let scheme = exchange.connection.scheme();
+    if exchange.connection.entrance.config.http_redirect && !target.path().starts_with(ACME_CHALLENGE) {
+        return Ok(Destination::Redirect(https_location(exchange, snapshot)));
+    }
+    if own_endpoints::is_own(target.path()) {
+        return snapshot.own_origin(scheme, &exchange.host).map(Destination::Own).ok_or(Refused::NotFound);
+    }
+    match host.ok_or(Refused::NotFound)?.find(target, &exchange.method)? {
+        Match::Route(index) => Ok(Destination::Route(index)),
+        Match::MethodNotAllowed(allow) => Err(Refused::MethodNotAllowed(Some(allow.to_header()))),
+        Match::NotFound => Err(Refused::NotFound),
+    }
+}
+
+/// Returns how a request opens a WebSocket. A WebSocket is asked for with `GET`, or by extended CONNECT.
+fn upgrade(parts: &Parts, asked: sanitize::Upgrade) -> Result<Upgrade, Refused> {
+    if let Some(protocol) = parts.extensions.get::<hyper::ext::Protocol>() {
+        return if protocol.as_str() == "websocket" {
+            Ok(Upgrade::ExtendedConnect)
+        } else {
+            Err(Refused::UpgradeUnsupported)
+        };
+    }
+    match asked {
+        sanitize::Upgrade::WebSocket if parts.method == Method::GET && parts.version == Version::HTTP_11 => {
+            Ok(Upgrade::WebSocket)
+        }
+        // RFC 9110 §7.8: a server may ignore the wish, and the request goes on without it. `h2c` above all: behind an
+        // upgraded connection no request would be decided on.
+        sanitize::Upgrade::None | sanitize::Upgrade::WebSocket | sanitize::Upgrade::Other => Ok(Upgrade::None),
+    }
+}
+
+fn check_upgrade(upgrade: Upgrade, headers: &HeaderMap, allowed: &WebSockets, own: &Origin) -> Result<(), Refused> {
+    match upgrade {
+        Upgrade::None => Ok(()),
+        Upgrade::WebSocket | Upgrade::ExtendedConnect => websocket_origin::check(headers, allowed, own),
+    }
+}
+
+fn https_location(exchange: &Exchange, snapshot: &Snapshot) -> String {
+    let Exchange { host, path, query, .. } = exchange;
+    let port = snapshot.https_port(host).filter(|port| *port != 443).map(|port| format!(":{port}"));
+    let question = if query.is_empty() { "" } else { "?" };
+    format!("https://{host}{}{path}{question}{query}", port.unwrap_or_default())
+}
+
+fn redirected(exchange: &mut Exchange, location: &str) -> Response<Content> {
+    exchange.verdict =
+        Verdict { decision: audit::Decision::Allow, rule: None, reason: "redirected-to-https", error: None };
+    let mut response = respond::redirect_to_https(location);
+    respond::seal(response.headers_mut(), exchange);
+    response
+}
+
+/// Phase 4: who is calling. Nobody is an answer; not knowing is a refusal.
+async fn authenticate(
+    snapshot: &Snapshot,
+    origin: &Origin,
+    route: &LoadedRoute,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Session>>, Refused> {
+    let authenticator = match (route.config.authenticate, &snapshot.authenticator) {
+        (Authentication::None, _) | (Authentication::Optional, None) => return Ok(None),
+        (Authentication::Required, None) => {
+            return Err(Refused::SessionStoreUnavailable("no provider is configured".into()));
+        }
+        (Authentication::Required | Authentication::Optional, Some(authenticator)) => authenticator,
+    };
+    match authenticator.authenticate(Presented { origin, headers }).await {
+        Outcome::NotAuthenticated => Ok(None),
+        Outcome::Authenticated(session) => Ok(Some(session)),
+        Outcome::Unavailable(error) => Err(Refused::SessionStoreUnavailable(error.to_string().into())),
+    }
+}
+
+/// Phase 5: deny rules that need nobody, then whether somebody must sign in, then the policy.
+fn decide(
+    exchange: &mut Exchange,
+    headers: &HeaderMap,
+    address: ClientAddress,
+    (index, route): (usize, &LoadedRoute),
+    origin: &Origin,
+    caller: Caller,
+) -> Result<Permit, Refused> {
+    let snapshot = Arc::clone(&exchange.snapshot);
+    let began = Instant::now();
+    let policy = snapshot.authorizer.route(index).ok_or(Refused::NotFound)?;
+    // A session of another provider than the route asks for proves nothing to this route.
+    let accepted = |session: &Arc<Session>| {
+        route.config.provider.as_ref().is_none_or(|provider| provider == session.identity().provider())
+    };
+    let stranger = exchange.session.take_if(|session| !accepted(session)).is_some();
+    let headers = HeaderFacts(headers);
+    let decided = {
+        let input = facts::input(exchange, address, route, &headers, caller.is_grpc());
+        let challenged = exchange.session.is_none() && route.config.authenticate == Authentication::Required;
+        match challenged.then(|| policy.before_sign_in(&input)) {
+            Some(Some(denial)) => Err(Refused::Denied(denial)),
+            Some(None) => Err(Refused::Challenge(challenge(exchange, route, origin, stranger))),
+            None => match policy.decide(&input) {
+                Decision::Allow(permit) => Ok(permit),
+                Decision::Deny(denial) => Err(Refused::Denied(denial)),
+            },
+        }
+    };
+    exchange.decided_in(began.elapsed());
+    let permit = decided?;
+    exchange.verdict = Verdict {
+        decision: audit::Decision::Allow,
+        rule: Some(Arc::clone(permit.rule())),
+        reason: "allow-rule-matched",
+        error: None,
+    };
+    Ok(permit)
+}
+
+fn challenge(exchange: &Exchange, route: &LoadedRoute, origin: &Origin, stranger: bool) -> Challenge {
+    let provider = route.config.provider.as_ref().map(|provider| provider.as_str());
+    Challenge {
+        reason: if stranger { "other-provider-required" } else { "sign-in-required" },
+        origin: origin.to_string(),
+        sign_in: respond::sign_in_path(&exchange.path, &exchange.query, provider),
+    }
+}
+
+/// Phase 8: what the upstream learns of the caller and of the request.
+fn tell_upstream(
+    exchange: &Exchange,
+    permit: &Permit,
+    headers: &mut HeaderMap,
+    arrived: &Arrived,
+    route: &LoadedRoute,
+    origin: &Origin,
+) -> Result<(), Refused> {
+    let scheme = exchange.connection.scheme();
+    let unavailable = |reason, error: &dyn std::error::Error| {
+        let error = error.to_string().into();
+        Refused::IdentityUnavailable { reason, error }
+    };
+    forwarded_headers(headers, &arrived.address, scheme, &arrived.authority, exchange.id.as_header())
+        .map_err(|error| unavailable("forwarded-header-invalid", &error))?;
+    let authenticator = exchange.snapshot.authenticator.as_deref();
+    let identity = route.config.identity.as_ref();
+    assert_identity(permit, headers, identity, exchange.session.as_deref(), authenticator, origin)
+        .map_err(|error| unavailable(error.code(), &error))
+}
+
+/// Phase 9: forwards. Takes the permit, so that nothing is forwarded twice or without one.
+async fn send(
+    exchange: &mut Exchange,
+    permit: Permit,
+    route: &LoadedRoute,
+    request: Request<Incoming>,
+    arrived: &Arrived,
+    caller: Caller,
+) -> Result<Response<Content>, Refused> {
+    let began = Instant::now();
+    let host = HeaderValue::from_str(&arrived.authority.to_string()).map_err(|_| Refused::NotFound)?;
+    let serving = &exchange.connection.serving;
+    let context = Forward {
+        grpc: caller.is_grpc(),
+        upgrade: arrived.upgrade,
+        host: &host,
+        tunnels: &serving.tunnels,
+        close: serving.close.clone(),
+    };
+    let forwarded = forward(permit, &route.cluster, request, context).await;
+    exchange.answered_in(began.elapsed());
+    let Forwarded { response, endpoint, protocol, protocol_reason, attempts } = forwarded.map_err(Refused::Upstream)?;
+    exchange.upstream = Some(Answerer { endpoint, protocol, protocol_reason, attempts });
+    let mut response = response.map(Content::Upstream);
+    drop_own_cookies(response.headers_mut());
+    Ok(response)
+}
+
+/// An upstream that could set our cookies could sign its users in as somebody else.
+fn drop_own_cookies(headers: &mut HeaderMap) {
+    if !headers.get_all(header::SET_COOKIE).iter().any(Authenticator::is_own_cookie) {
+        return;
+    }
+    if let header::Entry::Occupied(cookies) = headers.entry(header::SET_COOKIE) {
+        let (name, all) = cookies.remove_entry_mult();
+        let theirs: Vec<_> = all.filter(|cookie| !Authenticator::is_own_cookie(cookie)).collect();
+        for cookie in theirs {
+            headers.append(&name, cookie);
+        }
+    }
+}
+
+/// Certificate authorities ask for this over cleartext (RFC 8555 §8.3).
+const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";

@@ -1,0 +1,401 @@
+//! The one exit for refusals and failures: chooses the status, and the form that the caller understands.
+//!
+//! What a caller is told is fixed text, a stable code and the request id. What exactly went wrong is for the log.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use authorize::Denial;
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use pages::{Fault, Forbidden};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::body::Content;
+use crate::caller::Caller;
+use crate::exchange::{Answerer, Exchange, Verdict};
+use crate::sanitize::Refusal;
+use crate::upstream::{FailureKind, UpstreamFailure};
+
+/// Why a request is not answered by an upstream.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It is not well-formed, or says two things at once.
+    Malformed(Refusal),
+    /// `CONNECT` to anywhere, `TRACE`, or a method that the routes of the path do not take, with those that they do.
+    MethodNotAllowed(Option<String>),
+    /// Another certificate serves the host.
+    Misdirected,
+    /// No route, and none of our own endpoints.
+    NotFound,
+    /// The route opens no WebSockets.
+    WebSocketsOff,
+    /// The page that opens the WebSocket is of another origin.
+    CrossOrigin,
+    /// An upgrade that is not WebSocket.
+    UpgradeUnsupported,
+    /// Somebody must sign in.
+    Challenge(Challenge),
+    /// A policy refused.
+    Denied(Denial),
+    /// Who is calling cannot be known.
+    SessionStoreUnavailable(Arc<str>),
+    /// The audit log takes no record.
+    AuditUnavailable(Arc<str>),
+    /// What the upstream must be told of the user cannot be said.
+    IdentityUnavailable {
+        /// A stable code.
+        reason: &'static str,
+        /// What exactly went wrong.
+        error: Arc<str>,
+    },
+    /// The upstream gave no response.
+    Upstream(UpstreamFailure),
+}
+
+/// What somebody who must sign in is told.
+#[derive(Debug)]
+pub(crate) struct Challenge {
+    /// A stable code.
+    pub(crate) reason: &'static str,
+    /// The origin that was asked.
+    pub(crate) origin: String,
+    /// Where to sign in: path and query on that origin.
+    pub(crate) sign_in: String,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Malformed(refusal)
+    }
+}
+
+/// Makes the answer to a request that is refused or failed, and notes why.
+pub(crate) fn refuse(refused: Refused, caller: Caller, exchange: &mut Exchange) -> Response<Content> {
+    note(&refused, exchange);
+    let mut response = match (&refused, caller) {
+        (Refused::Challenge(challenge), Caller::Browser) => redirect_to_sign_in(challenge),
+        (Refused::Challenge(challenge), Caller::Program) => unauthenticated(challenge, exchange),
+        (Refused::Denied(denial), Caller::Browser) => forbidden_page(denial, exchange),
+        (_, Caller::Grpc(content_type)) => grpc(&told(&refused), content_type),
+        (_, Caller::Browser) => fault_page(&told(&refused), exchange),
+        (_, Caller::Program) => json(&told(&refused), exchange),
+    };
+    let headers = response.headers_mut();
+    seal(headers, exchange);
+    if let Refused::MethodNotAllowed(allowed) = &refused {
+        // RFC 9110 §15.5.6.
+        let allowed = allowed.as_deref().unwrap_or("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        headers.extend(HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed)));
+    }
+    response
+}
+
+/// Adds the headers that all our own answers have.
+pub(crate) fn seal(headers: &mut HeaderMap, exchange: &Exchange) {
+    // A cache that kept one user's answer would show it to the next.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(REQUEST_ID, exchange.id.as_header().clone());
+}
+
+/// Answers every request of a redirecting listener.
+pub(crate) fn redirect_to_https(location: &str) -> Response<Content> {
+    answer(StatusCode::PERMANENT_REDIRECT, &[(header::LOCATION, location)], String::new())
+}
+
+/// What the caller is told, whatever its form.
+struct Told<'a> {
+    status: StatusCode,
+    code: &'a str,
+    title: &'a str,
+    message: &'a str,
+    grpc: u16,
+}
+
+fn told(refused: &Refused) -> Told<'_> {
+    let told = |status, code, title, message, grpc| Told { status, code, title, message, grpc };
+    match refused {
+        Refused::Malformed(refusal) => {
+            let title = refusal.status.canonical_reason().unwrap_or("Bad request");
+            told(refusal.status, refusal.code, title, refusal.message, grpc_code::INTERNAL)
+        }
+        Refused::MethodNotAllowed(_) => told(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "This method is not allowed here.",
+            grpc_code::UNIMPLEMENTED,
+        ),
+        Refused::Misdirected => told(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected_request",
+            "Wrong connection",
+            "This host is served over a connection of its own. Open the page again.",
+            grpc_code::UNAVAILABLE,
+        ),
+        Refused::NotFound => told(
+            StatusCode::NOT_FOUND,
+            "no_route",
+            "Page not found",
+            "There is no app at this address. Check the address for a typing mistake.",
+            grpc_code::UNIMPLEMENTED,
+        ),
+        Refused::WebSocketsOff => told(
+            StatusCode::FORBIDDEN,
+            "websockets_off",
+            "Not allowed",
+            "This app opens no WebSockets.",
+            grpc_code::PERMISSION_DENIED,
+        ),
+        Refused::CrossOrigin => told(
+            StatusCode::FORBIDDEN,
+            "cross_origin_websocket",
+            "Not allowed",
+            "A page of another site may not open a WebSocket here.",
+            grpc_code::PERMISSION_DENIED,
+        ),
+        Refused::UpgradeUnsupported => told(
+            StatusCode::NOT_IMPLEMENTED,
+            "upgrade_not_supported",
+            "Not supported",
+            "No protocol but WebSocket can be upgraded to.",
+            grpc_code::UNIMPLEMENTED,
+        ),
+        Refused::Challenge(challenge) => {
+            told(StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in", &challenge.sign_in, grpc_code::UNAUTHENTICATED)
+        }
+        Refused::Denied(denial) => told(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "Access denied",
+            denial.message.as_deref().unwrap_or("You are not allowed to open this."),
+            grpc_code::PERMISSION_DENIED,
+        ),
+        Refused::SessionStoreUnavailable(_) => unavailable("session_store_unavailable"),
+        Refused::AuditUnavailable(_) => unavailable("audit_unavailable"),
+        Refused::IdentityUnavailable { .. } => unavailable("identity_unavailable"),
+        Refused::Upstream(failure) => told_of_upstream(failure.kind),
+    }
+}
+
+fn unavailable(code: &str) -> Told<'_> {
+    Told {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code,
+        title: "Not available right now",
+        message: "Access cannot be checked right now. Try again in a moment.",
+        grpc: grpc_code::UNAVAILABLE,
+    }
+}
+
+fn told_of_upstream(kind: FailureKind) -> Told<'static> {
+    let bad_gateway = |code, message| Told {
+        status: StatusCode::BAD_GATEWAY,
+        code,
+        title: "The app cannot be reached",
+        message,
+        grpc: grpc_code::UNAVAILABLE,
+    };
+    match kind {
+        FailureKind::Connect => {
+            bad_gateway("upstream_connect_error", "The app does not answer. Try again in a moment.")
+        }
+        FailureKind::Tls => {
+            bad_gateway("upstream_tls_error", "No secure connection to the app could be made. Tell its operator.")
+        }
+        FailureKind::Protocol => {
+            bad_gateway("upstream_protocol_error", "The app broke off its answer. Try again in a moment.")
+        }
+        FailureKind::NoHealthyUpstream => Told {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "no_healthy_upstream",
+            title: "The app is not available",
+            message: "No server of this app is available. Try again in a moment.",
+            grpc: grpc_code::UNAVAILABLE,
+        },
+        FailureKind::Timeout => Told {
+            status: StatusCode::GATEWAY_TIMEOUT,
+            code: "upstream_timeout",
+            title: "The app took too long",
+            message: "The app did not answer in time. Try again in a moment.",
+            grpc: grpc_code::DEADLINE_EXCEEDED,
+        },
+        FailureKind::ClientBody => Told {
+            status: StatusCode::BAD_REQUEST,
+            code: "request_body_broken",
+            title: "The request broke off",
+            message: "The request ended before its body was complete.",
+            grpc: grpc_code::CANCELLED,
+        },
+    }
+}
+
+/// Writes into the exchange what was decided and why: the log's view of the same refusal.
+fn note(refused: &Refused, exchange: &mut Exchange) {
+    let deny = |reason, error: Option<&Arc<str>>| Verdict {
+        decision: audit::Decision::Deny,
+        rule: None,
+        reason,
+        error: error.cloned(),
+    };
+    exchange.verdict = match refused {
+        Refused::Malformed(refusal) => deny(refusal.code, None),
+        Refused::MethodNotAllowed(_) => deny("method-not-allowed", None),
+        Refused::Misdirected => deny("misdirected-request", None),
+        Refused::NotFound => deny("no-route", None),
+        Refused::WebSocketsOff => deny("websockets-off", None),
+        Refused::CrossOrigin => deny("cross-origin-websocket", None),
+        Refused::UpgradeUnsupported => deny("upgrade-not-supported", None),
+        Refused::Challenge(challenge) => {
+            Verdict { decision: audit::Decision::Challenge, ..deny(challenge.reason, None) }
+        }
+        Refused::Denied(denial) => {
+            Verdict { rule: denial.rule.clone(), ..deny(denial.reason.as_str(), denial.error.as_ref()) }
+        }
+        Refused::SessionStoreUnavailable(error) => deny("session-store-unavailable", Some(error)),
+        Refused::AuditUnavailable(error) => deny("audit-unavailable", Some(error)),
+        Refused::IdentityUnavailable { reason, error } => deny(reason, Some(error)),
+        Refused::Upstream(failure) => {
+            exchange.upstream = failure.endpoint.clone().map(|endpoint| Answerer {
+                endpoint,
+                protocol: "",
+                protocol_reason: "",
+                attempts: failure.attempts,
+            });
+            // The decision stands: the request was allowed, and what failed came after.
+            exchange.verdict.error = Some(failure.detail.as_ref().into());
+            return;
+        }
+    };
+}
+
+fn redirect_to_sign_in(challenge: &Challenge) -> Response<Content> {
+    answer(StatusCode::FOUND, &[(header::LOCATION, &challenge.sign_in)], String::new())
+}
+
+fn unauthenticated(challenge: &Challenge, exchange: &Exchange) -> Response<Content> {
+    let body = serde_json::json!({
+        "error": "unauthenticated",
+        "sign_in": format!("{}{}", challenge.origin, challenge.sign_in),
+        "request_id": exchange.id.as_str(),
+    });
+    let headers = [(header::WWW_AUTHENTICATE, "Bearer"), (header::CONTENT_TYPE, JSON)];
+    answer(StatusCode::UNAUTHORIZED, &headers, body.to_string())
+}
+
+fn json(told: &Told<'_>, exchange: &Exchange) -> Response<Content> {
+    let body = serde_json::json!({
+        "error": told.code,
+        "message": told.message,
+        "request_id": exchange.id.as_str(),
+    });
+    answer(told.status, &[(header::CONTENT_TYPE, JSON)], body.to_string())
+}
+
+/// A trailers-only answer: to a gRPC client an HTTP status says nothing.
+fn grpc(told: &Told<'_>, content_type: &'static str) -> Response<Content> {
+    let mut status = String::new();
+    let _ = write!(status, "{}", told.grpc);
+    let message = utf8_percent_encode(told.message, GRPC_MESSAGE).to_string();
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (HeaderName::from_static("grpc-status"), &*status),
+        (HeaderName::from_static("grpc-message"), &*message),
+    ];
+    answer(StatusCode::OK, &headers, String::new())
+}
+
+fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {
+    let identity = exchange.session.as_deref().map(|session| session.identity());
+    let user = identity.map(|identity| match (identity.email(), identity.name()) {
+        ("", "") => identity.subject().as_str(),
+        ("", name) => name,
+        (email, _) => email,
+    });
+    let switch = sign_in_path(&exchange.path, &exchange.query, None);
+    let page = Forbidden {
+        resource: &format!("{}{}", exchange.host, exchange.path),
+        user,
+        message: denial.message.as_deref(),
+        request_id: exchange.id.as_str(),
+        switch_user_url: user.is_some().then_some(&*switch),
+    };
+    html(StatusCode::FORBIDDEN, page.render(&exchange.snapshot.look), exchange)
+}
+
+fn fault_page(told: &Told<'_>, exchange: &Exchange) -> Response<Content> {
+    let retry = path_and_query(&exchange.path, &exchange.query);
+    let again = told.status.is_server_error() && told.status != StatusCode::NOT_IMPLEMENTED;
+    let page = Fault {
+        status: told.status.as_u16(),
+        title: told.title,
+        message: told.message,
+        code: told.code,
+        request_id: exchange.id.as_str(),
+        retry_url: again.then_some(&*retry),
+    };
+    html(told.status, page.render(&exchange.snapshot.look), exchange)
+}
+
+fn html(status: StatusCode, body: String, exchange: &Exchange) -> Response<Content> {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, exchange.snapshot.look.content_security_policy()),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    // RFC 9110 §9.3.2: the answer to HEAD has no content.
+    let body = if exchange.method == http::Method::HEAD { String::new() } else { body };
+    answer(status, &headers, body)
+}
+
+fn answer(status: StatusCode, headers: &[(HeaderName, &str)], body: String) -> Response<Content> {
+    let mut response = Response::new(Content::Whole(Bytes::from(body)));
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        // What comes from a request was percent-encoded on its way here; a value that still is none is left out.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// Returns where to sign in and come back to a path of the same host.
+pub(crate) fn sign_in_path(path: &str, query: &str, provider: Option<&str>) -> String {
+    let back = path_and_query(path, query);
+    let mut url = format!("{}?return_to={}", authenticate::SIGN_IN_PATH, utf8_percent_encode(&back, QUERY_VALUE));
+    if let Some(provider) = provider {
+        let _ = write!(url, "&provider={}", utf8_percent_encode(provider, QUERY_VALUE));
+    }
+    url
+}
+
+fn path_and_query(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// Statuses of gRPC (`code.proto`).
+mod grpc_code {
+    pub(super) const CANCELLED: u16 = 1;
+    pub(super) const DEADLINE_EXCEEDED: u16 = 4;
+    pub(super) const PERMISSION_DENIED: u16 = 7;
+    pub(super) const UNIMPLEMENTED: u16 = 12;
+    pub(super) const INTERNAL: u16 = 13;
+    pub(super) const UNAVAILABLE: u16 = 14;
+    pub(super) const UNAUTHENTICATED: u16 = 16;
+}
+
+/// The header of the request id, towards both sides.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const JSON: &str = "application/json";
+/// What `grpc-message` must not hold as it is (gRPC over HTTP/2, "Responses").
+const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! Terminates TLS: certificates chosen by server name, swapped without dropping a connection.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::{BuildError, Certificate, ListenerTls, Metrics, TlsVersion};
+
+/// TLS of one listener.
+#[derive(Clone)]
+pub(crate) struct Terminator {
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) certificates: Arc<Certificates>,
+}
+
+impl std::fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminator").field("certificates", &self.certificates).finish_non_exhaustive()
+    }
+}
+
+impl Terminator {
+    /// Reads all certificates.
+    ///
+    /// # Errors
+    /// What is wrong with each file.
+    pub(crate) fn build(listener: &str, tls: &ListenerTls, metrics: &Arc<Metrics>) -> Result<Self, Vec<BuildError>> {
+        let certificates = Arc::new(Certificates::load(listener, tls.certificates.clone(), Arc::clone(metrics))?);
+        let versions: &[_] = match tls.min_version {
+            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        };
+        // The provider is named here rather than installed for the process: nothing else can then exchange it. Its
+        // first key exchange is X25519MLKEM768, so that what is recorded today stays closed to a quantum computer.
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let unusable = |source: rustls::Error| {
+            vec![BuildError::UnusableFile { path: listener.to_owned(), reason: source.to_string() }]
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .map_err(unusable)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
+        // Early data can be replayed by whoever recorded it.
+        config.max_early_data_size = 0;
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificates })
+    }
+}
+
+/// The certificates of one listener, in the order of the configuration.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    listener: Box<str>,
+    // Invariant: not empty.
+    files: Vec<Certificate>,
+    index: ArcSwap<Index>,
+    metrics: Arc<Metrics>,
+}
+
+impl Certificates {
+    fn load(listener: &str, files: Vec<Certificate>, metrics: Arc<Metrics>) -> Result<Self, Vec<BuildError>> {
+        let provider = aws_lc_rs::default_provider();
+        let mut served = Vec::new();
+        let mut errors = Vec::new();
+        for (position, files) in files.iter().enumerate() {
+            match Served::read(position, files, &provider) {
+                Ok(certificate) => served.push(Arc::new(certificate)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let index = ArcSwap::from_pointee(Index::new(served));
+        let certificates = Self { listener: listener.into(), files, index, metrics };
+        certificates.tell_expiry();
+        Ok(certificates)
+    }
+
+    /// Reads all files again. A pair that is bad keeps the last good one in service.
+    ///
+    /// # Errors
+    /// What is wrong with each file.
+    pub(crate) fn reload(&self) -> Result<(), Vec<BuildError>> {
+        let provider = aws_lc_rs::default_provider();
+        let mut errors = Vec::new();
+        let old = self.index.load();
+        let served = old.served.iter().zip(&self.files).map(|(last_good, files)| {
+            Served::read(last_good.position, files, &provider).map_or_else(
+                |error| {
+                    errors.push(error);
+                    Arc::clone(last_good)
+                },
+                Arc::new,
+            )
+        });
+        let served = served.collect();
+        self.index.store(Arc::new(Index::new(served)));
+        self.tell_expiry();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Returns the certificate that a client who asks for `name` is shown.
+    pub(crate) fn select(&self, name: Option<&str>) -> Option<Arc<Served>> {
+        self.index.load().select(name)
+    }
+
+    fn tell_expiry(&self) {
+        for (served, files) in self.index.load().served.iter().zip(&self.files) {
+            self.metrics.certificate(&self.listener, &files.cert_file.display().to_string(), served.not_after);
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.select(client_hello.server_name()).map(|served| Arc::clone(&served.key))
+    }
+}
+
+/// One certificate in service.
+#[derive(Debug)]
+pub(crate) struct Served {
+    position: usize,
+    key: Arc<CertifiedKey>,
+    // Invariant: lower case. A wildcard is held without its `*.`.
+    exact: Vec<Box<str>>,
+    wildcard: Vec<Box<str>>,
+    not_after: i64,
+}
+
+impl Served {
+    /// Returns whether the certificate is good for a host, given in lower case.
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        self.exact.iter().any(|name| **name == *host)
+            || parent.is_some_and(|parent| self.wildcard.iter().any(|name| **name == *parent))
+    }
+
+    /// Returns whether both stand at the same place of the configuration: a renewed certificate replaces its
+    /// predecessor.
+    pub(crate) const fn replaces(&self, other: &Self) -> bool {
+        self.position == other.position
+    }
+
+    fn read(position: usize, files: &Certificate, provider: &CryptoProvider) -> Result<Self, BuildError> {
+        let chain = CertificateDer::pem_file_iter(&files.cert_file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|source| unusable(&files.cert_file, source))?;
+        let leaf = chain.first().ok_or_else(|| unusable(&files.cert_file, "there is no certificate in it"))?;
+        let (exact, wildcard, not_after) = names(leaf).map_err(|reason| unusable(&files.cert_file, reason))?;
+        let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|source| unusable(&files.key_file, source))?;
+        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| match source {
+            rustls::Error::InconsistentKeys(_) => {
+                let certificate = files.cert_file.display();
+                unusable(&files.key_file, format!("the key does not belong to the certificate in `{certificate}`"))
+            }
+            other => unusable(&files.key_file, other),
+        })?;
+        Ok(Self { position, key: Arc::new(key), exact, wildcard, not_after })
+    }
+}
+
+#[derive(Debug)]
+struct Index {
+    served: Vec<Arc<Served>>,
+    exact: HashMap<Box<str>, usize>,
+    wildcard: HashMap<Box<str>, usize>,
+}
+
+impl Index {
+    fn new(served: Vec<Arc<Served>>) -> Self {
+        let mut exact = HashMap::new();
+        let mut wildcard = HashMap::new();
+        for (position, certificate) in served.iter().enumerate() {
+            for name in &certificate.exact {
+                exact.entry(name.clone()).or_insert(position);
+            }
+            for name in &certificate.wildcard {
+                wildcard.entry(name.clone()).or_insert(position);
+            }
+        }
+        Self { served, exact, wildcard }
+    }
+
+    fn select(&self, name: Option<&str>) -> Option<Arc<Served>> {
+        let position = name.and_then(|name| {
+            let name = lower(name);
+            // RFC 6125 §6.4.3: a wildcard stands for exactly one label.
+            let wildcard = || self.wildcard.get(name.split_once('.')?.1);
+            self.exact.get(&*name).or_else(wildcard).copied()
+        });
+        self.served.get(position.unwrap_or(0)).cloned()
+    }
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+type Names = (Vec<Box<str>>, Vec<Box<str>>, i64);
+
+/// Returns the exact names, the suffixes of the wildcard names, and the end of validity.
+fn names(certificate: &CertificateDer<'_>) -> Result<Names, String> {
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|error| format!("not a certificate: {error}"))?;
+    let mut exact = Vec::new();
+    let mut wildcard = Vec::new();
+    let alternative = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
+    for name in alternative.iter().flat_map(|extension| &extension.value.general_names) {
+        let GeneralName::DNSName(name) = name else { continue };
+        match name.strip_prefix("*.") {
+            Some(parent) => wildcard.push(parent.to_ascii_lowercase().into()),
+            None => exact.push(name.to_ascii_lowercase().into()),
+        }
+    }
+    Ok((exact, wildcard, certificate.validity().not_after.timestamp()))
+}
+
+fn unusable(path: &Path, reason: impl std::fmt::Display) -> BuildError {
+    BuildError::UnusableFile { path: path.display().to_string(), reason: reason.to_string() }
+}
+
+/// The ALPN name of HTTP/2 over TLS (RFC 9113 §3.2).
+pub(crate) const H2: &[u8] = b"h2";
+
+#[cfg(test)]
+mod tests;
