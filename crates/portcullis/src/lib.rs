@@ -1,1 +1,12 @@
-//! x
+//! The Portcullis access proxy: configuration, assembly and command line.
+//!
+//! The only crate that knows files, YAML and the environment. [`config::load`] reads and checks, [`app::App::build`]
+//! opens what a configuration needs, [`serve::run_file`] does both and serves.
+
+mod admin;
+pub mod app;
+mod certificates;
+pub mod cli;
+pub mod config;
+pub mod serve;
+mod telemetry;

@@ -1,0 +1,111 @@
+//! The command line: one file a verb.
+
+mod check;
+mod run;
+mod schema;
+mod version;
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::{self, LogFormat};
+
+/// A zero-trust, identity-aware access proxy.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+struct LogArgs {
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,proxy=debug`
+    #[arg(long, global = true, env = "PORTCULLIS_LOG", default_value = "info", value_name = "FILTER")]
+    log_level: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Run),
+    Check(check::Check),
+    Schema(schema::Schema),
+    Version(version::Version),
+}
+
+/// How a verb ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Done.
+    Done,
+    /// The answer is no.
+    Negative,
+    /// Usage or configuration is wrong.
+    Refused,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Negative => Self::from(1),
+            Exit::Refused => Self::from(2),
+        }
+    }
+}
+
+/// Parses the arguments and runs the verb.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; a pipe that was closed while they are printed is none either.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Refused } else { Exit::Done }.into();
+        }
+    };
+    if let Err(error) = telemetry::start(cli.log.log_format, &cli.log.log_level) {
+        return refuse(format!("the log filter cannot be read: {error}; write `info`, or `info,proxy=debug`")).into();
+    }
+    let exit = match cli.verb {
+        Verb::Run(run) => run.execute(),
+        Verb::Check(check) => check.execute(),
+        Verb::Schema(schema) => schema.execute(),
+        Verb::Version(version) => version.execute(),
+    };
+    exit.into()
+}
+
+/// Prints to standard output. A reader that went away (`portcullis schema | head`) is not an error.
+fn print(text: impl Display) -> Exit {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    Exit::Done
+}
+
+/// Prints what is wrong and what to do to standard error.
+fn complain(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn refuse(text: impl Display) -> Exit {
+    complain(format_args!("portcullis: {text}"));
+    Exit::Refused
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis demo
+  portcullis check --config portcullis.yaml
+  portcullis run --config portcullis.yaml
+
+Exit codes: 0 done, 1 a negative answer, 2 usage or configuration";

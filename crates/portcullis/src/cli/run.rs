@@ -1,0 +1,72 @@
+//! `portcullis run`.
+
+use std::path::PathBuf;
+use std::pin::pin;
+
+use clap::Args;
+
+use super::Exit;
+use crate::config::LoadError;
+use crate::serve::{self, RunError};
+
+/// Serve a configuration until SIGTERM or Ctrl-C
+///
+/// Requests in flight may end (`drain_timeout`); a second signal stops at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  portcullis run --config /etc/portcullis/portcullis.yaml --log-format json")]
+pub(super) struct Run {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "portcullis.yaml")]
+    config: PathBuf,
+}
+
+impl Run {
+    pub(super) fn execute(&self) -> Exit {
+        block_on(async {
+            match serve_until_signalled(serve::run_file(&self.config, |_| {}, signal())).await {
+                Ok(exit) => exit,
+                Err(RunError::Load(LoadError::Invalid(report))) => {
+                    super::complain(report.to_string().trim_end());
+                    super::refuse(format_args!("`{}` is not served: correct the errors above", self.config.display()))
+                }
+                Err(error) => super::refuse(error),
+            }
+        })
+    }
+}
+
+/// Runs `serving`, whose own shutdown is the first signal; the second one drops it.
+pub(super) async fn serve_until_signalled<E>(serving: impl Future<Output = Result<(), E>>) -> Result<Exit, E> {
+    let serving = pin!(serving);
+    tokio::select! {
+        served = serving => served.map(|()| Exit::Done),
+        () = async { signal().await; signal().await } => {
+            tracing::warn!("stopped at once by a second signal; requests in flight were cut");
+            Ok(Exit::Negative)
+        }
+    }
+}
+
+/// Ends with SIGTERM or SIGINT.
+pub(super) async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Runs a future on a runtime of its own.
+pub(super) fn block_on(future: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => super::refuse(format_args!("cannot start threads: {error}; raise the limit of processes")),
+    }
+}

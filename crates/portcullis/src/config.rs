@@ -1,0 +1,288 @@
+//! Reads `portcullis.yaml` and the files that it names, and builds what every crate is configured with.
+//!
+//! Three steps: text to tree (`yaml`, `expand`), tree against description (`shape`, `schema`), tree to configuration
+//! (one file a section). Each step reports all that is wrong, so that one run shows every mistake.
+
+mod branding;
+mod builder;
+mod expand;
+mod fields;
+mod format;
+mod json_schema;
+mod listener;
+mod policy;
+mod problem;
+mod route;
+mod scalar_map;
+mod schema;
+mod shape;
+mod sign_in;
+mod source;
+mod suggest;
+mod tree;
+mod yaml;
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use authorize::Authorizer;
+use pages::Look;
+
+use builder::Builder;
+use expand::Environment;
+use fields::Fields;
+use problem::Problem;
+pub use problem::Report;
+use route::Named;
+pub use sign_in::SignIn;
+use source::{FileId, Place, Sources};
+use tree::{Node, Value, quoted};
+
+pub use json_schema::json_schema;
+
+/// One accepted configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The sockets.
+    pub listeners: Vec<proxy::Listener>,
+    /// Routes, and the revision.
+    pub proxy: proxy::Config,
+    /// The compiled policies, in the order of the routes.
+    pub authorizer: Authorizer,
+    /// Sign-in; without it no route asks for it.
+    pub sign_in: Option<SignIn>,
+    /// The record of decisions.
+    pub audit: audit::Config,
+    /// The address of the admin listener.
+    pub admin: SocketAddr,
+    /// The look of our own pages.
+    pub look: Arc<Look>,
+    /// How long requests may take to end at shutdown.
+    pub drain_timeout: Duration,
+    /// What loads, and should be looked at.
+    pub warnings: Report,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read at all.
+    #[error("cannot read `{}`: {reason}; correct the path, or make the file readable", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// What is written in it is wrong.
+    #[error("{}", .0.to_string().trim_end())]
+    Invalid(Report),
+}
+
+/// Reads and checks a configuration and all files that it names.
+///
+/// # Errors
+/// The file cannot be read, or something in it or in a file that it names is wrong.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    #[expect(clippy::disallowed_methods, reason = "`${env:NAME}` is the one place where the environment is read")]
+    load_with(path, &|name| std::env::var(name).ok())
+}
+
+/// Loads with an environment of the caller's.
+pub(crate) fn load_with(path: &Path, environment: Environment<'_>) -> Result<Config, LoadError> {
+    let text =
+        read_text(path, MAX_FILE_BYTES).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })?;
+    let mut files = Files { sources: Sources::default(), problems: Vec::new(), environment };
+    let root = files.read(path, text, &schema::ROOT);
+    let policies = root.1.as_ref().map(|root| files.policy_files(root)).unwrap_or_default();
+    let Files { sources, problems, .. } = files;
+    let (config, mut report) = match &root.1 {
+        Some(node) => build(node, &policies, sources, problems),
+        None => (None, Report { sources, problems }),
+    };
+    report.sort();
+    match config {
+        Some(config) if report.errors() == 0 => Ok(Config { warnings: report, ..config }),
+        _ => Err(LoadError::Invalid(report)),
+    }
+}
+
+/// The first two steps, for each file.
+struct Files<'e> {
+    sources: Sources,
+    problems: Vec<Problem>,
+    environment: Environment<'e>,
+}
+
+impl Files<'_> {
+    fn read(&mut self, path: &Path, text: String, section: &schema::Section) -> (FileId, Option<Node>) {
+        let file = self.sources.add(path.to_owned(), text);
+        let text = self.sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
+        let mut node = match yaml::parse(&text, file) {
+            Ok((node, problems)) => {
+                self.problems.extend(problems);
+                node
+            }
+            Err(problems) => {
+                self.problems.extend(problems);
+                return (file, None);
+            }
+        };
+        match &node.value {
+            Value::Map(_) => {}
+            Value::Null => {
+                let message = "the file is empty: write at least `listeners` and `routes`; `config/` has examples";
+                self.problems.push(Problem::error(node.place, message));
+                return (file, None);
+            }
+            Value::Scalar(_) | Value::List(_) => {
+                let message = format!("the file must be a mapping of keys to values, not {}", node.noun());
+                self.problems.push(Problem::error(node.place, message));
+                return (file, None);
+            }
+        }
+        expand::expand(&mut node, self.environment, &mut self.sources, &mut self.problems);
+        shape::check(&node, section, &mut self.sources, &mut self.problems);
+        (file, Some(node))
+    }
+
+    fn policy_files(&mut self, root: &Node) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        for pattern in root.get("policy_files").map_or(&[][..], Node::items) {
+            let Some(text) = pattern.text() else { continue };
+            let full = self.sources.folder(pattern.place.file).join(text);
+            let paths = match glob::glob(&full.display().to_string()) {
+                Ok(paths) => paths.flatten().filter(|path| path.is_file()).collect::<Vec<_>>(),
+                Err(error) => {
+                    self.error(pattern.place, format!("{} is no pattern: {}; correct it", pattern.shown(), error.msg));
+                    continue;
+                }
+            };
+            if paths.is_empty() {
+                self.error(pattern.place, format!("no policy file matches {}: correct the path", pattern.shown()));
+            }
+            for path in paths {
+                // Two patterns may match one file.
+                if self.sources.iter().any(|source| source.path == path) {
+                    continue;
+                }
+                match read_text(&path, MAX_FILE_BYTES) {
+                    Ok(text) => nodes.extend(self.read(&path, text, &schema::POLICY_FILE).1),
+                    Err(reason) => {
+                        let path = quoted(&path.display().to_string());
+                        self.error(pattern.place, format!("cannot read the policy file {path}: {reason}"));
+                    }
+                }
+            }
+        }
+        nodes
+    }
+
+    fn error(&mut self, place: Place, message: String) {
+        self.problems.push(Problem::error(place, message));
+    }
+}
+
+/// The third step. Goes on after mistakes, to find the rest of them.
+fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Problem>) -> (Option<Config>, Report) {
+    let revision = revision(&sources);
+    let mut builder = Builder::new(sources, problems);
+    let root = Fields::new(&schema::ROOT, Some(root));
+    let look = branding::build(&mut builder, &root);
+    let listeners = listener::build(&mut builder, &root);
+    let sign_in = sign_in::build(&mut builder, &root, &look);
+    let policies = policy::policies(&mut builder, policy_files);
+    let guard = policy::guard(&mut builder, &root);
+    let named = Named {
+        policies: &policies,
+        sign_in: sign_in.as_ref(),
+        offers_sign_in: root.get("authenticate").is_some(),
+        guard_allows: !guard.allow.is_empty(),
+    };
+    let (routes, rules) = route::build(&mut builder, &root, named);
+    let policies = authorize::Config { networks: policy::networks(&root), policies, guard, routes: rules };
+    let authorizer = match Authorizer::compile(&policies) {
+        Ok((authorizer, warnings)) => {
+            builder.policy_problems(warnings);
+            Some(authorizer)
+        }
+        Err(problems) => {
+            builder.policy_problems(problems);
+            None
+        }
+    };
+    let config = authorizer.and_then(|authorizer| {
+        let authenticate = sign_in.as_ref().map(|sign_in| sign_in.config.url.clone());
+        Some(Config {
+            listeners,
+            proxy: proxy::Config { revision, authenticate, routes },
+            authorizer,
+            sign_in,
+            audit: audit(&root, &builder.sources)?,
+            admin: root.section("admin", &schema::ADMIN).read("address", format::address)?,
+            look,
+            drain_timeout: root.duration("drain_timeout")?,
+            warnings: Report { sources: Sources::default(), problems: Vec::new() },
+        })
+    });
+    let Builder { sources, problems, .. } = builder;
+    (config, Report { sources, problems })
+}
+
+fn audit(root: &Fields<'_>, sources: &Sources) -> Option<audit::Config> {
+    let fields = root.section("audit", &schema::AUDIT);
+    let folder = root.place().map(|place| sources.folder(place.file)).unwrap_or_else(|| Path::new(""));
+    Some(audit::Config {
+        dir: folder.join(fields.text("dir")?),
+        stdout: fields.flag("stdout"),
+        segment_bytes: fields.size("segment_size")?,
+        segment_age: fields.duration("segment_age")?,
+    })
+}
+
+/// Names what was accepted: a hash over every file that decides something. What stands in for `${env:..}` is left out,
+/// because a hash of a secret helps to guess it.
+fn revision(sources: &Sources) -> String {
+    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for source in sources.iter() {
+        let name = source.path.file_name().unwrap_or_default().as_encoded_bytes();
+        for part in [name, source.text.as_bytes()] {
+            hash.update(&part.len().to_be_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finish().as_ref().iter().take(REVISION_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a text file of bounded size.
+fn read_text(path: &Path, limit: u64) -> Result<String, String> {
+    String::from_utf8(read_bytes(path, limit)?).map_err(|error| {
+        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+        format!("the file is not UTF-8 (line {line}); save it as UTF-8")
+    })
+}
+
+fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+    if bytes.len() as u64 > limit { Err(format!("the file is larger than {limit} bytes")) } else { Ok(bytes) }
+}
+
+/// Says what the system said, without its number.
+fn reason(error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return "there is no such file".to_owned();
+    }
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(text, _)| text).to_lowercase()
+}
+
+/// A file of this size holds more routes than the tree may.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// 64 bits tell the revisions of one deployment apart.
+const REVISION_BYTES: usize = 8;

@@ -1,0 +1,248 @@
+//! Texts that stand for something else: durations, sizes, origins, networks. Each error says how to write it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use identity::{Origin, Scheme};
+use ipnet::IpNet;
+use proxy::{Endpoint, EndpointScheme, Host};
+
+type Parsed<T> = Result<T, &'static str>;
+
+/// Reads `30s`, `1h30m`, `250ms`, `14d`.
+pub(crate) fn duration(text: &str) -> Parsed<Duration> {
+    const REMEDY: &str = "no duration: write a number and a unit, such as `250ms`, `30s`, `5m`, `14h` or `7d`";
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(REMEDY)?;
+        let (number, after) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| REMEDY)?;
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let milliseconds: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60 * 1000,
+            "h" => 60 * 60 * 1000,
+            "d" => 24 * 60 * 60 * 1000,
+            _ => return Err(REMEDY),
+        };
+        let part = Duration::from_millis(number.checked_mul(milliseconds).ok_or(REMEDY)?);
+        total = total.checked_add(part).ok_or(REMEDY)?;
+        rest = after;
+    }
+    if total.is_zero() {
+        return Err(if text.is_empty() { REMEDY } else { "a duration of nothing: write a longer one" });
+    }
+    if total > MAX_DURATION { Err("longer than ten years: write a shorter duration") } else { Ok(total) }
+}
+
+/// Reads `64KiB`, `16MiB`, `1GiB` or a number of bytes.
+pub(crate) fn size(text: &str) -> Parsed<u64> {
+    const REMEDY: &str = "no size: write a number of bytes, or one with a unit, such as `64KiB`, `16MiB` or `1GiB`";
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| REMEDY)?;
+    let factor: u64 = match unit.trim_start() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(REMEDY),
+    };
+    match number.checked_mul(factor) {
+        Some(0) | None => Err(REMEDY),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+/// Reads `ip:port`.
+pub(crate) fn address(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| "no address: write `ip:port`, such as `0.0.0.0:443` or `[::]:443`")
+}
+
+/// Reads a network, or an address that stands for a network of its own.
+pub(crate) fn network(text: &str) -> Parsed<IpNet> {
+    const REMEDY: &str = "no network: write an address and a prefix length, such as `10.0.0.0/8` or `2001:db8::/32`";
+    let net = match text.parse::<IpNet>() {
+        Ok(net) => net,
+        Err(_) => text.parse::<std::net::IpAddr>().map(IpNet::from).map_err(|_| REMEDY)?,
+    };
+    if net.addr() == net.network() {
+        Ok(net)
+    } else {
+        Err("a network whose address has bits behind its prefix: write the first address of the network")
+    }
+}
+
+/// Reads the origin of `authenticate.url` and of issuers' pages.
+pub(crate) fn origin(text: &str) -> Parsed<Origin> {
+    text.parse().map_err(|_| "no origin: write `https://host` or `https://host:port`, without a path")
+}
+
+/// Reads an `issuer`: an https URL; http only on this machine, because its keys would come unprotected.
+pub(crate) fn issuer(text: &str) -> Parsed<identity::Issuer> {
+    let url = url::Url::parse(text).map_err(|_| "no URL: write it as the provider's discovery document states it")?;
+    if url.query().is_some() || url.fragment().is_some() || url.host_str().is_none() {
+        return Err("no issuer: write `https://host/path` without a query or a fragment");
+    }
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return Err("an issuer that is not reached over TLS: write its `https://` URL"),
+    }
+    identity::Issuer::new(text).map_err(|_| "empty: write the provider's issuer URL")
+}
+
+/// `from` of a route, read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct From {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+}
+
+/// Reads `from`: an origin, with `*.` in front of the host for one label.
+pub(crate) fn from(text: &str) -> Parsed<From> {
+    const REMEDY: &str = "no external URL: write `https://host` or `https://host:port`; paths go into `path`, `prefix` \
+                          or `regex`";
+    let (scheme, rest) = text.split_once("://").ok_or(REMEDY)?;
+    let (wildcard, rest) = rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
+    if rest.contains('*') {
+        return Err("a `*` that does not stand for one whole label: write `https://*.example.com`");
+    }
+    let origin: Origin = format!("{scheme}://{rest}").parse().map_err(|_| REMEDY)?;
+    let host = origin.host().to_owned();
+    Ok(From {
+        scheme: origin.scheme(),
+        host: if wildcard { Host::Wildcard(host) } else { Host::Exact(host) },
+        port: origin.port(),
+    })
+}
+
+/// Reads an endpoint of `to`.
+pub(crate) fn endpoint(text: &str) -> Parsed<Endpoint> {
+    const REMEDY: &str = "no upstream URL: write `http://host:port`, `https://host:port` or `h2c://host:port`";
+    let (scheme, rest) = text.split_once("://").ok_or(REMEDY)?;
+    // `Origin` fills in the port of its own scheme; that of h2c is http's.
+    let (scheme, plain) = match scheme {
+        "http" => (EndpointScheme::Http, Scheme::Http),
+        "https" => (EndpointScheme::Https, Scheme::Https),
+        "h2c" => (EndpointScheme::H2c, Scheme::Http),
+        _ => return Err(REMEDY),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains('@') {
+        return Err("an upstream URL with credentials: remove the part before `@`");
+    }
+    if rest.contains(['/', '?', '#']) {
+        return Err("an upstream URL with a path or query: write scheme, host and port only; paths pass unchanged");
+    }
+    let origin: Origin = format!("{}://{rest}", plain.as_str()).parse().map_err(|_| REMEDY)?;
+    Ok(Endpoint { scheme, host: origin.host().to_owned(), port: origin.port() })
+}
+
+/// Reads a host with an optional port, as it stands in `Host`.
+pub(crate) fn authority(text: &str) -> Parsed<String> {
+    const REMEDY: &str = "no host: write `name` or `name:port`";
+    format!("http://{text}").parse::<Origin>().map_err(|_| REMEDY)?;
+    if text.ends_with('/') { Err(REMEDY) } else { Ok(text.to_ascii_lowercase()) }
+}
+
+/// Reads a name to verify a certificate against.
+pub(crate) fn server_name(text: &str) -> Parsed<String> {
+    rustls_pki_types::ServerName::try_from(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| "no server name: write a DNS name or an IP address, without a port")
+}
+
+/// Reads the name of a header.
+pub(crate) fn header_name(text: &str) -> Parsed<http::HeaderName> {
+    http::HeaderName::try_from(text).map_err(|_| "no header name: write letters, digits and hyphens")
+}
+
+/// Reads a method.
+pub(crate) fn method(text: &str) -> Parsed<String> {
+    let valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    if !valid {
+        return Err("no method: write it in capitals, such as `GET`");
+    }
+    if text == "CONNECT" { Err("a method that is never forwarded: remove it") } else { Ok(text.to_owned()) }
+}
+
+/// Reads an absolute path that no endpoint of ours has.
+pub(crate) fn path(text: &str) -> Parsed<String> {
+    if !text.starts_with('/') {
+        return Err("no path: start it with `/`");
+    }
+    if text.contains(['?', '#']) || text.chars().any(char::is_control) {
+        return Err("no path: remove the query, the fragment or the control character");
+    }
+    let reserved = ["/.portcullis", "/.well-known/portcullis"];
+    if reserved.iter().any(|own| text.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))) {
+        return Err("reserved for Portcullis itself: choose another path");
+    }
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) || text.contains("//") {
+        return Err("a path that no request can have: requests are normalised, so remove `.`, `..` and `//`");
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a pattern that the whole path must match.
+pub(crate) fn regex(text: &str) -> Result<regex::Regex, String> {
+    regex::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(MAX_REGEX_BYTES).build().map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("no regular expression ({reason}): correct it")
+    })
+}
+
+/// Reads `#rrggbb`.
+pub(crate) fn color(text: &str) -> Parsed<String> {
+    let digits = text.strip_prefix('#').unwrap_or_default();
+    if digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("no colour: write `#rrggbb`")
+    }
+}
+
+/// Reads an e-mail domain.
+pub(crate) fn domain(text: &str) -> Parsed<String> {
+    let domain = text.strip_prefix('@').unwrap_or(text);
+    match Origin::new(Scheme::Https, domain, None) {
+        Ok(origin) if !domain.ends_with('.') => Ok(origin.host().to_owned()),
+        _ => Err("no domain: write what stands behind the `@`, such as `example.com`"),
+    }
+}
+
+/// Reads `memory` or `file:PATH`; the path is still relative.
+pub(crate) fn store(text: &str) -> Parsed<authenticate::StoreLocation> {
+    match text.split_once(':') {
+        None if text == "memory" => Ok(authenticate::StoreLocation::Memory),
+        Some(("file", path)) if !path.is_empty() => Ok(authenticate::StoreLocation::File(path.into())),
+        _ => Err("no session store: write `memory` or `file:PATH`"),
+    }
+}
+
+/// Reads a name that metrics, logs and audit records use.
+pub(crate) fn name(text: &str) -> Parsed<String> {
+    let valid = !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control);
+    if valid { Ok(text.to_owned()) } else { Err("no name: write 1 to 200 characters without control characters") }
+}
+
+/// Bounds what a `Duration` is added to: dates stay in range.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// A compiled pattern larger than this is a mistake, not a path.
+const MAX_REGEX_BYTES: usize = 1024 * 1024;
+
+/// Characters of a name.
+const MAX_NAME: usize = 200;

@@ -1,0 +1,135 @@
+//! `listeners[]` to the proxy's own configuration.
+
+use std::collections::HashMap;
+
+use proxy::{Certificate, ForwardedHeader, Http2, Limits, Listener, ListenerTls, TlsVersion, Underscores};
+
+use super::builder::Builder;
+use super::fields::Fields;
+use super::format;
+use super::tree::{Node, quoted};
+
+/// Builds every listener.
+pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Vec<Listener> {
+    let nodes = root.items("listeners");
+    if let Some(empty) = root.get("listeners").filter(|_| nodes.is_empty()) {
+        builder.error(empty.place, "`listeners` is empty: add at least one with an `address`");
+    }
+    let listeners: Vec<_> = nodes.iter().filter_map(|node| listener(builder, node)).collect();
+    let mut names = HashMap::new();
+    for (node, listener) in nodes.iter().zip(&listeners) {
+        if names.insert(listener.name.clone(), ()).is_some() {
+            let place = node.get("name").or_else(|| node.get("address")).map_or(node.place, |node| node.place);
+            builder
+                .error(place, format!("two listeners are called {}: give one another `name`", quoted(&listener.name)));
+        }
+    }
+    listeners
+}
+
+fn listener(builder: &mut Builder<'_>, node: &Node) -> Option<Listener> {
+    let fields = Fields::new(&super::schema::LISTENER, Some(node));
+    let https = fields.get("tls").is_some();
+    match (fields.get("protocol"), https) {
+        (Some(protocol), false) if protocol.text() == Some("https") => {
+            builder.error(protocol.place, "an `https` listener needs `tls`: add `tls.certificates`, or write `http`");
+        }
+        (Some(protocol), true) if protocol.text() == Some("http") => {
+            builder.error(protocol.place, "an `http` listener has no `tls`: remove `tls`, or write `https`");
+        }
+        _ => {}
+    }
+    if let Some(redirect) = fields.get("http_redirect").filter(|_| https && fields.flag("http_redirect")) {
+        builder.error(redirect.place, "`http_redirect` is for `http` listeners: remove it, or remove `tls`");
+    }
+    for proxy in fields.items("trusted_proxies") {
+        if proxy.text().and_then(|text| format::network(text).ok()).is_some_and(|net| net.prefix_len() == 0) {
+            builder.error(
+                proxy.place,
+                "a network of all addresses lets every client choose its own address: write the networks of your load \
+                 balancers",
+            );
+        }
+    }
+    let tls = https.then(|| tls(builder, &fields));
+    let address = fields.read("address", format::address)?;
+    Some(Listener {
+        name: fields.text("name").map_or_else(|| address.to_string(), str::to_owned),
+        address,
+        tls,
+        http_redirect: fields.flag("http_redirect"),
+        trusted_proxies: fields.read_all("trusted_proxies", format::network),
+        forwarded_header: match fields.text("forwarded_header") {
+            Some("none") => ForwardedHeader::None,
+            _ => ForwardedHeader::XForwardedFor,
+        },
+        http2: http2(builder, &fields.section("http2", &super::schema::HTTP2)),
+        limits: limits(builder, &fields.section("limits", &super::schema::LIMITS)),
+    })
+}
+
+fn tls(builder: &mut Builder<'_>, listener: &Fields<'_>) -> ListenerTls {
+    let fields = listener.section("tls", &super::schema::TLS);
+    if let Some(empty) = fields.get("certificates").filter(|node| node.items().is_empty()) {
+        builder.error(empty.place, "`certificates` is empty: add one with `cert_file` and `key_file`");
+    }
+    let certificates = fields.items("certificates").iter().filter_map(|node| {
+        let fields = Fields::new(&super::schema::CERTIFICATE, Some(node));
+        Some(Certificate {
+            cert_file: fields.path("cert_file", &builder.sources)?,
+            key_file: fields.path("key_file", &builder.sources)?,
+        })
+    });
+    ListenerTls {
+        certificates: certificates.collect(),
+        min_version: match fields.text("min_version") {
+            Some("1.3") => TlsVersion::V1_3,
+            _ => TlsVersion::V1_2,
+        },
+    }
+}
+
+fn http2(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Http2 {
+    let default = Http2::default();
+    Http2 {
+        max_concurrent_streams: fields.number("max_concurrent_streams").unwrap_or(default.max_concurrent_streams),
+        // RFC 9113 §6.5.2 and §6.9.1 bound windows to 2^31 - 1.
+        initial_stream_window_size: builder
+            .size_between(fields, "initial_stream_window_size", 65_535, WINDOW_MAX)
+            .unwrap_or(default.initial_stream_window_size),
+        initial_connection_window_size: builder
+            .size_between(fields, "initial_connection_window_size", 65_535, WINDOW_MAX)
+            .unwrap_or(default.initial_connection_window_size),
+        max_header_list_size: builder
+            .size_between(fields, "max_header_list_size", HEADERS_MIN, HEADERS_MAX)
+            .unwrap_or(default.max_header_list_size),
+        keepalive_interval: fields.duration("keepalive_interval").unwrap_or(default.keepalive_interval),
+    }
+}
+
+fn limits(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Limits {
+    let default = Limits::default();
+    Limits {
+        header_timeout: fields.duration("header_timeout").unwrap_or(default.header_timeout),
+        idle_timeout: fields.duration("idle_timeout").unwrap_or(default.idle_timeout),
+        max_connections: fields.number("max_connections").unwrap_or(default.max_connections),
+        max_header_bytes: builder
+            .size_between(fields, "max_header_bytes", HEADERS_MIN, HEADERS_MAX)
+            .map_or(default.max_header_bytes, |bytes| bytes as usize),
+        handshake_timeout: fields.duration("handshake_timeout").unwrap_or(default.handshake_timeout),
+        underscore_headers: match fields.text("underscore_headers") {
+            Some("reject") => Underscores::Reject,
+            Some("allow") => Underscores::Allow,
+            _ => Underscores::Drop,
+        },
+    }
+}
+
+/// The largest window that HTTP/2 can state.
+const WINDOW_MAX: u64 = (1 << 31) - 1;
+
+/// hyper refuses smaller buffers for HTTP/1.1.
+const HEADERS_MIN: u64 = 8 * 1024;
+
+/// Memory that one unfinished request may hold.
+const HEADERS_MAX: u64 = 1024 * 1024;

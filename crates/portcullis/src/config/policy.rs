@@ -1,0 +1,56 @@
+//! Policy files, `networks` and `guard` to what is compiled.
+
+use std::collections::{BTreeMap, HashMap};
+
+use authorize::{Guard, Policy};
+use ipnet::IpNet;
+
+use super::builder::Builder;
+use super::fields::Fields;
+use super::format;
+use super::schema;
+use super::tree::{Node, quoted};
+
+/// Builds the named policies of all policy files.
+pub(crate) fn policies<'n>(builder: &mut Builder<'n>, files: &'n [Node]) -> Vec<Policy> {
+    let mut seen = HashMap::new();
+    let mut policies = Vec::new();
+    for node in files.iter().filter_map(|file| file.get("policies")).flat_map(Node::items) {
+        let fields = Fields::new(&schema::POLICY, Some(node));
+        let (allow, deny) = (builder.rules(&fields, "allow"), builder.rules(&fields, "deny"));
+        let Some(name) = fields.text("name") else { continue };
+        if seen.insert(name, ()).is_some() {
+            let place = fields.get("name").map_or(node.place, |name| name.place);
+            builder.error(place, format!("two policies are called {}: give one another `name`", quoted(name)));
+        }
+        policies.push(Policy { name: name.to_owned(), allow, deny });
+    }
+    check_tests(builder, files, &policies);
+    policies
+}
+
+/// A test that names no policy tests nothing.
+fn check_tests(builder: &mut Builder<'_>, files: &[Node], policies: &[Policy]) {
+    let tests = files.iter().filter_map(|file| file.get("tests")).flat_map(Node::items);
+    for entry in tests.filter_map(|test| test.get("expect")).flat_map(Node::entries) {
+        if !policies.iter().any(|policy| policy.name == entry.key) {
+            let hint = super::suggest::hint(&entry.key, policies.iter().map(|policy| policy.name.as_str()));
+            builder.error(entry.key_place, format!("no policy is called {}: {hint}", quoted(&entry.key)));
+        }
+    }
+}
+
+/// Builds `guard`.
+pub(crate) fn guard<'n>(builder: &mut Builder<'n>, root: &Fields<'n>) -> Guard {
+    let fields = root.section("guard", &schema::RULES);
+    Guard { allow: builder.rules(&fields, "allow"), deny: builder.rules(&fields, "deny") }
+}
+
+/// Builds `networks`.
+pub(crate) fn networks(root: &Fields<'_>) -> BTreeMap<String, Vec<IpNet>> {
+    let networks = root.table("networks").map(|(name, node)| {
+        let nets = node.items().iter().filter_map(|item| format::network(item.text()?).ok());
+        (name.to_owned(), nets.collect())
+    });
+    networks.collect()
+}

@@ -1,0 +1,119 @@
+//! What is wrong with a configuration, all of it, with the place of each mistake.
+
+use std::fmt::{self, Write as _};
+
+use super::source::{Place, Sources};
+
+/// Everything that is wrong with one configuration, or worth a warning.
+#[derive(Debug)]
+pub struct Report {
+    pub(crate) sources: Sources,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) severity: Severity,
+    pub(crate) place: Place,
+    /// What is wrong and what to do: lower case, no full stop, no secret.
+    pub(crate) message: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// The configuration loads; the operator should look.
+    Warning,
+}
+
+impl Problem {
+    pub(crate) fn error(place: Place, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, place, message: message.into() }
+    }
+
+    pub(crate) fn warning(place: Place, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, place, message: message.into() }
+    }
+}
+
+impl Report {
+    /// Returns how many errors there are.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    /// Returns whether there is neither an error nor a warning.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Returns each problem as `file:line:column: what, and what to do`, without the source line.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.problems.iter().map(|problem| self.headline(problem))
+    }
+
+    /// Sorts by file and place, so that a reader goes through each file once.
+    pub(crate) fn sort(&mut self) {
+        let Self { sources, problems } = self;
+        let order = |problem: &Problem| sources.get(problem.place.file).map(|source| source.path.clone());
+        problems.sort_by(|a, b| {
+            // The first file read is the one that the operator named.
+            let first = |problem: &Problem| sources.iter().next().map(|source| &source.path) != order(problem).as_ref();
+            (first(a), order(a), a.place.start).cmp(&(first(b), order(b), b.place.start))
+        });
+        problems.dedup();
+    }
+
+    fn headline(&self, problem: &Problem) -> String {
+        let Some(source) = self.sources.get(problem.place.file) else { return problem.message.clone() };
+        let (line, column) = source.position(problem.place.start);
+        let severity = match problem.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        format!("{}:{line}:{column}: {severity}{}", source.path.display(), problem.message)
+    }
+
+    /// Returns the source line with a caret below; nothing when the line may hold a secret.
+    fn excerpt(&self, place: Place) -> Option<String> {
+        let source = self.sources.get(place.file)?;
+        let range = source.line_at(place.start)?;
+        let text = source.text.get(range.clone())?.trim_end();
+        if text.is_empty() {
+            return None;
+        }
+        let (line, _) = source.position(place.start);
+        let margin = line.to_string();
+        let before = source.text.get(range.start..place.start)?;
+        let marked =
+            source.text.get(place.start..place.end.clamp(place.start, range.start + text.len()).max(place.start));
+        let width = marked.unwrap_or_default().trim_end().chars().count().max(1);
+        // A tab stays a tab, so that the caret lines up however wide the reader's tabs are.
+        let pad: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let mut out = String::new();
+        let shown: String = text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+        let _ = writeln!(out, "  {margin} | {shown}");
+        let _ = write!(out, "  {:width$} | {pad}{}", "", "^".repeat(width.min(MAX_CARETS)), width = margin.len());
+        Some(out)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{}", self.headline(problem))?;
+            if let Some(excerpt) = self.excerpt(problem.place) {
+                writeln!(f, "{excerpt}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A longer underline helps nobody.
+const MAX_CARETS: usize = 80;

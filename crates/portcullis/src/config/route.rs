@@ -1,0 +1,264 @@
+//! `routes[]` and `defaults` to routes of the proxy and the rules attached to them.
+
+mod lint;
+mod upstream;
+
+use std::collections::HashMap;
+
+use authorize::RouteRules;
+use identity::ProviderId;
+use proxy::{Authentication, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, Route, Timeouts, WebSockets};
+
+use super::builder::Builder;
+use super::fields::Fields;
+use super::format;
+use super::schema;
+use super::sign_in::SignIn;
+use super::suggest::hint;
+use super::tree::{Node, Value, quoted};
+
+/// What routes refer to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) policies: &'a [authorize::Policy],
+    pub(crate) sign_in: Option<&'a SignIn>,
+    /// Whether there is an `authenticate` section, good or bad.
+    pub(crate) offers_sign_in: bool,
+    /// Whether the guard allows: then a route needs no rule of its own.
+    pub(crate) guard_allows: bool,
+}
+
+/// Builds every route and its rules, in the same order.
+pub(crate) fn build<'n>(
+    builder: &mut Builder<'n>,
+    root: &Fields<'n>,
+    named: Named<'_>,
+) -> (Vec<Route>, Vec<RouteRules>) {
+    let defaults = root.get("defaults");
+    if let Some(node) = root.get("routes").filter(|node| node.items().is_empty()) {
+        builder.error(node.place, "`routes` is empty: add at least one with `from` and `to`");
+    }
+    if let Some(node) = defaults {
+        check_provider(builder, &Fields::new(&schema::DEFAULTS, Some(node)), named);
+    }
+    let mut built = Vec::new();
+    for node in root.items("routes") {
+        let fields = Fields::new(&schema::ROUTE, Some(node)).inheriting(defaults);
+        if let Some(route) = route(builder, &fields, named) {
+            built.push((node, route));
+        }
+    }
+    report_twins(builder, &built);
+    lint::addresses(builder, root);
+    built.into_iter().map(|(_, parts)| parts).unzip()
+}
+
+fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -> Option<(Route, RouteRules)> {
+    // Every part is read before the first `?`, so that one mistake does not hide the others.
+    let path = path(builder, fields);
+    let authenticate = authentication(builder, fields, named);
+    check_provider(builder, fields, named);
+    let upstream = upstream::build(builder, fields);
+    let identity = identity(builder, fields);
+    let rules = rules(builder, fields, named);
+    let from = fields.read("from", format::from)?;
+    lint::cleartext_sign_in(builder, fields, from.scheme, authenticate);
+    let upstream = upstream?;
+    let name = fields.text("name").map_or_else(|| derived_name(&from, fields), str::to_owned);
+    let route = Route {
+        name: name.clone(),
+        scheme: from.scheme,
+        host: from.host,
+        port: from.port,
+        path,
+        methods: fields.read_all("methods", format::method),
+        to: upstream.to,
+        upstream_protocol: upstream.protocol,
+        upstream_tls: upstream.tls,
+        host_header: upstream.host,
+        authenticate,
+        provider: fields.text("provider").and_then(|id| ProviderId::new(id).ok()),
+        identity,
+        timeouts: timeouts(fields),
+        encoded_slashes: match fields.text("encoded_slashes") {
+            Some("reject") => EncodedSlashes::Reject,
+            Some("keep") => EncodedSlashes::Keep,
+            _ => EncodedSlashes::Auto,
+        },
+        websockets: websockets(fields),
+    };
+    Some((route, RouteRules { route: name, ..rules }))
+}
+
+fn derived_name(from: &format::From, fields: &Fields<'_>) -> String {
+    let host = match &from.host {
+        Host::Exact(host) => host.clone(),
+        Host::Wildcard(suffix) => format!("*.{suffix}"),
+    };
+    let port = if from.port == from.scheme.default_port() { String::new() } else { format!(":{}", from.port) };
+    let path = ["path", "prefix", "regex"].iter().find_map(|key| fields.text(key)).unwrap_or_default();
+    format!("{host}{port}{path}")
+}
+
+fn path(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Path {
+    let mut written = ["path", "prefix", "regex"].into_iter().filter_map(|key| Some((key, fields.own(key)?)));
+    let Some((key, node)) = written.next() else { return Path::Any };
+    if let Some((second, node)) = written.next() {
+        builder.error(node.place, format!("`{key}` and `{second}` exclude each other: keep one, or make two routes"));
+    }
+    let text = node.text().unwrap_or_default();
+    match key {
+        "regex" => format::regex(text).map_or(Path::Any, Path::Regex),
+        "prefix" => match text.trim_end_matches('/') {
+            "" => Path::Any,
+            prefix => Path::Prefix(prefix.to_owned()),
+        },
+        _ => Path::Exact(text.to_owned()),
+    }
+}
+
+fn authentication(builder: &mut Builder<'_>, fields: &Fields<'_>, named: Named<'_>) -> Authentication {
+    let authenticate = match fields.text("authenticate") {
+        Some("none") => Authentication::None,
+        Some("optional") => Authentication::Optional,
+        _ => Authentication::Required,
+    };
+    let place = fields.own("authenticate").or_else(|| fields.own("from")).map(|node| node.place).or(fields.place());
+    if let Some(place) = place.filter(|_| authenticate != Authentication::None && !named.offers_sign_in) {
+        builder.error(
+            place,
+            "this route asks for sign-in, but there is no `authenticate` section: add one, or write \
+             `authenticate: none` at the route",
+        );
+    }
+    authenticate
+}
+
+fn check_provider(builder: &mut Builder<'_>, fields: &Fields<'_>, named: Named<'_>) {
+    let Some(node) = fields.own("provider").filter(|_| named.sign_in.is_some() || !named.offers_sign_in) else {
+        return;
+    };
+    let known = named.sign_in.map_or(&[][..], |sign_in| &sign_in.config.providers);
+    let text = node.text().unwrap_or_default();
+    if !known.iter().any(|provider| provider.id.as_str() == text) {
+        let hint = hint(text, known.iter().map(|provider| provider.id.as_str()));
+        builder.error(node.place, format!("no provider has the id {}: {hint}", node.shown()));
+    }
+}
+
+fn identity(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<IdentityHeaders> {
+    if fields.text("identity") == Some("false") && !fields.is_map("identity") {
+        return None;
+    }
+    let fields = fields.section("identity", &schema::IDENTITY_HEADERS);
+    let mut headers = Vec::new();
+    for (name, value) in fields.table("headers") {
+        let claim = claim(value.text().unwrap_or_default());
+        match (format::header_name(name), claim) {
+            (Ok(name), Ok(_)) if FORBIDDEN_HEADERS.contains(&name.as_str()) => {
+                let message = format!(
+                    "`identity.headers` cannot set {}, which the protocol needs: choose another",
+                    quoted(name.as_str())
+                );
+                builder.error(value.place, message);
+            }
+            (Ok(name), Ok(claim)) => headers.push((name, claim)),
+            (Err(reason), _) => builder.error(value.place, format!("{} is {reason}", quoted(name))),
+            (_, Err(hint)) => builder.error(value.place, format!("{} is no claim: {hint}", value.shown())),
+        }
+    }
+    let assertion_header = fields.read("assertion_header", format::header_name)?;
+    Some(IdentityHeaders { assertion_header, headers })
+}
+
+fn claim(text: &str) -> Result<IdentityClaim, String> {
+    match text {
+        "id" => Ok(IdentityClaim::Id),
+        "email" => Ok(IdentityClaim::Email),
+        "name" => Ok(IdentityClaim::Name),
+        "groups" => Ok(IdentityClaim::Groups),
+        _ => match text.strip_prefix("claims.") {
+            Some(path) if !path.is_empty() => Ok(IdentityClaim::Claim(path.to_owned())),
+            _ => Err(hint(text, ["id", "email", "name", "groups", "claims.PATH"].into_iter())),
+        },
+    }
+}
+
+fn rules<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -> RouteRules {
+    let mut policies = Vec::new();
+    for node in fields.items("policy") {
+        let text = node.text().unwrap_or_default();
+        match named.policies.iter().position(|policy| policy.name == text) {
+            Some(index) => policies.push(index),
+            None => {
+                let hint = hint(text, named.policies.iter().map(|policy| policy.name.as_str()));
+                builder.error(node.place, format!("no policy is called {}: {hint}", node.shown()));
+            }
+        }
+    }
+    let (allow, deny) = (builder.rules(fields, "allow"), builder.rules(fields, "deny"));
+    // S-75: what nobody may enter is safe, and surely not what was meant.
+    let nothing = allow.is_empty() && fields.items("policy").is_empty() && !named.guard_allows;
+    if let Some(place) = fields.place().filter(|_| nothing) {
+        builder.warning(place, "this route denies everybody: add `allow` or `policy`");
+    }
+    RouteRules { route: String::new(), policies, allow, deny }
+}
+
+fn timeouts(fields: &Fields<'_>) -> Timeouts {
+    let fields = fields.section("timeout", &schema::TIMEOUTS);
+    Timeouts {
+        connect: fields.duration("connect").unwrap_or(Timeouts::default().connect),
+        response_headers: fields.duration("response_headers"),
+        idle: fields.duration("idle"),
+        total: fields.duration("total"),
+    }
+}
+
+fn websockets(fields: &Fields<'_>) -> WebSockets {
+    if fields.get("websockets").is_some_and(|node| matches!(node.value, Value::List(_))) {
+        return WebSockets::Origins(fields.read_all("websockets", format::origin));
+    }
+    match fields.text("websockets") {
+        Some("any") => WebSockets::Any,
+        Some("off") => WebSockets::Off,
+        _ => WebSockets::SameOrigin,
+    }
+}
+
+/// Reports names that two routes share, and routes that the same requests match.
+fn report_twins(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))]) {
+    let mut names = HashMap::new();
+    let mut matches = HashMap::new();
+    for (node, (route, _)) in built {
+        let place = node.get("from").map_or(node.place, |from| from.place);
+        let path = match &route.path {
+            Path::Any => (0, ""),
+            Path::Exact(path) => (1, path.as_str()),
+            Path::Prefix(prefix) => (2, prefix.as_str()),
+            Path::Regex(regex) => (3, regex.as_str()),
+        };
+        let mut methods = route.methods.clone();
+        methods.sort();
+        if matches.insert((route.scheme, &route.host, path, methods), ()).is_some() {
+            builder.error(place, "this route never matches: one above has the same host, path and methods; remove one");
+        } else if names.insert(&route.name, ()).is_some() {
+            let place = node.get("name").map_or(place, |name| name.place);
+            builder.error(place, format!("two routes are called {}: give one another `name`", quoted(&route.name)));
+        }
+    }
+}
+
+/// Headers that a claim must never become.
+const FORBIDDEN_HEADERS: [&str; 10] = [
+    "host",
+    "cookie",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "keep-alive",
+];

@@ -1,0 +1,107 @@
+//! Where a route leads, and how upstreams are spoken to.
+
+use proxy::{Certificate, Endpoint, EndpointScheme, HostHeader, UpstreamProtocol, UpstreamTls};
+
+use crate::config::builder::Builder;
+use crate::config::fields::Fields;
+use crate::config::{format, schema};
+
+/// The upstream's part of a route.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) to: Vec<Endpoint>,
+    pub(super) protocol: UpstreamProtocol,
+    pub(super) tls: UpstreamTls,
+    pub(super) host: HostHeader,
+}
+
+pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Upstream> {
+    let to = fields.read_all("to", format::endpoint);
+    let scheme = to.first().map(|endpoint| endpoint.scheme);
+    let host = host_header(builder, fields);
+    let tls = tls(builder, fields, scheme);
+    if let Some(node) = fields.own("to").filter(|node| node.items().is_empty()) {
+        builder.error(node.place, "`to` is empty: write at least one upstream URL");
+    }
+    let scheme = scheme?;
+    for node in fields.items("to") {
+        let other = node.text().and_then(|text| format::endpoint(text).ok());
+        if other.is_some_and(|endpoint| endpoint.scheme != scheme) {
+            let message = format!(
+                "the endpoints of a route must have one scheme, and the first has `{}`: split the route, or change {}",
+                scheme_name(scheme),
+                node.shown()
+            );
+            builder.error(node.place, message);
+        }
+    }
+    Some(Upstream { to, protocol: protocol(builder, fields, scheme), tls, host })
+}
+
+fn protocol(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: EndpointScheme) -> UpstreamProtocol {
+    let Some(node) = fields.get("upstream_protocol") else { return UpstreamProtocol::FromScheme };
+    match (node.text().unwrap_or_default(), scheme) {
+        ("http1", EndpointScheme::Http | EndpointScheme::Https) => UpstreamProtocol::Http1,
+        ("http2", EndpointScheme::Https) => UpstreamProtocol::Http2,
+        ("h2c", EndpointScheme::Http | EndpointScheme::H2c) => UpstreamProtocol::H2c,
+        ("http1" | "http2" | "h2c", scheme) => {
+            let message = format!(
+                "`upstream_protocol` {} does not fit `to`, which has the scheme `{}`: `http` goes with `http1` and \
+                 `h2c`, `https` with `http1` and `http2`, `h2c` with `h2c`",
+                node.shown(),
+                scheme_name(scheme)
+            );
+            let place =
+                fields.own("upstream_protocol").or_else(|| fields.own("to")).map_or(node.place, |node| node.place);
+            builder.error(place, message);
+            UpstreamProtocol::FromScheme
+        }
+        _ => UpstreamProtocol::FromScheme,
+    }
+}
+
+fn host_header(builder: &mut Builder<'_>, fields: &Fields<'_>) -> HostHeader {
+    let preserve = fields.own("preserve_host").filter(|node| node.text() == Some("true"));
+    if let (Some(preserve), Some(_)) = (preserve, fields.own("host_rewrite")) {
+        builder.error(preserve.place, "`preserve_host` and `host_rewrite` exclude each other: keep one");
+    }
+    match fields.read("host_rewrite", format::authority) {
+        Some(host) => HostHeader::Rewrite(host),
+        None if fields.flag("preserve_host") => HostHeader::Preserve,
+        None => HostHeader::Upstream,
+    }
+}
+
+fn tls(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: Option<EndpointScheme>) -> UpstreamTls {
+    if let (Some(node), Some(EndpointScheme::Http | EndpointScheme::H2c)) = (fields.own("upstream_tls"), scheme) {
+        builder.error(node.place, "`upstream_tls` needs `https://` endpoints in `to`: change `to`, or remove it");
+    }
+    let fields = fields.section("upstream_tls", &schema::UPSTREAM_TLS);
+    let certificate = fields.path("client_cert_file", &builder.sources);
+    let key = fields.path("client_key_file", &builder.sources);
+    let pair = (fields.get("client_cert_file"), fields.get("client_key_file"));
+    if let (Some(node), None) | (None, Some(node)) = pair {
+        builder.error(node.place, "`client_cert_file` and `client_key_file` belong together: add the other one");
+    }
+    if let Some(node) = fields.get("insecure_skip_verify").filter(|_| fields.flag("insecure_skip_verify")) {
+        builder.warning(
+            node.place,
+            "`insecure_skip_verify` believes any certificate, so that anybody on the way can be the upstream: use \
+             `ca_file` and `server_name`",
+        );
+    }
+    UpstreamTls {
+        ca_file: fields.path("ca_file", &builder.sources),
+        client_certificate: certificate.zip(key).map(|(cert_file, key_file)| Certificate { cert_file, key_file }),
+        server_name: fields.read("server_name", format::server_name),
+        danger_skip_verify: fields.flag("insecure_skip_verify"),
+    }
+}
+
+const fn scheme_name(scheme: EndpointScheme) -> &'static str {
+    match scheme {
+        EndpointScheme::Http => "http",
+        EndpointScheme::Https => "https",
+        EndpointScheme::H2c => "h2c",
+    }
+}

@@ -1,0 +1,128 @@
+//! What may be written: one description of every key, from which files are checked, the JSON Schema is printed and the
+//! tables of `docs/configuration.md` are made.
+
+mod policies;
+mod root;
+mod route;
+mod sign_in;
+
+pub(crate) use policies::{POLICY, POLICY_FILE, RULE, RULES};
+pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, HTTP2, LIMITS, LISTENER, ROOT, TLS};
+pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
+pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
+
+/// A mapping with known keys.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) doc: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+/// One key of a section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) presence: Presence,
+    pub(crate) doc: &'static str,
+}
+
+/// What happens where a key is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It must be written.
+    Required,
+    /// This value is used.
+    Default(&'static str),
+    /// It has no value; the text says what that means.
+    Optional(&'static str),
+}
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Any text that is not empty.
+    Text,
+    /// A text that is never shown.
+    Secret,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number between these.
+    Count(u64, u64),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A text with a meaning of its own.
+    Format(Format),
+    /// A list of values; a value alone where that may stand for a list of one.
+    List(&'static Self, Alone),
+    /// Names and values that the file chooses.
+    Table(&'static Self),
+    /// A mapping with known keys.
+    Section(&'static Section),
+    /// A flag or a mapping: `identity: false`.
+    FlagOr(&'static Section),
+    /// A word or a list: `websockets`.
+    ChoiceOr(&'static [&'static str], &'static Self),
+    /// Rules of a policy: an expression, or a list of expressions and of mappings.
+    Rules,
+    /// Anything.
+    Any,
+}
+
+/// Whether a list of one may be written without brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alone {
+    /// It may.
+    Allowed,
+    /// It must be a list.
+    Refused,
+}
+
+/// Texts with a meaning of their own; `config/format.rs` reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Address,
+    Authority,
+    Color,
+    Domain,
+    Duration,
+    /// A duration, or `off`.
+    DurationOrOff,
+    Endpoint,
+    /// A file that must be there.
+    File,
+    /// A pattern of file names.
+    Glob,
+    From,
+    HeaderName,
+    Issuer,
+    Method,
+    Name,
+    Network,
+    Origin,
+    /// A folder or file that is made when it is missing.
+    Output,
+    Path,
+    Regex,
+    ServerName,
+    Size,
+    Store,
+}
+
+impl Section {
+    pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, presence: Presence, doc: &'static str) -> Key {
+    Key { name, kind, presence, doc }
+}
+
+const fn list(kind: &'static Kind) -> Kind {
+    Kind::List(kind, Alone::Refused)
+}
+
+const fn one_or_many(kind: &'static Kind) -> Kind {
+    Kind::List(kind, Alone::Allowed)
+}

@@ -1,0 +1,70 @@
+//! Policy files and the rules in them.
+
+use super::{Format, Kind, Presence, Section, key, list};
+
+/// A policy file.
+pub(crate) const POLICY_FILE: Section = Section {
+    doc: "Named policies and their tests.",
+    keys: &[
+        key("policies", list(&Kind::Section(&POLICY)), Presence::Default("[]"), "The policies."),
+        key(
+            "tests",
+            list(&Kind::Section(&TEST)),
+            Presence::Default("[]"),
+            "What the policies are expected to decide; checked for their shape when the file is loaded.",
+        ),
+    ],
+};
+
+/// Rules that allow and rules that deny.
+pub(crate) const RULES: Section = Section {
+    doc: "Rules that apply to every route.",
+    keys: &[
+        key("allow", Kind::Rules, Presence::Default("[]"), "Rules that allow on every route."),
+        key("deny", Kind::Rules, Presence::Default("[]"), "Rules that deny on every route."),
+    ],
+};
+
+/// One rule that is more than its expression.
+pub(crate) const RULE: Section = Section {
+    doc: "A rule.",
+    keys: &[
+        key(
+            "name",
+            Kind::Format(Format::Name),
+            Presence::Optional("`allow[0]`, `deny[1]` by place"),
+            "What audit records call it.",
+        ),
+        key("when", Kind::Text, Presence::Required, "The CEL expression."),
+        key("message", Kind::Text, Presence::Optional("none"), "Shown to a person whom the rule refuses."),
+    ],
+};
+
+pub(crate) const POLICY: Section = Section {
+    doc: "A named policy.",
+    keys: &[
+        key("name", Kind::Format(Format::Name), Presence::Required, "What routes call it."),
+        key("description", Kind::Text, Presence::Optional("none"), "For readers."),
+        key("allow", Kind::Rules, Presence::Default("[]"), "Rules of which one must hold."),
+        key("deny", Kind::Rules, Presence::Default("[]"), "Rules of which none may hold."),
+    ],
+};
+
+const TEST: Section = Section {
+    doc: "A test of policies.",
+    keys: &[
+        key("name", Kind::Format(Format::Name), Presence::Required, "What is tested, as a sentence."),
+        key("given", Kind::Section(&GIVEN), Presence::Required, "The facts: what is left out is empty."),
+        key("expect", Kind::Table(&Kind::Choice(&["allow", "deny"])), Presence::Required, "Which policy decides what."),
+    ],
+};
+
+const GIVEN: Section = Section {
+    doc: "The facts of a test, named as in expressions.",
+    keys: &[
+        key("request", Kind::Table(&Kind::Any), Presence::Default("{}"), "`request`."),
+        key("user", Kind::Table(&Kind::Any), Presence::Default("{}"), "`user`."),
+        key("session", Kind::Table(&Kind::Any), Presence::Default("{}"), "`session`."),
+        key("route", Kind::Table(&Kind::Any), Presence::Default("{}"), "`route`."),
+    ],
+};

@@ -1,0 +1,242 @@
+//! The sections of `portcullis.yaml` besides sign-in, routes and policies.
+
+use super::policies::RULES;
+use super::sign_in::AUTHENTICATE;
+use super::{DEFAULTS, Format, Kind, Presence, ROUTE, Section, key, list};
+
+/// The whole file.
+pub(crate) const ROOT: Section = Section {
+    doc: "Configuration of Portcullis.",
+    keys: &[
+        key("listeners", list(&Kind::Section(&LISTENER)), Presence::Required, "The sockets that accept connections."),
+        key(
+            "authenticate",
+            Kind::Section(&AUTHENTICATE),
+            Presence::Optional("nobody can sign in"),
+            "Where and with which providers users sign in; required when a route asks for sign-in.",
+        ),
+        key(
+            "policy_files",
+            list(&Kind::Format(Format::Glob)),
+            Presence::Default("[]"),
+            "Files with named policies; `*`, `?` and `**` match as in a shell.",
+        ),
+        key(
+            "networks",
+            Kind::Table(&list(&Kind::Format(Format::Network))),
+            Presence::Default("{}"),
+            "Names lists of networks for `request.ip.inNetwork(\"name\")`.",
+        ),
+        key(
+            "guard",
+            Kind::Section(&RULES),
+            Presence::Optional("no further rules"),
+            "Rules that apply to every route; a deny rule wins everywhere.",
+        ),
+        key(
+            "routes",
+            list(&Kind::Section(&ROUTE)),
+            Presence::Required,
+            "Which external URL leads where, and for whom.",
+        ),
+        key(
+            "defaults",
+            Kind::Section(&DEFAULTS),
+            Presence::Optional("the defaults of `routes[]`"),
+            "Route keys that every route inherits unless it has its own.",
+        ),
+        key("audit", Kind::Section(&AUDIT), Presence::Optional("its defaults"), "The record of every decision."),
+        key("admin", Kind::Section(&ADMIN), Presence::Optional("its defaults"), "The listener for operators."),
+        key(
+            "branding",
+            Kind::Section(&BRANDING),
+            Presence::Optional("its defaults"),
+            "The look of Portcullis' own pages.",
+        ),
+        key(
+            "drain_timeout",
+            Kind::Format(Format::Duration),
+            Presence::Default("30s"),
+            "How long requests may take to end after SIGTERM.",
+        ),
+    ],
+};
+
+pub(crate) const LISTENER: Section = Section {
+    doc: "A socket that accepts connections.",
+    keys: &[
+        key("name", Kind::Format(Format::Name), Presence::Optional("the address"), "Shown in logs and metrics."),
+        key(
+            "address",
+            Kind::Format(Format::Address),
+            Presence::Required,
+            "`ip:port`; `[::]:port` is dual-stack, port 0 picks a free one.",
+        ),
+        key(
+            "protocol",
+            Kind::Choice(&["http", "https"]),
+            Presence::Optional("`https` if `tls` is given, else `http`"),
+            "What is spoken.",
+        ),
+        key(
+            "tls",
+            Kind::Section(&TLS),
+            Presence::Optional("cleartext"),
+            "Certificates; makes the listener speak https.",
+        ),
+        key(
+            "http_redirect",
+            Kind::Flag,
+            Presence::Default("false"),
+            "Answers every request with 308 to the same URL on https.",
+        ),
+        key(
+            "trusted_proxies",
+            list(&Kind::Format(Format::Network)),
+            Presence::Default("[]"),
+            "Networks whose forwarding headers are believed.",
+        ),
+        key(
+            "forwarded_header",
+            Kind::Choice(&["x-forwarded-for", "none"]),
+            Presence::Default("x-forwarded-for"),
+            "The header in which trusted proxies name the client.",
+        ),
+        key("http2", Kind::Section(&HTTP2), Presence::Optional("its defaults"), "HTTP/2 settings."),
+        key("limits", Kind::Section(&LIMITS), Presence::Optional("its defaults"), "What a client may use up."),
+    ],
+};
+
+pub(crate) const TLS: Section = Section {
+    doc: "TLS of a listener.",
+    keys: &[
+        key(
+            "certificates",
+            list(&Kind::Section(&CERTIFICATE)),
+            Presence::Required,
+            "Chosen by SNI, exact name before wildcard; an unknown name gets the first.",
+        ),
+        key("min_version", Kind::Choice(&["1.2", "1.3"]), Presence::Default("1.2"), "The oldest version accepted."),
+    ],
+};
+
+pub(crate) const CERTIFICATE: Section = Section {
+    doc: "A certificate; both files are watched.",
+    keys: &[
+        key("cert_file", Kind::Format(Format::File), Presence::Required, "The chain as PEM, leaf first."),
+        key("key_file", Kind::Format(Format::File), Presence::Required, "The private key as PEM."),
+    ],
+};
+
+pub(crate) const HTTP2: Section = Section {
+    doc: "HTTP/2 settings of a listener.",
+    keys: &[
+        key(
+            "max_concurrent_streams",
+            Kind::Count(1, 10_000),
+            Presence::Default("200"),
+            "Requests that a connection may have open at once.",
+        ),
+        key(
+            "initial_stream_window_size",
+            Kind::Format(Format::Size),
+            Presence::Default("256KiB"),
+            "Bytes that a client may send on a stream before they are read; 64KiB to 1GiB.",
+        ),
+        key(
+            "initial_connection_window_size",
+            Kind::Format(Format::Size),
+            Presence::Default("64MiB"),
+            "Bytes that a client may send on a connection before they are read; wide, so that one stalled gRPC stream \
+             of small messages does not end its connection.",
+        ),
+        key(
+            "max_header_list_size",
+            Kind::Format(Format::Size),
+            Presence::Default("64KiB"),
+            "Bytes of a request's headers.",
+        ),
+        key(
+            "keepalive_interval",
+            Kind::Format(Format::Duration),
+            Presence::Default("1m"),
+            "How often an idle connection is pinged.",
+        ),
+    ],
+};
+
+pub(crate) const LIMITS: Section = Section {
+    doc: "Bounds of a listener.",
+    keys: &[
+        key(
+            "header_timeout",
+            Kind::Format(Format::Duration),
+            Presence::Default("10s"),
+            "From the first byte of a request to the end of its headers.",
+        ),
+        key(
+            "idle_timeout",
+            Kind::Format(Format::Duration),
+            Presence::Default("5m"),
+            "A connection without a request is closed after this.",
+        ),
+        key("max_connections", Kind::Count(1, 10_000_000), Presence::Default("65536"), "Connections at once."),
+        key(
+            "max_header_bytes",
+            Kind::Format(Format::Size),
+            Presence::Default("64KiB"),
+            "Bytes of a request's headers over HTTP/1.1; at least 8KiB.",
+        ),
+        key("handshake_timeout", Kind::Format(Format::Duration), Presence::Default("10s"), "For the TLS handshake."),
+        key(
+            "underscore_headers",
+            Kind::Choice(&["drop", "reject", "allow"]),
+            Presence::Default("drop"),
+            "Header names with an underscore, which some apps take for a hyphen: removed, answered 400, or passed.",
+        ),
+    ],
+};
+
+pub(crate) const AUDIT: Section = Section {
+    doc: "The record of every decision.",
+    keys: &[
+        key("dir", Kind::Format(Format::Output), Presence::Default("audit"), "The folder of the segments."),
+        key("stdout", Kind::Flag, Presence::Default("false"), "Also writes each record to standard output."),
+        key(
+            "segment_size",
+            Kind::Format(Format::Size),
+            Presence::Default("64MiB"),
+            "A segment is closed when it has grown past this.",
+        ),
+        key(
+            "segment_age",
+            Kind::Format(Format::Duration),
+            Presence::Default("24h"),
+            "A segment is closed when it is older than this.",
+        ),
+    ],
+};
+
+pub(crate) const ADMIN: Section = Section {
+    doc: "The listener for operators: health and metrics.",
+    keys: &[key(
+        "address",
+        Kind::Format(Format::Address),
+        Presence::Default("127.0.0.1:9901"),
+        "`ip:port`; it has no sign-in, so keep it on loopback or in a network of its own.",
+    )],
+};
+
+pub(crate) const BRANDING: Section = Section {
+    doc: "The look of Portcullis' own pages.",
+    keys: &[
+        key("name", Kind::Format(Format::Name), Presence::Default("Portcullis"), "Title and heading."),
+        key(
+            "logo_file",
+            Kind::Format(Format::File),
+            Presence::Optional("no logo"),
+            "An SVG, PNG, JPEG or WebP image of at most 256KiB.",
+        ),
+        key("color", Kind::Format(Format::Color), Presence::Default("#1f5fbf"), "The accent colour, `#rrggbb`."),
+    ],
+};

@@ -1,0 +1,211 @@
+//! `routes[]` and `defaults`.
+
+use super::{Format, Key, Kind, Presence, Section, key, list, one_or_many};
+
+/// One route.
+pub(crate) const ROUTE: Section = Section {
+    doc: "A route from an external URL to upstream endpoints, with its policy.",
+    keys: &[
+        key(
+            "name",
+            Kind::Format(Format::Name),
+            Presence::Optional("host and path of `from`"),
+            "Identifies the route in audit, metrics and policies.",
+        ),
+        key(
+            "from",
+            Kind::Format(Format::From),
+            Presence::Required,
+            "`scheme://host[:port]`; `*.example.com` stands for one label, and an exact host goes first.",
+        ),
+        key("path", Kind::Format(Format::Path), Presence::Optional("any path"), "This path only."),
+        key(
+            "prefix",
+            Kind::Format(Format::Path),
+            Presence::Optional("any path"),
+            "This path and those below it: `/app` matches `/app` and `/app/x`, not `/apple`.",
+        ),
+        key("regex", Kind::Format(Format::Regex), Presence::Optional("any path"), "Paths that match as a whole."),
+        key(
+            "methods",
+            list(&Kind::Format(Format::Method)),
+            Presence::Default("[]"),
+            "Only these methods; empty for any.",
+        ),
+        key(
+            "to",
+            one_or_many(&Kind::Format(Format::Endpoint)),
+            Presence::Required,
+            "One or more of `http://`, `https://` or `h2c://host:port`, all of one scheme.",
+        ),
+        UPSTREAM_PROTOCOL,
+        key(
+            "policy",
+            one_or_many(&Kind::Text),
+            Presence::Default("[]"),
+            "Named policies of the policy files, one or a list.",
+        ),
+        key(
+            "allow",
+            Kind::Rules,
+            Presence::Default("[]"),
+            "Rules of which one must hold; with none, everybody is denied.",
+        ),
+        key("deny", Kind::Rules, Presence::Default("[]"), "Rules of which none may hold."),
+        AUTHENTICATION,
+        PROVIDER,
+        key(
+            "host_rewrite",
+            Kind::Format(Format::Authority),
+            Presence::Optional("the upstream's host"),
+            "The `Host` sent upstream.",
+        ),
+        PRESERVE_HOST,
+        IDENTITY,
+        TIMEOUT,
+        UPSTREAM_TLS,
+        ENCODED_SLASHES,
+        WEBSOCKETS,
+    ],
+};
+
+/// What routes inherit. Rules and paths are left out: who may enter is written at the route, or in `guard`.
+pub(crate) const DEFAULTS: Section = Section {
+    doc: "Route keys that every route inherits.",
+    keys: &[
+        UPSTREAM_PROTOCOL,
+        AUTHENTICATION,
+        PROVIDER,
+        PRESERVE_HOST,
+        IDENTITY,
+        TIMEOUT,
+        UPSTREAM_TLS,
+        ENCODED_SLASHES,
+        WEBSOCKETS,
+    ],
+};
+
+const UPSTREAM_PROTOCOL: Key = key(
+    "upstream_protocol",
+    Kind::Choice(&["http1", "http2", "h2c"]),
+    Presence::Optional("HTTP/1.1 for `http`, HTTP/2 for `h2c`, ALPN for `https`"),
+    "Speaks only this: `http1`, `http2` (over TLS) or `h2c` (HTTP/2 without TLS).",
+);
+
+const AUTHENTICATION: Key = key(
+    "authenticate",
+    Kind::Choice(&["required", "optional", "none"]),
+    Presence::Default("required"),
+    "Whether somebody must have signed in; the policy is decided in all three.",
+);
+
+const PROVIDER: Key =
+    key("provider", Kind::Text, Presence::Optional("any"), "The id of the provider that must have signed the user in.");
+
+const PRESERVE_HOST: Key =
+    key("preserve_host", Kind::Flag, Presence::Default("false"), "Sends the `Host` that was asked for upstream.");
+
+const IDENTITY: Key = key(
+    "identity",
+    Kind::FlagOr(&IDENTITY_HEADERS),
+    Presence::Default("true"),
+    "What the upstream is told of the user; `false` tells it nothing.",
+);
+
+const TIMEOUT: Key = key("timeout", Kind::Section(&TIMEOUTS), Presence::Optional("its defaults"), "Time limits.");
+
+const UPSTREAM_TLS: Key = key(
+    "upstream_tls",
+    Kind::Section(&TLS),
+    Presence::Optional("the system's authorities"),
+    "TLS towards `https` upstreams.",
+);
+
+const ENCODED_SLASHES: Key = key(
+    "encoded_slashes",
+    Kind::Choice(&["reject", "keep"]),
+    Presence::Optional("400 where a path decides something on that host, else kept"),
+    "What happens to `%2f` and `%5c` in a path.",
+);
+
+const WEBSOCKETS: Key = key(
+    "websockets",
+    Kind::ChoiceOr(&["same-origin", "any", "off"], &list(&Kind::Format(Format::Origin))),
+    Presence::Default("same-origin"),
+    "Which pages may open WebSockets: the route's own, any, none, or those of a list of origins.",
+);
+
+pub(crate) const IDENTITY_HEADERS: Section = Section {
+    doc: "How the upstream is told of the user.",
+    keys: &[
+        key(
+            "assertion_header",
+            Kind::Format(Format::HeaderName),
+            Presence::Default("x-portcullis-jwt-assertion"),
+            "The header of the signed assertion.",
+        ),
+        key(
+            "headers",
+            Kind::Table(&Kind::Text),
+            Presence::Default("{}"),
+            "Claims as plain headers, such as `X-Forwarded-Email: email`: `id`, `email`, `name`, `groups` (a JSON \
+             list), or `claims.PATH`.",
+        ),
+    ],
+};
+
+pub(crate) const TIMEOUTS: Section = Section {
+    doc: "Time limits of a route.",
+    keys: &[
+        key("connect", Kind::Format(Format::Duration), Presence::Default("5s"), "TCP and TLS to the upstream."),
+        key(
+            "response_headers",
+            Kind::Format(Format::DurationOrOff),
+            Presence::Default("60s"),
+            "From the end of the request to the response's headers; never for gRPC.",
+        ),
+        key(
+            "idle",
+            Kind::Format(Format::DurationOrOff),
+            Presence::Default("5m"),
+            "Without a byte in either direction; never for WebSocket, gRPC and server-sent events.",
+        ),
+        key("total", Kind::Format(Format::DurationOrOff), Presence::Default("off"), "The whole exchange."),
+    ],
+};
+
+pub(crate) const TLS: Section = Section {
+    doc: "TLS towards an upstream.",
+    keys: &[
+        key(
+            "ca_file",
+            Kind::Format(Format::File),
+            Presence::Optional("the system's authorities"),
+            "The authorities believed, as PEM.",
+        ),
+        key(
+            "client_cert_file",
+            Kind::Format(Format::File),
+            Presence::Optional("no client certificate"),
+            "Our certificate chain as PEM.",
+        ),
+        key(
+            "client_key_file",
+            Kind::Format(Format::File),
+            Presence::Optional("no client certificate"),
+            "Its private key as PEM.",
+        ),
+        key(
+            "server_name",
+            Kind::Format(Format::ServerName),
+            Presence::Optional("the endpoint's host"),
+            "SNI and the name that is verified.",
+        ),
+        key(
+            "insecure_skip_verify",
+            Kind::Flag,
+            Presence::Default("false"),
+            "Believes any certificate; warned about at every load.",
+        ),
+    ],
+};

@@ -1,0 +1,130 @@
+//! The tree that a file is read into: every value knows its place.
+
+use super::source::Place;
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) place: Place,
+}
+
+/// What a value can be.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// Anything that is written in one piece.
+    Scalar(Scalar),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order of the file.
+    Map(Vec<Entry>),
+}
+
+/// A value that is written in one piece.
+#[derive(Clone, Debug)]
+pub(crate) struct Scalar {
+    pub(crate) text: String,
+    pub(crate) style: Style,
+    /// Whether the text came from the environment or a file, and so may be a secret that no message may show.
+    pub(crate) expanded: bool,
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Without quotes.
+    Plain,
+    /// `'..'`.
+    SingleQuoted,
+    /// `".."`.
+    DoubleQuoted,
+    /// A `|` block.
+    Literal,
+    /// A `>` block.
+    Folded,
+}
+
+/// One key of a mapping.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_place: Place,
+    pub(crate) value: Node,
+}
+
+impl Node {
+    /// Returns the scalar's text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.scalar().map(|scalar| scalar.text.as_str())
+    }
+
+    pub(crate) const fn scalar(&self) -> Option<&Scalar> {
+        match &self.value {
+            Value::Scalar(scalar) => Some(scalar),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// Returns the entries of a mapping; none for anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            Value::Null | Value::Scalar(_) | Value::List(_) => &[],
+        }
+    }
+
+    /// Returns the items of a list; a single value stands for a list of one.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            Value::Null => &[],
+            Value::Scalar(_) | Value::Map(_) => std::slice::from_ref(self),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// Returns the text in back-ticks, or words that do not give it away.
+    pub(crate) fn shown(&self) -> String {
+        match self.scalar() {
+            Some(scalar) if !scalar.expanded => quoted(&scalar.text),
+            Some(_) => "the value that stands here".to_owned(),
+            None => format!("{} here", self.noun()),
+        }
+    }
+
+    /// Names the kind of value for messages.
+    pub(crate) fn noun(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "nothing",
+            Value::Scalar(scalar) if scalar.style == Style::Plain && is_bool(&scalar.text) => "a boolean",
+            Value::Scalar(scalar) if scalar.style == Style::Plain && scalar.text.parse::<f64>().is_ok() => "a number",
+            Value::Scalar(_) => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Returns whether a plain scalar is a boolean of YAML 1.2; `yes` and `on` are texts.
+pub(crate) fn is_bool(text: &str) -> bool {
+    matches!(text, "true" | "false")
+}
+
+/// Puts user input in back-ticks, on one line and of bounded length.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect();
+    // `escape_debug` also escapes quotes, which need no escape between back-ticks.
+    shown = shown.replace("\\\"", "\"").replace("\\'", "'").replace("\\\\", "\\");
+    if text.chars().count() > MAX_SHOWN {
+        shown.push_str("...");
+    }
+    format!("`{shown}`")
+}
+
+/// Characters of user input that a message repeats.
+const MAX_SHOWN: usize = 80;

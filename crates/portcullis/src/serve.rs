@@ -1,0 +1,71 @@
+//! Serves a configuration from start to drain.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::app::{App, Bound, StartError};
+use crate::config::{self, LoadError};
+use crate::{admin, certificates};
+
+/// Why a configuration was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It cannot be read, or it is wrong.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Something that it needs cannot be opened or bound.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Reads the file, opens and binds what it needs, calls `ready`, and serves until `shutdown` ends and requests are
+/// drained. Dropping the future stops at once.
+///
+/// # Errors
+/// The configuration is wrong, or something that it needs cannot be opened. Nothing was accepted then.
+pub async fn run_file(
+    path: &Path,
+    ready: impl FnOnce(&Bound) + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), RunError> {
+    // Read and checked whole before any file is made or any port is bound.
+    let config = config::load(path)?;
+    for warning in config.warnings.lines() {
+        tracing::warn!(config.warning = warning, "the configuration has a warning");
+    }
+    let app = App::build(config).await?;
+    ready(&app.bound);
+    serve(app, shutdown).await;
+    Ok(())
+}
+
+async fn serve(app: App, shutdown: impl Future<Output = ()> + Send) {
+    // `_audit` closes the log when everything else has ended.
+    let App { server, snapshot, audit: _audit, admin, state, certificate_files, drain_timeout, bound } = app;
+    for (name, address) in &bound.listeners {
+        tracing::info!(listener.name = name, server.address = %address, "listening");
+    }
+    tracing::info!(server.address = %bound.admin, config.revision = bound.revision, "ready");
+    state.serving();
+
+    let (stop, stopped) = watch::channel(false);
+    let drain = async {
+        shutdown.await;
+        // Load balancers look at `/readyz`: it turns before the listeners stop accepting.
+        state.draining();
+        tracing::info!(drain.timeout = ?drain_timeout, "draining");
+    };
+    let proxy = async {
+        Arc::clone(&server).serve(snapshot, drain, drain_timeout).await;
+        // The admin listener answers until the last request has ended; then it and the watcher go.
+        let _ = stop.send(true);
+    };
+    tokio::join!(
+        proxy,
+        admin::serve(admin, Arc::clone(&state), stopped.clone()),
+        certificates::watch(&certificate_files, &server, &state, stopped),
+    );
+    tracing::info!("stopped");
+}
