@@ -7,6 +7,26 @@ mod decision;
 mod error;
 mod input;
 
+// From the text of a condition to an answer.
+mod check;
+mod code;
+mod condition;
+mod evaluate;
+mod syntax;
+
+// What conditions are about.
+mod constant;
+mod environment;
+mod failure;
+mod function;
+mod network;
+mod query;
+mod types;
+mod value;
+
+#[cfg(test)]
+mod fixture;
+
 pub use authorizer::{Authorizer, RoutePolicy};
 pub use config::{Config, Guard, Policy, RouteRules, Rule, RuleRef};
 pub use decision::{Decision, Denial, Permit, Reason};

@@ -1,0 +1,257 @@
+//! Checks a condition before it runs: names, types and literals. What passes becomes [`Code`].
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "types and operators that a rule of the language does not name are faults, all of them"
+)]
+
+mod call;
+mod fold;
+mod operation;
+mod suggest;
+
+use std::ops::Range;
+
+use crate::code::Code;
+use crate::condition::{Fault, Networks};
+use crate::constant::Constant;
+use crate::environment::{self, Fact};
+use crate::syntax::{Kind, Node, Select};
+use crate::types::Type;
+
+/// What checking a condition gives. The code is good only when no fault is an error.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) code: Code,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) needs_sign_in: bool,
+    pub(crate) reads_path: bool,
+}
+
+/// Checks a condition against the environment and the networks of the configuration.
+pub(crate) fn check(tree: &Node, networks: &Networks) -> Checked {
+    let mut checker = Checker {
+        networks,
+        locals: Vec::new(),
+        nesting: 0,
+        faults: Vec::new(),
+        needs_sign_in: false,
+        reads_path: false,
+    };
+    let typed = checker.node(tree);
+    if !typed.of.fits(&Type::Bool) {
+        let fault = Fault::new(tree.at.clone(), format!("a rule is true or false; this is `{}`", typed.of));
+        checker.faults.push(fault.help("compare it with something"));
+    }
+    let Checker { faults, needs_sign_in, reads_path, .. } = checker;
+    Checked { code: typed.code, faults, needs_sign_in, reads_path }
+}
+
+/// Code and its type.
+struct Typed {
+    of: Type,
+    code: Code,
+}
+
+impl Typed {
+    const fn new(of: Type, code: Code) -> Self {
+        Self { of, code }
+    }
+
+    /// Stands for a part that has a fault: fits everywhere, so that one mistake is reported once.
+    const fn unknown() -> Self {
+        Self::new(Type::Dyn, Code::Constant(Constant::Null))
+    }
+}
+
+struct Checker<'a> {
+    networks: &'a Networks,
+    /// The variables of the macros around the place being checked.
+    locals: Vec<(String, Type)>,
+    /// How many macros run inside each other here.
+    nesting: usize,
+    faults: Vec<Fault>,
+    needs_sign_in: bool,
+    reads_path: bool,
+}
+
+impl Checker<'_> {
+    fn node(&mut self, node: &Node) -> Typed {
+        match &node.kind {
+            Kind::Literal(constant) => Typed::new(type_of(constant), Code::Constant(constant.clone())),
+            Kind::Name(name) => self.name(name, &node.at),
+            Kind::Select(select) => self.select(select, &node.at),
+            Kind::Call(call) => self.call(call, &node.at),
+            Kind::Operation(operation) => self.operation(operation, &node.at),
+            Kind::List(items) => self.list(items),
+            Kind::Map(entries) => self.map(entries),
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) -> Typed {
+        self.faults.push(fault);
+        Typed::unknown()
+    }
+
+    fn local(&self, name: &str) -> Option<Typed> {
+        let depth = self.locals.iter().rposition(|(known, _)| known == name)?;
+        let (_, of) = self.locals.get(depth)?;
+        Some(Typed::new(of.clone(), Code::Local(depth)))
+    }
+
+    fn name(&mut self, name: &str, at: &Range<usize>) -> Typed {
+        if let Some(local) = self.local(name) {
+            return local;
+        }
+        if let Some(known) = TYPE_NAMES.iter().find(|known| known.0 == name) {
+            return Typed::new(Type::Kind, Code::Constant(Constant::Type(known.1)));
+        }
+        if environment::is_group(name) {
+            return self.fault(group_fault(name, at));
+        }
+        let fault = Fault::new(at.clone(), format!("unknown variable `{name}`"));
+        let help = suggest::nearest(name, self.locals.iter().map(|(local, _)| local.as_str()))
+            .or_else(|| suggest::nearest(name, environment::fields("")))
+            .map_or_else(|| "a rule sees `request`, `user`, `session` and `route`".to_owned(), suggest::did_you_mean);
+        self.fault(fault.help(help))
+    }
+
+    /// Returns the dotted name of a group of fields, such as `request.tls`, where the node spells one.
+    fn group(&self, node: &Node) -> Option<String> {
+        let name = match &node.kind {
+            Kind::Name(name) if self.local(name).is_none() => name.clone(),
+            Kind::Select(select) => format!("{}.{}", self.group(&select.operand)?, select.field),
+            _ => return None,
+        };
+        environment::is_group(&name).then_some(name)
+    }
+
+    fn fact(&mut self, fact: &'static Fact) -> Typed {
+        self.needs_sign_in |= fact.needs_sign_in();
+        self.reads_path |= fact.name == "request.path";
+        Typed::new(Type::parse(fact.of), Code::Fact(fact))
+    }
+
+    fn select(&mut self, select: &Select, at: &Range<usize>) -> Typed {
+        let Some(group) = self.group(&select.operand) else { return self.key(select) };
+        let name = format!("{group}.{}", select.field);
+        if let Some(fact) = Fact::named(&name) {
+            return self.fact(fact);
+        }
+        if environment::is_group(&name) {
+            return self.fault(group_fault(&name, at));
+        }
+        let fault = Fault::new(select.field_at.clone(), format!("`{group}` has no field `{}`", select.field));
+        let help = suggest::nearest(&select.field, environment::fields(&group))
+            .map_or_else(|| field_list(&group), |field| suggest::did_you_mean(&format!("{group}.{field}")));
+        self.fault(fault.help(help))
+    }
+
+    /// `map.key`.
+    fn key(&mut self, select: &Select) -> Typed {
+        let operand = self.node(&select.operand);
+        self.header_case(&operand, &select.field, &select.field_at);
+        match operand.of {
+            Type::Dyn => Typed::new(Type::Dyn, Code::Select(Box::new(operand.code), select.field.as_str().into())),
+            Type::Map(_, value) => {
+                Typed::new(*value, Code::Select(Box::new(operand.code), select.field.as_str().into()))
+            }
+            of => self.fault(Fault::new(
+                select.field_at.clone(),
+                format!("`{of}` has no fields, and so no `{}`", select.field),
+            )),
+        }
+    }
+
+    /// A header is looked up by its lower-case name, so another spelling is never found: a deny rule would never hold.
+    fn header_case(&mut self, operand: &Typed, key: &str, at: &Range<usize>) {
+        let headers = matches!(operand.code, Code::Fact(fact) if fact.name == "request.headers");
+        if headers && key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let fault = Fault::new(at.clone(), format!("there is never a header `{key}`: names are lower case"));
+            self.faults.push(fault.help(format!("write `{}`", key.to_ascii_lowercase())));
+        }
+    }
+
+    fn list(&mut self, items: &[Node]) -> Typed {
+        let items: Vec<Typed> = items.iter().map(|item| self.node(item)).collect();
+        let element = items.iter().map(|item| item.of.clone()).reduce(|a, b| a.join(&b)).unwrap_or(Type::Dyn);
+        let of = Type::List(Box::new(element));
+        let constants: Option<Vec<Constant>> = items.iter().map(|item| constant(&item.code).cloned()).collect();
+        let code = match constants {
+            Some(constants) => Code::Constant(Constant::List(constants.into())),
+            None => Code::List(items.into_iter().map(|item| item.code).collect()),
+        };
+        Typed::new(of, code)
+    }
+
+    fn map(&mut self, entries: &[(Node, Node)]) -> Typed {
+        let mut keys: Option<Type> = None;
+        let mut values: Option<Type> = None;
+        let mut code = Vec::new();
+        for (key_node, value_node) in entries {
+            let (key, value) = (self.node(key_node), self.node(value_node));
+            if !matches!(key.of, Type::Dyn | Type::Bool | Type::Int | Type::Uint | Type::Text) {
+                let message = format!("a map key is `string`, `int`, `uint` or `bool`; this is `{}`", key.of);
+                self.faults.push(Fault::new(key_node.at.clone(), message));
+            }
+            keys = Some(keys.map_or(key.of.clone(), |known| known.join(&key.of)));
+            values = Some(values.map_or(value.of.clone(), |known| known.join(&value.of)));
+            code.push((key.code, value.code));
+        }
+        let of = Type::Map(Box::new(keys.unwrap_or(Type::Dyn)), Box::new(values.unwrap_or(Type::Dyn)));
+        Typed::new(of, Code::Map(code.into()))
+    }
+}
+
+/// Returns the value that code always has, where that is known.
+const fn constant(code: &Code) -> Option<&Constant> {
+    match code {
+        Code::Constant(constant) => Some(constant),
+        _ => None,
+    }
+}
+
+fn type_of(constant: &Constant) -> Type {
+    match constant {
+        Constant::Null => Type::Null,
+        Constant::Bool(_) => Type::Bool,
+        Constant::Int(_) => Type::Int,
+        Constant::Uint(_) => Type::Uint,
+        Constant::Double(_) => Type::Double,
+        Constant::Text(_) => Type::Text,
+        Constant::Bytes(_) => Type::Bytes,
+        Constant::Timestamp(_) => Type::Timestamp,
+        Constant::Duration(_) => Type::Duration,
+        Constant::Ip(_) => Type::Ip,
+        Constant::Cidr(_) => Type::Cidr,
+        Constant::Type(_) => Type::Kind,
+        Constant::List(_) => Type::parse("list"),
+    }
+}
+
+fn group_fault(name: &str, at: &Range<usize>) -> Fault {
+    Fault::new(at.clone(), format!("`{name}` has no value of its own")).help(field_list(name))
+}
+
+fn field_list(group: &str) -> String {
+    let mut fields: Vec<String> = environment::fields(group).map(|field| format!("`{field}`")).collect();
+    fields.dedup();
+    format!("its fields are {}", fields.join(", "))
+}
+
+/// Names that stand for types, and what `type()` answers for them.
+const TYPE_NAMES: &[(&str, &str)] = &[
+    ("bool", "bool"),
+    ("int", "int"),
+    ("uint", "uint"),
+    ("double", "double"),
+    ("string", "string"),
+    ("bytes", "bytes"),
+    ("list", "list"),
+    ("map", "map"),
+    ("null_type", "null_type"),
+    ("type", "type"),
+];
+
+#[cfg(test)]
+mod tests;

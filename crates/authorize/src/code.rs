@@ -1,0 +1,89 @@
+//! A condition as it runs: every name resolved, every literal compiled.
+
+use std::sync::Arc;
+
+use identity::Ip;
+use jiff::tz::TimeZone;
+
+use crate::Input;
+use crate::constant::Constant;
+use crate::environment::Fact;
+use crate::function::{Function, Part, Pattern};
+use crate::network::NetworkSet;
+use crate::syntax::Operator;
+
+/// A part of a condition as it runs.
+#[derive(Debug)]
+pub(crate) enum Code {
+    Constant(Constant),
+    Fact(&'static Fact),
+    /// The variable of the macro at this depth.
+    Local(usize),
+    /// Whether a field holds anything.
+    HasFact(&'static Fact),
+    Select(Box<Self>, Arc<str>),
+    Has(Box<Self>, Arc<str>),
+    Index(Box<[Self; 2]>),
+    And(Box<[Self; 2]>),
+    Or(Box<[Self; 2]>),
+    Not(Box<Self>),
+    Conditional(Box<[Self; 3]>),
+    Equal(Box<[Self; 2]>),
+    NotEqual(Box<[Self; 2]>),
+    Compare(Operator, Box<[Self; 2]>),
+    In(Box<[Self; 2]>),
+    Arithmetic(Operator, Box<[Self; 2]>),
+    Negate(Box<Self>),
+    List(Box<[Self]>),
+    Map(Box<[(Self, Self)]>),
+    Fold(Box<Fold>),
+    Call(Function, Box<[Self]>),
+    InNetworks(Box<Self>, Arc<NetworkSet>),
+    AddressInNetworks(ReadAddress, Arc<NetworkSet>),
+    Matches(Box<Self>, Pattern),
+    PartInZone(Part, Box<Self>, TimeZone),
+}
+
+/// Reads an address of the request without a detour over text.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadAddress(pub(crate) for<'a> fn(&Input<'a>) -> Ip);
+
+impl std::fmt::Debug for ReadAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadAddress")
+    }
+}
+
+/// A macro that goes through a list, or the keys of a map.
+#[derive(Debug)]
+pub(crate) struct Fold {
+    pub(crate) how: Macro,
+    pub(crate) range: Code,
+    /// The condition of the three-argument `map`.
+    pub(crate) filter: Option<Code>,
+    pub(crate) body: Code,
+}
+
+/// The macros that go through a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Macro {
+    All,
+    Exists,
+    ExistsOne,
+    Map,
+    Filter,
+}
+
+impl Macro {
+    /// Returns the macro of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "all" => Self::All,
+            "exists" => Self::Exists,
+            "exists_one" | "existsOne" => Self::ExistsOne,
+            "map" => Self::Map,
+            "filter" => Self::Filter,
+            _ => return None,
+        })
+    }
+}

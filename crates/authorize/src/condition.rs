@@ -1,0 +1,110 @@
+//! One condition, from its text to what runs.
+
+mod parse;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::check::Checked;
+use crate::code::Code;
+use crate::failure::Failure;
+use crate::network::NetworkSet;
+use crate::{Input, Severity, check, evaluate};
+
+/// A condition that was checked.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    code: Code,
+    needs_sign_in: bool,
+    reads_path: bool,
+}
+
+/// Something wrong with a condition.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) at: Range<usize>,
+    pub(crate) severity: Severity,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+impl Fault {
+    pub(crate) fn new(at: Range<usize>, message: impl Into<String>) -> Self {
+        Self { at, severity: Severity::Error, message: message.into(), help: None }
+    }
+
+    pub(crate) fn warning(at: Range<usize>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::new(at, message) }
+    }
+
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+/// The networks that conditions can name.
+pub(crate) type Networks = BTreeMap<String, Arc<NetworkSet>>;
+
+impl Condition {
+    /// Compiles one condition. Comes without a condition when a fault is an error.
+    ///
+    /// Call it on a thread that [`on_large_stack`] made.
+    pub(crate) fn compile(source: &str, networks: &Networks) -> (Option<Self>, Vec<Fault>) {
+        // The parser is known to panic on some texts that are no CEL.
+        catch_unwind(AssertUnwindSafe(|| Self::try_compile(source, networks))).unwrap_or_else(|_| {
+            (None, vec![Fault::new(0..source.chars().count(), "syntax error: the expression cannot be parsed")])
+        })
+    }
+
+    fn try_compile(source: &str, networks: &Networks) -> (Option<Self>, Vec<Fault>) {
+        let characters: Vec<char> = source.chars().collect();
+        if source.trim().is_empty() {
+            let fault = Fault::new(0..characters.len(), "the expression is empty");
+            return (None, vec![fault.help("write a condition, or `true` for everybody")]);
+        }
+        let tree = scan::scan(&characters)
+            .map_err(|fault| vec![fault])
+            .and_then(|brackets| parse::parse(source, &characters, &brackets));
+        match tree {
+            Err(faults) => (None, faults),
+            Ok(tree) => {
+                let Checked { code, faults, needs_sign_in, reads_path } = check::check(&tree, networks);
+                let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
+                ((!refused).then_some(Self { code, needs_sign_in, reads_path }), faults)
+            }
+        }
+    }
+
+    /// Evaluates the condition. A panic is an error like any other, so that it denies this request alone.
+    pub(crate) fn holds(&self, input: &Input<'_>) -> Result<bool, Failure> {
+        catch_unwind(AssertUnwindSafe(|| evaluate::evaluate(&self.code, input))).unwrap_or(Err(Failure::Panicked))
+    }
+
+    /// Returns whether the condition mentions `user` or `session`.
+    pub(crate) const fn needs_sign_in(&self) -> bool {
+        self.needs_sign_in
+    }
+
+    /// Returns whether the condition mentions `request.path`.
+    pub(crate) const fn reads_path(&self) -> bool {
+        self.reads_path
+    }
+}
+
+/// The stack of the thread that compiles: the parser recurses once a term, and a source of 8 KiB can hold 4,000.
+const STACK: usize = 64 * 1024 * 1024;
+
+/// Runs `work` on a thread with a large stack; `None` when there is no such thread to be had.
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        let thread =
+            std::thread::Builder::new().name("policies".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
+        thread.ok()?.join().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests;

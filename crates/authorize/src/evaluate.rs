@@ -1,0 +1,316 @@
+//! Evaluates conditions.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "values that an operation does not take fail, all of them")]
+
+mod arithmetic;
+
+use std::cmp::Ordering;
+
+use crate::Input;
+use crate::code::{Code, Fold, Macro};
+use crate::failure::Failure;
+use crate::function::{Function, MAX_TEXT};
+use crate::network::NetworkSet;
+use crate::syntax::Operator;
+use crate::value::{List, Value};
+
+/// The work that one condition may do, in steps. A step is one operation, one element, or so many bytes of a text; a
+/// condition that uses all of it runs for a few milliseconds. Without it, two nested macros over a list that a caller
+/// chose would stall the proxy.
+const BUDGET: usize = 50_000;
+/// The bytes of a text that count as one step.
+const BYTES_PER_STEP: usize = 64;
+/// What compiling a pattern costs that only the request makes known.
+const COMPUTED_PATTERN: usize = 2_000;
+
+/// Evaluates a condition to true or false.
+pub(crate) fn evaluate<'a>(code: &'a Code, input: &Input<'a>) -> Result<bool, Failure> {
+    match (Evaluation { input, locals: Vec::new(), budget: BUDGET }).value(code)? {
+        Value::Bool(holds) => Ok(holds),
+        _ => Err(Failure::NoOverload("a condition")),
+    }
+}
+
+struct Evaluation<'e, 'a> {
+    input: &'e Input<'a>,
+    locals: Vec<Value<'a>>,
+    budget: usize,
+}
+
+impl<'a> Evaluation<'_, 'a> {
+    fn value(&mut self, code: &'a Code) -> Result<Value<'a>, Failure> {
+        self.spend(1)?;
+        match code {
+            Code::Constant(constant) => Ok(constant.value()),
+            Code::Fact(fact) => Ok((fact.read)(self.input)),
+            Code::Local(depth) => self.locals.get(*depth).cloned().ok_or(Failure::Panicked),
+            Code::HasFact(fact) => Ok(Value::Bool(!(fact.read)(self.input).is_default())),
+            Code::Select(operand, key) => match self.value(operand)? {
+                Value::Map(map) => map.get_text(key).ok_or_else(|| Failure::NoSuchKey(key.clone())),
+                _ => Err(Failure::NoOverload("field selection")),
+            },
+            Code::Has(operand, key) => match self.value(operand)? {
+                Value::Map(map) => Ok(Value::Bool(map.get_text(key).is_some())),
+                _ => Err(Failure::NoOverload("has")),
+            },
+            Code::Index(parts) => self.index(parts),
+            Code::And(parts) => self.logic(parts, false),
+            Code::Or(parts) => self.logic(parts, true),
+            Code::Not(operand) => Ok(Value::Bool(!self.truth(operand, "!")?)),
+            Code::Conditional(parts) => {
+                let [condition, then, otherwise] = &**parts;
+                if self.truth(condition, "?:")? { self.value(then) } else { self.value(otherwise) }
+            }
+            Code::Equal(parts) => self.equal(parts).map(Value::Bool),
+            Code::NotEqual(parts) => self.equal(parts).map(|equal| Value::Bool(!equal)),
+            Code::Compare(operator, parts) => self.compare(*operator, parts),
+            Code::In(parts) => self.is_in(parts),
+            Code::Arithmetic(operator, parts) => {
+                let (left, right) = self.pair(parts)?;
+                let result = arithmetic::apply(*operator, left, right)?;
+                self.spend(weight(&result))?;
+                Ok(result)
+            }
+            Code::Negate(operand) => arithmetic::negate(&self.value(operand)?),
+            Code::List(items) => items.iter().map(|item| self.value(item)).collect::<Result<_, _>>().map(Value::list),
+            Code::Map(entries) => self.map(entries),
+            Code::Fold(fold) => self.fold(fold),
+            Code::Call(function, arguments) => self.call(*function, arguments),
+            Code::InNetworks(operand, networks) => self.in_networks(operand, networks),
+            Code::AddressInNetworks(read, networks) => Ok(Value::Bool(networks.contains((read.0)(self.input).get()))),
+            Code::Matches(operand, pattern) => match self.value(operand)? {
+                Value::Text(text) => {
+                    self.spend(text.len() / BYTES_PER_STEP)?;
+                    Ok(Value::Bool(pattern.is_match(&text)))
+                }
+                _ => Err(Failure::NoOverload("matches")),
+            },
+            Code::PartInZone(part, operand, zone) => match self.value(operand)? {
+                Value::Timestamp(time) => Ok(Value::Int(part.of(time, zone))),
+                _ => Err(Failure::NoOverload(Function::Time(*part).name())),
+            },
+        }
+    }
+
+    /// Once the budget is used up every further step fails, so that neither `||` nor `exists` can hide it.
+    fn spend(&mut self, steps: usize) -> Result<(), Failure> {
+        match self.budget.checked_sub(steps) {
+            Some(left) => {
+                self.budget = left;
+                Ok(())
+            }
+            None => {
+                self.budget = 0;
+                Err(Failure::Budget)
+            }
+        }
+    }
+
+    fn truth(&mut self, code: &'a Code, operator: &'static str) -> Result<bool, Failure> {
+        match self.value(code)? {
+            Value::Bool(value) => Ok(value),
+            _ => Err(Failure::NoOverload(operator)),
+        }
+    }
+
+    fn pair(&mut self, parts: &'a [Code; 2]) -> Result<(Value<'a>, Value<'a>), Failure> {
+        let [left, right] = parts;
+        Ok((self.value(left)?, self.value(right)?))
+    }
+
+    /// `&&` and `||`: the side that decides wins over an error on the other side, whichever comes first.
+    fn logic(&mut self, parts: &'a [Code; 2], decisive: bool) -> Result<Value<'a>, Failure> {
+        let [left, right] = parts;
+        let operator = if decisive { "||" } else { "&&" };
+        let first = self.truth(left, operator);
+        if first == Ok(decisive) {
+            return Ok(Value::Bool(decisive));
+        }
+        match (first, self.truth(right, operator)) {
+            (_, Ok(second)) if second == decisive => Ok(Value::Bool(decisive)),
+            (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+            (Ok(_), Ok(_)) => Ok(Value::Bool(!decisive)),
+        }
+    }
+
+    fn equal(&mut self, parts: &'a [Code; 2]) -> Result<bool, Failure> {
+        let (left, right) = self.pair(parts)?;
+        self.spend(weight(&left).min(weight(&right)))?;
+        Ok(left.equals(&right))
+    }
+
+    fn compare(&mut self, operator: Operator, parts: &'a [Code; 2]) -> Result<Value<'a>, Failure> {
+        let (left, right) = self.pair(parts)?;
+        let Some(order) = left.compare(&right) else {
+            let nan = |value: &Value<'_>| matches!(value, Value::Double(number) if number.is_nan());
+            let unordered = nan(&left) || nan(&right);
+            return if unordered { Ok(Value::Bool(false)) } else { Err(Failure::NoOverload(operator.as_str())) };
+        };
+        Ok(Value::Bool(match operator {
+            Operator::Less => order == Ordering::Less,
+            Operator::LessOrEqual => order != Ordering::Greater,
+            Operator::Greater => order == Ordering::Greater,
+            _ => order != Ordering::Less,
+        }))
+    }
+
+    fn is_in(&mut self, parts: &'a [Code; 2]) -> Result<Value<'a>, Failure> {
+        let (needle, hay) = self.pair(parts)?;
+        match hay {
+            Value::List(list) => {
+                self.spend(list.len() / 8)?;
+                Ok(Value::Bool(list.contains(&needle)))
+            }
+            Value::Map(map) => Ok(Value::Bool(map.get(&needle).is_some())),
+            _ => Err(Failure::NoOverload("in")),
+        }
+    }
+
+    fn index(&mut self, parts: &'a [Code; 2]) -> Result<Value<'a>, Failure> {
+        let (operand, index) = self.pair(parts)?;
+        match operand {
+            Value::List(list) => {
+                let at = match index {
+                    Value::Int(at) => usize::try_from(at).ok(),
+                    Value::Uint(at) => usize::try_from(at).ok(),
+                    Value::Double(at) if at.fract() == 0.0 && (0.0..1e15).contains(&at) =>
+                    {
+                        #[expect(
+                            clippy::cast_possible_truncation,
+                            clippy::cast_sign_loss,
+                            reason = "whole and in range"
+                        )]
+                        Some(at as usize)
+                    }
+                    Value::Double(_) => None,
+                    _ => return Err(Failure::NoOverload("[]")),
+                };
+                at.and_then(|at| list.get(at)).ok_or(Failure::IndexOutOfRange)
+            }
+            Value::Map(map) => map.get(&index).ok_or(Failure::NoSuchComputedKey),
+            _ => Err(Failure::NoOverload("[]")),
+        }
+    }
+
+    fn map(&mut self, entries: &'a [(Code, Code)]) -> Result<Value<'a>, Failure> {
+        let mut known: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let key = self.value(key)?;
+            if !matches!(key, Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Text(_)) {
+                return Err(Failure::NoOverload("a map key"));
+            }
+            self.spend(known.len())?;
+            if known.iter().any(|(other, _)| other.equals(&key)) {
+                return Err(Failure::DuplicateKey);
+            }
+            known.push((key, self.value(value)?));
+        }
+        Ok(Value::Map(crate::value::Map::Values(known.into())))
+    }
+
+    fn in_networks(&mut self, operand: &'a Code, networks: &NetworkSet) -> Result<Value<'a>, Failure> {
+        match self.value(operand)? {
+            Value::Text(text) => {
+                let address = text.parse::<identity::Ip>().map_err(|_| Failure::Invalid("not an IP address"))?;
+                Ok(Value::Bool(networks.contains(address.get())))
+            }
+            _ => Err(Failure::NoOverload("inNetwork")),
+        }
+    }
+
+    fn call(&mut self, function: Function, arguments: &'a [Code]) -> Result<Value<'a>, Failure> {
+        // No function takes more than four; an array keeps the call free of allocation.
+        let mut values = [Value::Null, Value::Null, Value::Null, Value::Null];
+        for (slot, argument) in values.iter_mut().zip(arguments) {
+            *slot = self.value(argument)?;
+            self.spend(weight(slot))?;
+        }
+        if matches!(function, Function::Matches | Function::Glob) {
+            self.spend(COMPUTED_PATTERN)?;
+        }
+        let result = function.call(values.get(..arguments.len()).unwrap_or_default())?;
+        self.spend(weight(&result))?;
+        Ok(result)
+    }
+
+    fn fold(&mut self, fold: &'a Fold) -> Result<Value<'a>, Failure> {
+        let items = match self.value(&fold.range)? {
+            Value::List(list) => list,
+            Value::Map(map) => map.keys(),
+            _ => return Err(Failure::NoOverload("a macro")),
+        };
+        match fold.how {
+            Macro::All => self.decide(fold, &items, false),
+            Macro::Exists => self.decide(fold, &items, true),
+            Macro::ExistsOne => self.exists_one(fold, &items),
+            Macro::Map => self.transform(fold, &items),
+            Macro::Filter => self.filter(fold, &items),
+        }
+    }
+
+    fn with<T>(&mut self, item: Value<'a>, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.locals.push(item);
+        let result = run(self);
+        self.locals.pop();
+        result
+    }
+
+    /// `all` and `exists` are `&&` and `||` over all elements: one that decides wins over errors on others.
+    fn decide(&mut self, fold: &'a Fold, items: &List<'a>, decisive: bool) -> Result<Value<'a>, Failure> {
+        let mut failed = None;
+        for item in items.iter() {
+            match self.with(item, |this| this.truth(&fold.body, "a macro")) {
+                Ok(value) if value == decisive => return Ok(Value::Bool(decisive)),
+                Ok(_) => {}
+                Err(Failure::Budget) => return Err(Failure::Budget),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        failed.map_or(Ok(Value::Bool(!decisive)), Err)
+    }
+
+    fn exists_one(&mut self, fold: &'a Fold, items: &List<'a>) -> Result<Value<'a>, Failure> {
+        let mut count = 0_usize;
+        for item in items.iter() {
+            if self.with(item, |this| this.truth(&fold.body, "exists_one"))? {
+                count += 1;
+            }
+        }
+        Ok(Value::Bool(count == 1))
+    }
+
+    fn transform(&mut self, fold: &'a Fold, items: &List<'a>) -> Result<Value<'a>, Failure> {
+        let mut made = Vec::new();
+        for item in items.iter() {
+            let value = self.with(item, |this| match &fold.filter {
+                Some(filter) if !this.truth(filter, "map")? => Ok(None),
+                Some(_) | None => this.value(&fold.body).map(Some),
+            })?;
+            made.extend(value);
+        }
+        Ok(Value::list(made))
+    }
+
+    fn filter(&mut self, fold: &'a Fold, items: &List<'a>) -> Result<Value<'a>, Failure> {
+        let mut kept = Vec::new();
+        for item in items.iter() {
+            if self.with(item.clone(), |this| this.truth(&fold.body, "filter"))? {
+                kept.push(item);
+            }
+        }
+        Ok(Value::list(kept))
+    }
+}
+
+/// What handling a value costs beyond the operation itself.
+fn weight(value: &Value<'_>) -> usize {
+    match value {
+        Value::Text(text) => text.len().min(MAX_TEXT) / BYTES_PER_STEP,
+        Value::Bytes(bytes) => bytes.len() / BYTES_PER_STEP,
+        Value::List(list) => list.len() / 8,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Why a condition has no value.
+
+use std::sync::Arc;
+
+/// What failed while a condition was evaluated. Holds names that the rule wrote, never a value of the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("no such key: `{0}`")]
+    NoSuchKey(Arc<str>),
+    #[error("no such key")]
+    NoSuchComputedKey,
+    #[error("index out of range")]
+    IndexOutOfRange,
+    #[error("a value has a type that `{0}` does not take")]
+    NoOverload(&'static str),
+    #[error("{0}")]
+    Invalid(&'static str),
+    #[error("number out of range")]
+    Overflow,
+    #[error("division by zero")]
+    DivisionByZero,
+    #[error("a map has the same key twice")]
+    DuplicateKey,
+    #[error("the rule is too expensive for this request: its evaluation budget is used up")]
+    Budget,
+    #[error("the rule could not be evaluated")]
+    Panicked,
+}
