@@ -72,7 +72,7 @@ impl Demo {
             web: format!("http://{}", web.server().address()),
             grpc: format!("h2c://{}", grpc.address()),
         };
-        folder.renew("portcullis.yaml", &config.render()?)?;
+        folder.renew("portcullis.yaml", &format!("{}\n", config.render()?))?;
         let [config_file, ca_file, audit_dir] = ["portcullis.yaml", CA, "audit"].map(|name| folder.path(name));
         Ok(Self { config_file, ca_file, audit_dir, port, admin, users, provider, web, grpc })
     }
@@ -130,7 +130,7 @@ fn users() -> Vec<User> {
     vec![
         User::new("ada", "Ada Lovelace", &["engineering"]),
         User::new("grace", "Grace Hopper", &["engineering", "sre"]),
-        User::new("linus", "Linus Torvalds", &["contractors"]),
+        User::new("linus", "Linus Pauling", &["contractors"]),
     ]
 }
 

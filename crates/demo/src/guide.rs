@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{Demo, provider::User};
 
 #[derive(Template)]
-#[template(path = "guide.txt")]
+#[template(path = "guide.txt", escape = "none")]
 struct Guide<'a> {
     folder: String,
     ca: String,
