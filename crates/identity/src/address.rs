@@ -93,3 +93,6 @@ impl AddressSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

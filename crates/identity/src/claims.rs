@@ -37,3 +37,6 @@ impl Claims {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ impl Origin {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let bracketed = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
         let valid = bracketed.map_or_else(
-            || !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+            || host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_label_character)),
             |inner| inner.parse::<std::net::Ipv6Addr>().is_ok(),
         );
         if !valid {
@@ -111,7 +111,7 @@ impl FromStr for Origin {
             None => Self::new(scheme, rest, None),
             Some(colon) => {
                 let (host, port) = rest.split_at(colon);
-                let port = port.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or(InvalidOrigin)?;
+                let port = port.strip_prefix(':').and_then(parse_port).ok_or(InvalidOrigin)?;
                 Self::new(scheme, host, Some(port))
             }
         }
@@ -122,3 +122,16 @@ impl FromStr for Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an origin: write `https://host` or `https://host:port`")]
 pub struct InvalidOrigin;
+
+const fn is_label_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    // `u16::from_str` also takes a sign.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port != 0)
+}
+
+#[cfg(test)]
+mod tests;
