@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod line;
 mod log;
 mod record;
 

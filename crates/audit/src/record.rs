@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// One line of the log. Texts are borrowed where they can be: a record lives only until it is written.
 ///
@@ -45,7 +45,7 @@ pub struct Record<'a> {
     /// The normalised path.
     pub path: Cow<'a, str>,
     /// The names of the query's parameters; never their values.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "some_items")]
     pub query_keys: Vec<Cow<'a, str>>,
     /// `http/1.1` or `h2`.
     pub protocol: &'static str,
@@ -115,6 +115,7 @@ pub struct User<'a> {
     /// The e-mail address.
     pub email: Cow<'a, str>,
     /// The groups.
+    #[serde(serialize_with = "some_items")]
     pub groups: Cow<'a, [Box<str>]>,
     /// The provider.
     pub provider: Cow<'a, str>,
@@ -146,9 +147,27 @@ pub struct Upstream<'a> {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Milliseconds {
     /// The decision.
+    #[serde(serialize_with = "three_decimals")]
     pub policy: f64,
     /// Until the upstream's response headers.
+    #[serde(serialize_with = "three_decimals")]
     pub upstream: f64,
     /// Until the last byte was sent.
+    #[serde(serialize_with = "three_decimals")]
     pub total: f64,
 }
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn three_decimals<S: Serializer>(milliseconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((milliseconds * 1000.0).round() / 1000.0)
+}
+
+/// Writes the first items of a list; the rest is counted.
+fn some_items<S: Serializer, T: AsRef<str>>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    let left_out = items.len().saturating_sub(MAX_ITEMS);
+    let marker = (left_out > 0).then(|| Cow::Owned(format!("…(+{left_out} items)")));
+    serializer.collect_seq(items.iter().take(MAX_ITEMS).map(|item| Cow::Borrowed(item.as_ref())).chain(marker))
+}
+
+/// How many items of one list are kept. Without it a client decides how much disk a request costs.
+const MAX_ITEMS: usize = 256;
