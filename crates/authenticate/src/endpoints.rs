@@ -136,4 +136,4 @@ const SIGNED_OUT_PATH: &str = "/.portcullis/signed_out";
 const MAX_QUERY: usize = 16 * 1024;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -27,8 +27,6 @@ pub(crate) struct Handoff {
     pub(crate) attempt: String,
     /// The hash of the verifier that the browser keeps.
     pub(crate) challenge: [u8; 32],
-    /// The path on the app's host, for starting again.
-    pub(crate) return_to: String,
     /// The provider that the route asks for.
     provider: Option<String>,
     /// What the provider is asked.
@@ -49,15 +47,9 @@ pub(crate) struct Ticket {
 
 impl Handoff {
     /// States what is asked, to be sealed.
-    pub(crate) fn new(
-        origin: &Origin,
-        attempt: String,
-        challenge: [u8; 32],
-        return_to: String,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(origin: &Origin, attempt: String, challenge: [u8; 32], now: Timestamp) -> Self {
         let until = now + ATTEMPT_LIFETIME;
-        Self { origin: origin.to_string(), attempt, challenge, return_to, provider: None, prompt: None, until }
+        Self { origin: origin.to_string(), attempt, challenge, provider: None, prompt: None, until }
     }
 
     /// Asks for one provider.
@@ -90,9 +82,14 @@ impl Handoff {
         ProviderId::new(self.provider.as_deref()?).ok()
     }
 
-    /// Returns where sign-in to the same page starts again.
+    /// Returns where sign-in to the same page starts again: the browser remembers which page that was.
     pub(crate) fn retry_url(&self) -> String {
-        format!("{}{}", self.origin, sign_in_url(&self.return_to, self.provider.as_deref()))
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("attempt", &self.attempt);
+        if let Some(provider) = &self.provider {
+            query.append_pair("provider", provider);
+        }
+        format!("{}{SIGN_IN_PATH}?{}", self.origin, query.finish())
     }
 }
 
@@ -145,12 +142,9 @@ impl Ticket {
 }
 
 /// Returns the path and query that starts sign-in on a route's host.
-pub(crate) fn sign_in_url(return_to: &str, provider: Option<&str>) -> String {
+pub(crate) fn sign_in_url(return_to: &str) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("return_to", return_to);
-    if let Some(provider) = provider {
-        query.append_pair("provider", provider);
-    }
     format!("{SIGN_IN_PATH}?{}", query.finish())
 }
 
@@ -195,7 +189,8 @@ const TICKET: &str = "ticket";
 pub(crate) const ATTEMPT_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 /// A ticket travels in a URL: the shorter it lives, the less a leaked URL is worth.
 const TICKET_LIFETIME: Duration = Duration::from_secs(60);
-const MAX_RETURN_TO: usize = 2_048;
+/// It is kept in a cookie: four of these, sealed, and the cookies of an app must fit into 16 KiB of headers.
+const MAX_RETURN_TO: usize = 1_536;
 
 #[cfg(test)]
 mod tests;

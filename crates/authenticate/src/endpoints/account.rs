@@ -20,7 +20,7 @@ pub(super) async fn page(State(shared): State<Shared>, Extension(endpoint): Exte
             Ok(document) => answer::page(StatusCode::OK, document),
             Err(_) => answer::store_unavailable(&shared, &endpoint),
         },
-        Outcome::NotAuthenticated => answer::redirect(&sign_in_url("/.portcullis/", None)),
+        Outcome::NotAuthenticated => answer::redirect(&sign_in_url("/.portcullis/")),
         Outcome::Unavailable(_) => answer::store_unavailable(&shared, &endpoint),
     }
 }
@@ -45,7 +45,7 @@ pub(super) async fn user(Extension(endpoint): Extension<Endpoint>) -> Response {
             answer::json(StatusCode::OK, &user)
         }
         Outcome::NotAuthenticated => {
-            let sign_in = format!("{}{}", endpoint.origin, sign_in_url("/", None));
+            let sign_in = format!("{}{}", endpoint.origin, sign_in_url("/"));
             let nobody = json!({
                 "error": "unauthenticated",
                 "sign_in": sign_in,

@@ -140,6 +140,6 @@ fn names<'a>(headers: &'a HeaderMap, prefix: &'static str) -> Vec<&'a str> {
 }
 
 const PURPOSE: &str = "sign-in attempt";
-const MAX_ATTEMPTS: usize = 5;
+const MAX_ATTEMPTS: usize = 4;
 const MAX_CLEARED: usize = 20;
 const MAX_SAME_NAME: usize = 3;

@@ -33,7 +33,7 @@ pub(super) async fn receive(
         return receive_ticket(&shared, &endpoint, ticket, request.headers()).await;
     }
     if endpoint.origin != shared.config.url {
-        return answer::sign_in_failed(&shared, &endpoint, &SignInError::TicketInvalid, &sign_in_url("/", None));
+        return answer::sign_in_failed(&shared, &endpoint, &SignInError::TicketInvalid, &sign_in_url("/"));
     }
     receive_answer(&shared, &endpoint, &query, request.headers()).await
 }
@@ -41,7 +41,7 @@ pub(super) async fn receive(
 async fn receive_ticket(shared: &Shared, endpoint: &Endpoint, name: &str, headers: &HeaderMap) -> Response {
     match redeem_ticket(shared, endpoint, name, headers).await {
         Ok(response) => response,
-        Err(error) => answer::sign_in_failed(shared, endpoint, &error, &sign_in_url("/", None)),
+        Err(error) => answer::sign_in_failed(shared, endpoint, &error, &sign_in_url("/")),
     }
 }
 
@@ -70,7 +70,7 @@ async fn redeem_ticket(
 }
 
 async fn receive_answer(shared: &Shared, endpoint: &Endpoint, query: &Query, headers: &HeaderMap) -> Response {
-    let start_again = sign_in_url("/", None);
+    let start_again = sign_in_url("/");
     let failed = |error: &SignInError, retry: &str| answer::sign_in_failed(shared, endpoint, error, retry);
     let Some(state) = query.get("state") else { return failed(&SignInError::StateMissing, &start_again) };
     let id = state.split('.').next().unwrap_or_default();

@@ -60,13 +60,17 @@ pub(super) async fn start(
 
 fn on_app_host(shared: &Shared, endpoint: &Endpoint, query: &Query, headers: &HeaderMap) -> Response {
     let now = shared.clock.now();
-    let return_to = return_path(query.get("return_to"));
+    let return_to = match query.get("attempt") {
+        Some(id) => attempt::kept::<AwaitingTicket>(&shared.keys, Leg::Ticket, &endpoint.origin, id, headers, now)
+            .map_or_else(|| return_path(None), |earlier| earlier.return_to),
+        None => return_path(query.get("return_to")),
+    };
     let provider = match query.get("provider").map(|id| find(shared, id)).transpose() {
         Ok(provider) => provider.map(|provider| provider.id().clone()),
         Err(error) => return answer::sign_in_failed(shared, endpoint, &error, SIGN_IN_PATH),
     };
     let (id, verifier) = (attempt::new_id(now), random_token());
-    let handoff = Handoff::new(&endpoint.origin, id.clone(), sha256(verifier.as_bytes()), return_to.clone(), now)
+    let handoff = Handoff::new(&endpoint.origin, id.clone(), sha256(verifier.as_bytes()), now)
         .with_provider(provider.as_ref())
         .with_prompt(query.get("prompt").and_then(Prompt::parse));
     let sealed = handoff.seal(&shared.keys);

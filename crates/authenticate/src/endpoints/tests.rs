@@ -18,8 +18,7 @@ use url::Url;
 use super::{Endpoint, Event};
 use crate::oidc::test_provider::{CLIENT, NOW, TestProvider};
 use crate::{
-    Authenticator, ClaimNames, Config, KeyTexts, Keys, Outcome, Presented, Provider, SessionConfig, Store,
-    StoreLocation,
+    Authenticator, ClaimNames, Config, KeyTexts, Keys, Presented, Provider, SessionConfig, Store, StoreLocation,
 };
 
 pub(super) const AUTH: &str = "https://auth.example.com";
@@ -38,7 +37,7 @@ pub(super) struct Browser {
     pub(super) jar: HashMap<String, BTreeMap<String, String>>,
 }
 
-pub(super) fn configured(provider: &TestProvider) -> Provider {
+pub(crate) fn configured(provider: &TestProvider) -> Provider {
     Provider {
         id: ProviderId::new("corp").unwrap(),
         name: "Corp".into(),
@@ -176,9 +175,4 @@ pub(super) async fn assert_nobody(world: &World, browser: &mut Browser) {
     for origin in [APP, AUTH] {
         assert_eq!(world.user_at(browser, origin).await, None, "signed in at {origin}");
     }
-}
-
-/// Says that the outcome of a request is somebody.
-pub(super) const fn is_somebody(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Authenticated(_))
 }

@@ -110,12 +110,14 @@ fn exchange_failed(error: &CoreRequestTokenError<TransportError>) -> SignInError
             SignInError::ExchangeFailed(format!("`{code}`"))
         }
         RequestTokenError::Request(error) => SignInError::ExchangeFailed(error.to_string()),
-        RequestTokenError::Parse(error, _) if error.path().iter().any(|segment| segment.to_string() == "id_token") => {
-            SignInError::TokenInvalid("it cannot be read".into())
+        RequestTokenError::Parse(_, body) if holds_id_token(body) => {
+            SignInError::TokenInvalid("it cannot be read, or a claim that it must have is missing or malformed".into())
         }
-        RequestTokenError::Parse(error, _) => {
-            SignInError::ExchangeFailed(format!("the answer cannot be read at `{}`", error.path()))
-        }
+        RequestTokenError::Parse(..) => SignInError::ExchangeFailed("the answer cannot be read".into()),
         RequestTokenError::Other(reason) => SignInError::ExchangeFailed(reason.clone()),
     }
+}
+
+fn holds_id_token(body: &[u8]) -> bool {
+    serde_json::from_slice::<Map<String, Value>>(body).is_ok_and(|answer| answer.get("id_token").is_some())
 }

@@ -137,12 +137,12 @@ impl Shared {
     }
 
     pub(crate) fn public_key(&self) -> Value {
-        let point = self.key.public_key().as_ref();
-        json!({
-            "kty": "EC", "crv": "P-256", "use": "sig", "kid": "k1",
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]),
-            "y": URL_SAFE_NO_PAD.encode(&point[33..65]),
-        })
+        jwk(&self.key, "k1")
+    }
+
+    /// The key of `Signing::WithAnotherKey`, as it would be published.
+    pub(crate) fn another_public_key(&self) -> Value {
+        jwk(&self.other_key, "k2")
     }
 
     fn id_claims(&self) -> Map<String, Value> {
@@ -175,6 +175,15 @@ impl Shared {
         };
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+fn jwk(key: &EcdsaKeyPair, kid: &str) -> Value {
+    let point = key.public_key().as_ref();
+    json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "kid": kid,
+        "x": URL_SAFE_NO_PAD.encode(&point[1..33]),
+        "y": URL_SAFE_NO_PAD.encode(&point[33..65]),
+    })
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {

@@ -1,1 +1,189 @@
-//! Tests.
+//! Discovery and key sets of providers that are down, slow, broken or hostile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use identity::{Clock as _, FixedClock};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::test_provider::{NOW, Signing, TestProvider, object};
+use super::transport::Transport;
+use super::{Attempt, Provider, ProviderError, SignInError};
+use crate::endpoints::tests::configured;
+
+struct World {
+    test: TestProvider,
+    clock: Arc<FixedClock>,
+    provider: Arc<Provider>,
+}
+
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+impl World {
+    async fn new() -> Self {
+        let test = TestProvider::start().await;
+        let clock = Arc::new(FixedClock::new(Timestamp::from_second(NOW).unwrap()));
+        let transport = Transport::with_system_roots().unwrap();
+        let provider = Provider::new(configured(&test), "https://a.example.com/cb".into(), transport, clock.clone());
+        Self { test, clock, provider: Arc::new(provider) }
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.clock.set(self.clock.now() + SignedDuration::from_secs(seconds));
+    }
+
+    async fn sign_in(&self) -> Result<(), SignInError> {
+        let attempt = Attempt::new("id");
+        let url = self.provider.authorization_url(&attempt, None).await?;
+        self.test.authorize(&url);
+        let issued = self.clock.now().as_second();
+        self.test.lie(|lies| {
+            lies.claims.insert("iat".into(), issued.into());
+            lies.claims.insert("exp".into(), (issued + 60).into());
+        });
+        self.provider.redeem(&attempt, "code".into()).await.map(drop)
+    }
+
+    fn breaks(&self) {
+        self.test.lie(|lies| {
+            for path in [DISCOVERY, "/keys"] {
+                lies.answers.insert(path, (StatusCode::BAD_GATEWAY, String::new()));
+            }
+        });
+    }
+
+    fn recovers(&self) {
+        self.test.lie(|lies| lies.answers.clear());
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_before_the_first_need_and_then_once() {
+    let world = World::new().await;
+    assert_eq!(world.test.asked(DISCOVERY), 0);
+    let needs: Vec<_> = (0..20)
+        .map(|_| {
+            let provider = Arc::clone(&world.provider);
+            tokio::spawn(async move { provider.known().await.is_ok() })
+        })
+        .collect();
+    for need in needs {
+        assert!(need.await.unwrap());
+    }
+    assert_eq!((world.test.asked(DISCOVERY), world.test.asked("/keys")), (1, 1));
+    world.pass(3_601);
+    world.provider.known().await.unwrap();
+    assert_eq!(world.test.asked(DISCOVERY), 2);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_asked_again_after_a_while() {
+    let world = World::new().await;
+    world.breaks();
+    for _ in 0..10 {
+        assert!(matches!(world.sign_in().await, Err(SignInError::Provider(_))));
+    }
+    assert_eq!(world.test.asked(DISCOVERY), 1, "asked while it is left alone");
+    world.recovers();
+    world.pass(2);
+    world.sign_in().await.unwrap();
+}
+
+#[tokio::test]
+async fn old_keys_stay_good_while_the_provider_is_down() {
+    let world = World::new().await;
+    world.sign_in().await.unwrap();
+    world.breaks();
+    world.pass(7_200);
+    world.sign_in().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unknown_key_has_the_key_set_fetched_again() {
+    let world = World::new().await;
+    world.sign_in().await.unwrap();
+    let keys = json!({ "keys": [world.test.shared.public_key(), world.test.shared.another_public_key()] });
+    world.test.lie(|lies| {
+        lies.keys = Some(keys);
+        lies.signing = Signing::WithAnotherKey;
+        lies.header = object(json!({ "kid": "k2" }));
+    });
+    world.sign_in().await.unwrap();
+    assert_eq!(world.test.asked("/keys"), 2);
+}
+
+#[tokio::test]
+async fn made_up_key_ids_do_not_flood_the_provider() {
+    let world = World::new().await;
+    for count in 0..30 {
+        world.test.lie(|lies| lies.header = object(json!({ "kid": format!("made-up-{count}") })));
+        assert!(matches!(world.sign_in().await, Err(SignInError::TokenInvalid(_))));
+    }
+    assert_eq!(world.test.asked("/keys"), 2, "more than one fetch within the cool-down");
+    world.pass(61);
+    assert!(world.sign_in().await.is_err());
+    assert_eq!(world.test.asked("/keys"), 3);
+    world.test.lie(|lies| lies.header.clear());
+    world.sign_in().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_nonsense_is_named_as_such() {
+    let answers = [
+        (DISCOVERY, "<html>"),
+        (DISCOVERY, "{}"),
+        (DISCOVERY, "[]"),
+        (DISCOVERY, ""),
+        ("/keys", "<html>"),
+        ("/keys", "{}"),
+        ("/keys", r#"{"keys":7}"#),
+    ];
+    for (path, body) in answers {
+        let world = World::new().await;
+        world.test.lie(|lies| drop(lies.answers.insert(path, (StatusCode::OK, body.into()))));
+        let error = world.provider.known().await.unwrap_err();
+        assert!(matches!(*error, ProviderError::Nonsense(_)), "{path} {body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_a_flood_is_cut() {
+    for (status, body) in [(StatusCode::FOUND, String::new()), (StatusCode::OK, " ".repeat(2 * 1024 * 1024))] {
+        let world = World::new().await;
+        world.test.lie(|lies| drop(lies.answers.insert(DISCOVERY, (status, body))));
+        let error = world.provider.known().await.unwrap_err();
+        assert!(matches!(*error, ProviderError::Unavailable { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_never_answers_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transport = Transport::with_system_roots().unwrap().with_patience(Duration::from_millis(20));
+    let url = format!("http://{}/x", silent.local_addr().unwrap()).parse().unwrap();
+    let error = transport.get(&url, None).await.unwrap_err();
+    assert!(error.to_string().ends_with("did not answer in time"), "{error}");
+    drop(silent);
+    let error = transport.get(&url, None).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot connect to"), "{error}");
+}
+
+#[tokio::test]
+async fn cleartext_leaves_this_machine_never() {
+    let transport = Transport::with_system_roots().unwrap();
+    for url in ["http://169.254.169.254/latest", "http://example.com/", "ftp://127.0.0.1/", "http://localhost.evil/"] {
+        let error = transport.get(&url.parse().unwrap(), None).await.unwrap_err();
+        assert!(error.to_string().ends_with("is neither https nor http on loopback"), "{url}: {error}");
+    }
+}
+
+#[test]
+fn a_ca_file_that_cannot_be_used_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    assert!(Transport::with_ca_file(&path).unwrap_err().starts_with("cannot read"));
+    std::fs::write(&path, "nothing").unwrap();
+    assert!(Transport::with_ca_file(&path).unwrap_err().ends_with("holds no certificate"));
+}

@@ -15,3 +15,154 @@ async fn a_user_signs_in_and_comes_back_to_the_page_that_was_asked() {
     assert_eq!(browser.cookies(APP), ["__Host-portcullis"]);
     assert_eq!(browser.cookies(AUTH), ["__Host-portcullis"]);
 }
+
+#[tokio::test]
+async fn a_second_app_needs_no_second_sign_in() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.sign_in(&mut browser).await;
+    let other = "https://other.example.com";
+    let response = world.get(&mut browser, &format!("{other}/.portcullis/sign_in?return_to=/x")).await;
+    let response = world.get(&mut browser, &location(&response)).await;
+    assert!(location(&response).starts_with("https://other.example.com/.portcullis/callback?ticket="));
+    let response = world.get(&mut browser, &location(&response)).await;
+    assert_eq!(location(&response), "/x");
+    assert!(world.user_at(&mut browser, other).await.is_some());
+    assert!(world.user(&mut browser).await.is_some(), "the first app's session has ended");
+    assert_eq!(world.provider.asked("/token"), 1);
+}
+
+#[tokio::test]
+async fn the_host_of_sign_in_can_be_an_app_too() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let response = world.get(&mut browser, &format!("{AUTH}/.portcullis/")).await;
+    let response = world.get(&mut browser, &format!("{AUTH}{}", location(&response))).await;
+    let response = world.get(&mut browser, &location(&response)).await;
+    let query = world.provider.authorize(&Url::parse(&location(&response)).unwrap());
+    let response = world.get(&mut browser, &format!("{AUTH}/.portcullis/callback?{query}")).await;
+    let response = world.get(&mut browser, &location(&response)).await;
+    assert_eq!(location(&response), "/.portcullis/");
+    let response = world.get(&mut browser, &format!("{AUTH}/.portcullis/")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(text(response).await.contains("ada@example.com"));
+}
+
+#[tokio::test]
+async fn several_tabs_sign_in_at_once() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let mut tickets = Vec::new();
+    for path in ["/one", "/two"] {
+        let callback = world.callback_url(&mut browser, &format!("/.portcullis/sign_in?return_to={path}")).await;
+        tickets.push((location(&world.get(&mut browser, &callback).await), path));
+        browser.jar.remove(AUTH);
+    }
+    for (ticket, path) in tickets {
+        assert_eq!(location(&world.get(&mut browser, &ticket).await), path);
+    }
+}
+
+#[tokio::test]
+async fn many_unfinished_attempts_leave_a_few_small_cookies() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    for _ in 0..40 {
+        world.callback_url(&mut browser, &format!("/.portcullis/sign_in?return_to=/{}", "x".repeat(1_500))).await;
+        world.pass(1);
+    }
+    for origin in [APP, AUTH] {
+        let jar = &browser.jar[origin];
+        assert!(jar.len() <= 4, "{} cookies at {origin}", jar.len());
+        assert!(jar.values().map(String::len).sum::<usize>() < 10_000);
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_attempts_are_the_ones_that_are_forgotten() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let mut last = String::new();
+    for _ in 0..10 {
+        last = world.callback_url(&mut browser, "/.portcullis/sign_in?return_to=/last").await;
+        world.pass(1);
+    }
+    let ticket = location(&world.get(&mut browser, &last).await);
+    assert_eq!(location(&world.get(&mut browser, &ticket).await), "/last");
+}
+
+#[tokio::test]
+async fn a_new_sign_in_makes_the_old_handles_worthless() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.sign_in(&mut browser).await;
+    let before = browser.jar.clone();
+    world.provider.lie(|lies| {
+        lies.claims.insert("sub".into(), "bob".into());
+    });
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?prompt=select_account").await;
+    let ticket = location(&world.get(&mut browser, &callback).await);
+    world.get(&mut browser, &ticket).await;
+    assert!(world.user(&mut browser).await.unwrap()["id"].as_str().unwrap().ends_with("|bob"));
+    assert_nobody(&world, &mut Browser { jar: before }).await;
+}
+
+#[tokio::test]
+async fn a_change_of_user_asks_the_provider_although_somebody_is_signed_in() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.sign_in(&mut browser).await;
+    for (asked, expected) in [("select_account", true), ("login", true), ("none", false)] {
+        let url = format!("{APP}/.portcullis/sign_in?return_to=/&prompt={asked}");
+        let response = world.get(&mut browser, &url).await;
+        let to = location(&world.get(&mut browser, &location(&response)).await);
+        assert_eq!(to.contains(&format!("prompt={asked}")), expected, "{to}");
+    }
+}
+
+#[tokio::test]
+async fn several_providers_are_offered_for_choice() {
+    let world = World::with(|config| {
+        let mut second = config.providers[0].clone();
+        second.id = ProviderId::new("partner").unwrap();
+        second.name = "Partners & Co".into();
+        config.providers.push(second);
+    })
+    .await;
+    let mut browser = Browser::default();
+    let response = world.get(&mut browser, &format!("{APP}/.portcullis/sign_in")).await;
+    let chooser = location(&response);
+    let page = text(world.get(&mut browser, &chooser).await).await;
+    assert!(page.contains("Corp") && page.contains("Partners &#38; Co"), "{page}");
+    let response = world.get(&mut browser, &format!("{chooser}&provider=partner")).await;
+    assert!(location(&response).starts_with(&world.provider.issuer));
+    // A route that names a provider needs no choice, and lets nobody choose another.
+    let response = world.get(&mut browser, &format!("{APP}/.portcullis/sign_in?provider=partner")).await;
+    let response = world.get(&mut browser, &location(&response)).await;
+    assert!(location(&response).starts_with(&world.provider.issuer));
+    let response = world.get(&mut browser, &format!("{APP}/.portcullis/sign_in?provider=nobody")).await;
+    assert_eq!(reason(&response), "provider-unknown");
+}
+
+#[tokio::test]
+async fn the_provider_is_sent_what_it_must_know_and_no_more() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.sign_in(&mut browser).await;
+    let (headers, form) = world.provider.shared.last_token_request.lock().unwrap().clone();
+    assert!(headers["authorization"].to_str().unwrap().starts_with("Basic "));
+    assert_eq!(form["grant_type"], "authorization_code");
+    assert_eq!(form["redirect_uri"], format!("{AUTH}/.portcullis/callback"));
+    assert!(form["code_verifier"].len() >= 43);
+    assert!(!form.contains_key("client_secret"));
+}
+
+#[tokio::test]
+async fn every_answer_of_ours_is_guarded() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    for path in
+        ["/.portcullis/", "/.portcullis/user", "/.portcullis/none", "/.portcullis/sign_in", "/.portcullis/callback"]
+    {
+        let response = world.get(&mut browser, &format!("{APP}{path}")).await;
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+        assert!(header("content-security-policy").contains("default-src 'none'"), "{path}");
+    }
+    let response = world.get(&mut browser, &format!("{APP}/.portcullis/none")).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
