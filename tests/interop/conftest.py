@@ -1,0 +1,125 @@
+"""Starts the real binary and real upstreams that are not ours; each on a port of its own, in a directory of its own."""
+
+import json
+import os
+import pathlib
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+import trustme
+
+BINARY = os.environ.get("PORTCULLIS_BIN", pathlib.Path(__file__).parents[2] / "target/debug/portcullis")
+LOOPBACK = 'request.ip == "127.0.0.1"'
+
+
+def free_port():
+    """A port that was free a moment ago: `from` URLs carry the port, so it must be known before the start."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, what, process=None):
+    """Polls until `condition` returns something true."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"{what}: the process ended with {process.returncode}")
+        try:
+            if found := condition():
+                return found
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within 20 seconds")
+
+
+def accepts(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+
+
+class Authority:
+    """A certificate authority with one leaf for the proxy."""
+
+    def __init__(self, directory, *hosts):
+        self.ca = trustme.CA()
+        self.ca_file = directory / "ca.pem"
+        self.ca.cert_pem.write_to_path(self.ca_file)
+        self.cert_file, self.key_file = self.issue(directory, "leaf", *hosts)
+
+    def issue(self, directory, name, *hosts):
+        leaf = self.ca.issue_cert(*hosts)
+        cert, key = directory / f"{name}.pem", directory / f"{name}.key"
+        leaf.private_key_pem.write_to_path(key)
+        cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+        return cert, key
+
+
+class Proxy:
+    """The binary on one https listener, with the routes given."""
+
+    def __init__(self, directory, authority, routes, **sections):
+        self.directory, self.authority, self.port = directory, authority, free_port()
+        admin = free_port()
+        for route in routes:
+            route["from"] = route["from"].replace("PORT", str(self.port))
+        configuration = {
+            "listeners": [{
+                "address": f"127.0.0.1:{self.port}",
+                "tls": {"certificates": [{"cert_file": str(authority.cert_file), "key_file": str(authority.key_file)}]},
+            }],
+            "admin": {"address": f"127.0.0.1:{admin}"},
+            "routes": routes,
+            **sections,
+        }
+        self.file = directory / "portcullis.yaml"
+        self.file.write_text(json.dumps(configuration, indent=2))
+        self.log = directory / "portcullis.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "run", "--config", self.file], cwd=directory, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=1).status == 200,
+                     "portcullis", self.process)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
+
+    def tls(self):
+        return ssl.create_default_context(cafile=str(self.authority.ca_file))
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            assert self.process.wait(40) == 0, self.log.read_text()
+
+    def records(self):
+        """All audit records; stops the proxy, so that none is still on its way."""
+        self.stop()
+        return [json.loads(line) for file in sorted((self.directory / "audit").iterdir()) for line in file.open()]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("portcullis")
+
+
+@pytest.fixture(scope="module")
+def started():
+    """Whatever is added ends with the module."""
+    processes = []
+    yield processes
+    for process in reversed(processes):
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def python():
+    return sys.executable
