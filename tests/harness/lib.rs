@@ -1,1 +1,14 @@
-//! x
+//! Starts real parts on loopback, so that a test is a few lines of intent.
+
+mod browser;
+mod proxy;
+mod raw;
+mod upstream;
+
+pub use browser::{Answer, Browser};
+pub use proxy::{Folder, Proxy, Setup};
+pub use raw::{raw, status};
+pub use upstream::{Seen, Upstream};
+
+/// What a harness function answers: a test unwraps it.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

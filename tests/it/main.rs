@@ -1,2 +1,12 @@
+//! Behaviour across crates: one test binary, a module for each behaviour.
 #![cfg(test)]
-//! x
+
+mod audit_log;
+mod headers;
+mod http_messages;
+mod paths;
+mod sign_in;
+mod tidy;
+mod websocket;
+
+type Result<T = ()> = integration::Result<T>;

@@ -1,0 +1,75 @@
+//! Every request leaves one record, whatever became of it.
+
+use bytes::Bytes;
+use http::Method;
+use integration::{Setup, Upstream, raw};
+use serde_json::json;
+
+use crate::Result;
+
+#[tokio::test]
+async fn each_answer_has_one_record_with_its_reason() -> Result {
+    let upstream = Upstream::hello().await?;
+    let proxy = Setup::default()
+        .route("member", &upstream.url(), &json!({ "allow": [{ "name": "engineers", "when": "'engineering' in user.groups" }] }))
+        .route("broken", &upstream.url(), &json!({ "allow": "true || user.authenticated", "deny": "user.claims.none == 'x'" }))
+        .route("away", "http://127.0.0.1:1", &json!({ "authenticate": "none", "allow": "request.method == 'GET'" }))
+        .start()
+        .await?;
+    let mut ada = proxy.signed_in("ada", "member").await?;
+    let ids = [
+        ada.get("https://member.localhost/a?secret=1&other=2").await?,
+        proxy.browser().get("https://member.localhost/").await?,
+        ada.open("https://broken.localhost/", "ada").await?,
+        ada.get("https://away.localhost/").await?,
+    ];
+    let ids: Vec<_> = ids.iter().map(|answer| answer.header("x-request-id").to_owned()).collect();
+    raw(&proxy, "member.localhost", b"GET /%00 HTTP/1.1\r\nhost: member.localhost\r\nconnection: close\r\n\r\n").await?;
+    let browser = &mut proxy.browser();
+    browser.send(Method::GET, "https://member.localhost/", &[("user-agent", "x\u{2028}y")], Bytes::new()).await?;
+    let records = proxy.stop().await?;
+    let of = |id: &str| {
+        let found: Vec<_> = records.iter().filter(|record| record["id"] == id).collect();
+        assert_eq!(found.len(), 1, "{id}: {records:#?}");
+        found[0].clone()
+    };
+
+    let allowed = of(&ids[0]);
+    assert_eq!(allowed["decision"], "allow");
+    assert_eq!(allowed["rule"], "member/engineers");
+    assert_eq!(allowed["user"]["email"], "ada@example.com");
+    assert_eq!(allowed["query_keys"], json!(["secret", "other"]));
+    assert_eq!(allowed["path"], "/a");
+    assert_eq!((&allowed["status"], &allowed["bytes_out"]), (&json!(200), &json!(5)));
+    assert_eq!(allowed["upstream"]["endpoint"], upstream.address().to_string());
+    assert_eq!(allowed["tls"]["sni"], "member.localhost");
+    assert!(allowed["ms"]["total"].as_f64().is_some_and(|ms| ms > 0.0));
+
+    assert_eq!(of(&ids[1])["decision"], "challenge");
+    let broken = of(&ids[2]);
+    assert_eq!((&broken["decision"], &broken["reason"]), (&json!("deny"), &json!("deny-rule-failed")));
+    assert!(broken["error"].is_string());
+    let away = of(&ids[3]);
+    assert_eq!((&away["decision"], &away["status"]), (&json!("allow"), &json!(502)));
+    assert!(records.iter().any(|record| record["status"] == 400), "the invalid target");
+    assert!(records.iter().any(|record| record["kind"] == "sign_in"));
+
+    let written = serde_json::to_string(&records)?;
+    for secret in ["secret=1", "__Host-portcullis", "eyJ", "a-secret-of-the-tests-only"] {
+        assert!(!written.contains(secret), "{secret}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_leaves_early_is_written_down_too() -> Result {
+    let upstream = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello").await?;
+    let open = json!({ "authenticate": "none", "allow": "request.method == 'GET'" });
+    let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
+    let answer = raw(&proxy, "one.localhost", b"GET / HTTP/1.1\r\nhost: one.localhost\r\n\r\n").await?;
+    assert!(answer.ends_with("hello"));
+    let records = proxy.stop().await?;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["bytes_out"], 5);
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! WebSockets run through the same phases as everything else.
+
+use integration::{Setup, Upstream, raw, status};
+use serde_json::json;
+
+use crate::Result;
+
+fn upgrade(host: &str, more: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nhost: {host}.localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+}
+
+/// RFC 6455 §1.3 names the accept value of this key.
+const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                        sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nfrom-upstream";
+
+#[tokio::test]
+async fn identity_headers_from_downstream_are_removed_from_upgrades() -> Result {
+    let upstream = Upstream::answering(ACCEPTED).await?;
+    let open = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'", "websockets": "any" });
+    let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
+    let spoofed = "x-portcullis-jwt-assertion: forged\r\nx_portcullis_jwt_assertion: forged\r\nx-forwarded-for: 6.6.6.6\r\n\
+                   x-auth-request-email: forged\r\ncookie: __Host-portcullis=abc; a=b\r\n";
+    let answer = raw(&proxy, "one.localhost", upgrade("one", spoofed).as_bytes()).await?;
+    assert_eq!(status(&answer), 101, "{answer}");
+    assert!(answer.ends_with("from-upstream"), "{answer}");
+    let seen = upstream.seen().pop().expect("asked");
+    assert!(seen.headers.iter().all(|(_, value)| !value.contains("forged")), "{seen:?}");
+    assert_eq!(seen.all("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(seen.all("cookie"), ["a=b"]);
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tunnel_is_opened_only_by_an_upstream_that_agrees() -> Result {
+    for (lie, expected) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", 200),
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", 403),
+        ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nx", 502),
+        ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nx", 502),
+        ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: wrong\r\n\r\nx", 502),
+    ] {
+        let upstream = Upstream::answering(lie).await?;
+        let open = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'", "websockets": "any" });
+        let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
+        let answer = raw(&proxy, "one.localhost", upgrade("one", "").as_bytes()).await?;
+        assert_eq!(status(&answer), expected, "{lie}: {answer}");
+        proxy.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_open_none() -> Result {
+    let upstream = Upstream::answering(ACCEPTED).await?;
+    let route = |websockets: serde_json::Value| {
+        let mut route = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'" });
+        if !websockets.is_null() {
+            route["websockets"] = websockets;
+        }
+        route
+    };
+    let proxy = Setup::default()
+        .route("same", &upstream.url(), &route(json!(null)))
+        .route("listed", &upstream.url(), &route(json!(["https://friend.example"])))
+        .route("off", &upstream.url(), &route(json!("off")))
+        .start()
+        .await?;
+    for (host, origin, expected) in [
+        ("same", Some("https://same.localhost"), 101),
+        ("same", Some("https://evil.example"), 403),
+        ("same", Some("null"), 403),
+        ("same", Some("http://same.localhost"), 403),
+        ("same", None, 101),
+        ("listed", Some("https://friend.example"), 101),
+        ("listed", Some("https://listed.localhost"), 403),
+        ("off", Some("https://off.localhost"), 403),
+        ("off", None, 403),
+    ] {
+        let origin = origin.map(|origin| format!("origin: {origin}\r\n")).unwrap_or_default();
+        let answer = raw(&proxy, &format!("{host}.localhost"), upgrade(host, &origin).as_bytes()).await?;
+        assert_eq!(status(&answer), expected, "{host} {origin}: {answer}");
+    }
+    proxy.stop().await?;
+    Ok(())
+}
