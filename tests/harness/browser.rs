@@ -92,13 +92,14 @@ impl Browser {
     ///
     /// # Errors
     /// No HTTP answer came.
+    #[expect(clippy::string_slice, reason = "a URL is cut at its own positions")]
     pub async fn send(&mut self, method: Method, url: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer> {
         let url = Url::parse(url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let mut request = Request::builder()
             .method(method)
-            .uri(url.get(url::Position::BeforePath..url::Position::AfterQuery).unwrap_or("/"))
-            .header(HOST, url.get(url::Position::BeforeHost..url::Position::AfterPort).unwrap_or_default());
+            .uri(&url[url::Position::BeforePath..url::Position::AfterQuery])
+            .header(HOST, &url[url::Position::BeforeHost..url::Position::AfterPort]);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -59,10 +59,12 @@ async fn headers_have_a_bound() -> Result {
     let open = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'" });
     let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
     let long = format!("GET / HTTP/1.1\r\nhost: one.localhost\r\nx: {}\r\n\r\n", "a".repeat(100_000));
-    assert!(matches!(status(&raw(&proxy, "one.localhost", long.as_bytes()).await?), 431 | 0));
+    let answer = raw(&proxy, "one.localhost", long.as_bytes()).await?;
+    assert!(matches!(status(&answer), 431 | 0), "{answer}");
     let many: String = (0..2000).map(|index| format!("x-{index}: 1\r\n")).collect();
     let many = format!("GET / HTTP/1.1\r\nhost: one.localhost\r\n{many}\r\n");
-    assert!(matches!(status(&raw(&proxy, "one.localhost", many.as_bytes()).await?), 431 | 400 | 0));
+    let answer = raw(&proxy, "one.localhost", many.as_bytes()).await?;
+    assert!(matches!(status(&answer), 431 | 400 | 0), "{answer}");
     assert!(upstream.seen().is_empty());
     proxy.stop().await?;
     Ok(())

@@ -37,7 +37,7 @@ async fn identity_headers_from_downstream_are_removed_from_upgrades() -> Result 
 #[tokio::test]
 async fn a_tunnel_is_opened_only_by_an_upstream_that_agrees() -> Result {
     for (lie, expected) in [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", 200),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", 502),
         ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", 403),
         ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nx", 502),
         ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nx", 502),

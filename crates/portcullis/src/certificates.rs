@@ -18,7 +18,7 @@ pub(crate) async fn watch(files: &[PathBuf], server: &Arc<Server>, state: &State
     let mut hangups = hangups();
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => return,
             () = hangups.recv() => {}
             // `changed` lives here too, so the channel never closes.
             _ = changes.recv() => {
