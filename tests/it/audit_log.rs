@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use integration::{Setup, Upstream, raw};
+use integration::{Answer, Setup, Upstream, raw};
 use serde_json::json;
 
 use crate::Result;
@@ -11,30 +11,37 @@ use crate::Result;
 async fn each_answer_has_one_record_with_its_reason() -> Result {
     let upstream = Upstream::hello().await?;
     let proxy = Setup::default()
-        .route("member", &upstream.url(), &json!({ "allow": [{ "name": "engineers", "when": "'engineering' in user.groups" }] }))
-        .route("broken", &upstream.url(), &json!({ "allow": "true || user.authenticated", "deny": "user.claims.none == 'x'" }))
+        .route(
+            "member",
+            &upstream.url(),
+            &json!({ "allow": [{ "name": "engineers", "when": "'engineering' in user.groups" }] }),
+        )
+        .route(
+            "broken",
+            &upstream.url(),
+            &json!({ "allow": "true || user.authenticated", "deny": "user.claims.none == 'x'" }),
+        )
         .route("away", "http://127.0.0.1:1", &json!({ "authenticate": "none", "allow": "request.method == 'GET'" }))
         .start()
         .await?;
     let mut ada = proxy.signed_in("ada", "member").await?;
-    let ids = [
-        ada.get("https://member.localhost/a?secret=1&other=2").await?,
-        proxy.browser().get("https://member.localhost/").await?,
-        ada.open("https://broken.localhost/", "ada").await?,
-        ada.get("https://away.localhost/").await?,
-    ];
-    let ids: Vec<_> = ids.iter().map(|answer| answer.header("x-request-id").to_owned()).collect();
-    raw(&proxy, "member.localhost", b"GET /%00 HTTP/1.1\r\nhost: member.localhost\r\nconnection: close\r\n\r\n").await?;
+    ada.get("https://member.localhost/a?secret=1&other=2").await?;
+    let challenged = proxy.browser().get("https://member.localhost/").await?;
+    let broken = ada.open("https://broken.localhost/", "ada").await?;
+    let away = ada.get("https://away.localhost/").await?;
+    raw(&proxy, "member.localhost", b"GET /%00 HTTP/1.1\r\nhost: member.localhost\r\nconnection: close\r\n\r\n")
+        .await?;
     let browser = &mut proxy.browser();
     browser.send(Method::GET, "https://member.localhost/", &[("user-agent", "x\u{2028}y")], Bytes::new()).await?;
     let records = proxy.stop().await?;
-    let of = |id: &str| {
-        let found: Vec<_> = records.iter().filter(|record| record["id"] == id).collect();
-        assert_eq!(found.len(), 1, "{id}: {records:#?}");
+    let only = |key: &str, value: &str| {
+        let found: Vec<_> = records.iter().filter(|record| record[key] == value).collect();
+        assert_eq!(found.len(), 1, "{key} {value}: {records:#?}");
         found[0].clone()
     };
+    let of = |answer: &Answer| only("id", answer.header("x-request-id"));
 
-    let allowed = of(&ids[0]);
+    let allowed = only("path", "/a");
     assert_eq!(allowed["decision"], "allow");
     assert_eq!(allowed["rule"], "member/engineers");
     assert_eq!(allowed["user"]["email"], "ada@example.com");
@@ -45,11 +52,11 @@ async fn each_answer_has_one_record_with_its_reason() -> Result {
     assert_eq!(allowed["tls"]["sni"], "member.localhost");
     assert!(allowed["ms"]["total"].as_f64().is_some_and(|ms| ms > 0.0));
 
-    assert_eq!(of(&ids[1])["decision"], "challenge");
-    let broken = of(&ids[2]);
+    assert_eq!(of(&challenged)["decision"], "challenge");
+    let broken = of(&broken);
     assert_eq!((&broken["decision"], &broken["reason"]), (&json!("deny"), &json!("deny-rule-failed")));
     assert!(broken["error"].is_string());
-    let away = of(&ids[3]);
+    let away = of(&away);
     assert_eq!((&away["decision"], &away["status"]), (&json!("allow"), &json!(502)));
     assert!(records.iter().any(|record| record["status"] == 400), "the invalid target");
     assert!(records.iter().any(|record| record["kind"] == "sign_in"));

@@ -9,11 +9,30 @@ use crate::Result;
 
 /// Names under which some proxy, somewhere, tells an app who is asking.
 const SPOOFED: [&str; 24] = [
-    "x-portcullis-jwt-assertion", "x-forwarded-email", "x-forwarded-user", "x-forwarded-groups", "x-auth-request-email",
-    "x-auth-request-user", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip", "x-cluster-client-ip",
-    "forwarded", "x-forwarded-prefix", "x-forwarded-uri", "x-forwarded-method", "x-original-url", "x-rewrite-url",
-    "x-envoy-original-path", "x-envoy-external-address", "x-portcullis-anything", "x-staff-id", "x-forwarded-host",
-    "x-forwarded-proto", "x-forwarded-for",
+    "x-portcullis-jwt-assertion",
+    "x-forwarded-email",
+    "x-forwarded-user",
+    "x-forwarded-groups",
+    "x-auth-request-email",
+    "x-auth-request-user",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "forwarded",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-envoy-original-path",
+    "x-envoy-external-address",
+    "x-portcullis-anything",
+    "x-staff-id",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-for",
 ];
 
 /// Those that the proxy sets itself, with its own values.
@@ -29,8 +48,11 @@ async fn no_header_of_ours_can_be_sent_from_downstream_in_any_spelling() -> Resu
     let open = json!({ "authenticate": "none", "allow": "true || user.authenticated" });
     let mut member = with_identity();
     member["allow"] = json!("user.authenticated");
-    let proxy =
-        Setup::default().route("open", &upstream.url(), &open).route("member", &upstream.url(), &member).start().await?;
+    let proxy = Setup::default()
+        .route("open", &upstream.url(), &open)
+        .route("member", &upstream.url(), &member)
+        .start()
+        .await?;
     let mut ada = proxy.signed_in("ada", "member").await?;
     for name in SPOOFED {
         for spelling in [name.to_owned(), name.replace('-', "_"), name.replacen('-', "_", 1), name.to_uppercase()] {

@@ -43,7 +43,8 @@ async fn both_framings_at_once_are_never_both_passed_on() -> Result {
     let upstream = Upstream::hello().await?;
     let open = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'" });
     let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
-    let request = format!("{HEAD}content-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n");
+    let request =
+        format!("{HEAD}content-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n");
     raw(&proxy, "one.localhost", request.as_bytes()).await?;
     for seen in upstream.seen() {
         assert!(!seen.line.contains("smuggled"), "{seen:?}");

@@ -18,10 +18,22 @@ async fn a_return_address_never_leads_away() -> Result {
     let upstream = Upstream::hello().await?;
     let proxy = two_apps(&upstream).await?;
     for address in [
-        "//evil.example", "/\\evil.example", "/\t/evil.example", "/%09/evil.example", "https:evil.example",
-        "https://one.localhost.evil.example", "https://one.localhost@evil.example", "http:///evil.example",
-        "/%0d%0aLocation:%20https://evil.example", "javascript:alert(1)", " https://evil.example", ".evil.example",
-        "/\\/evil.example", "\\\\evil.example", "/%5cevil.example", "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/%09/evil.example",
+        "https:evil.example",
+        "https://one.localhost.evil.example",
+        "https://one.localhost@evil.example",
+        "http:///evil.example",
+        "/%0d%0aLocation:%20https://evil.example",
+        "javascript:alert(1)",
+        " https://evil.example",
+        ".evil.example",
+        "/\\/evil.example",
+        "\\\\evil.example",
+        "/%5cevil.example",
+        "https://evil.example/",
     ] {
         let mut url = Url::parse("https://one.localhost/.portcullis/sign_in")?;
         url.query_pairs_mut().append_pair("return_to", address);

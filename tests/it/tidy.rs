@@ -87,7 +87,8 @@ fn every_reason_code_and_metric_is_documented() -> Result {
 
 #[test]
 fn no_registry_host_is_spelt_out() -> Result {
-    let hosts = [concat!("registry.npmjs", ".org"), concat!("files.pythonhosted", ".org"), concat!("deb.debian", ".org")];
+    let hosts =
+        [concat!("registry.npmjs", ".org"), concat!("files.pythonhosted", ".org"), concat!("deb.debian", ".org")];
     for file in files()?.iter().filter(|file| !file.ends_with("Cargo.lock")) {
         let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
         for host in hosts {

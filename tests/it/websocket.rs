@@ -40,8 +40,14 @@ async fn a_tunnel_is_opened_only_by_an_upstream_that_agrees() -> Result {
         ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", 502),
         ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", 403),
         ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nx", 502),
-        ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nx", 502),
-        ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: wrong\r\n\r\nx", 502),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nx",
+            502,
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: wrong\r\n\r\nx",
+            502,
+        ),
     ] {
         let upstream = Upstream::answering(lie).await?;
         let open = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'", "websockets": "any" });
