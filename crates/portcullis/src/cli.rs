@@ -1,6 +1,8 @@
 //! The command line: one file a verb.
 
 mod check;
+#[cfg(feature = "demo")]
+mod demo;
 mod run;
 mod schema;
 mod version;
@@ -39,6 +41,8 @@ enum Verb {
     Run(run::Run),
     Check(check::Check),
     Schema(schema::Schema),
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
     Version(version::Version),
 }
 
@@ -81,6 +85,8 @@ pub fn main() -> ExitCode {
         Verb::Run(run) => run.execute(),
         Verb::Check(check) => check.execute(),
         Verb::Schema(schema) => schema.execute(),
+        #[cfg(feature = "demo")]
+        Verb::Demo(demo) => demo.execute(),
         Verb::Version(version) => version.execute(),
     };
     exit.into()

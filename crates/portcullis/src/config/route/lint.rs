@@ -7,6 +7,7 @@ use proxy::Authentication;
 use crate::config::builder::Builder;
 use crate::config::fields::Fields;
 use crate::config::format;
+use crate::config::tree::Node;
 
 /// Warns where sessions travel in the clear.
 pub(super) fn cleartext_sign_in(
@@ -31,19 +32,24 @@ pub(super) fn cleartext_sign_in(
 /// Warns where a private address alone lets somebody in while nothing is known of proxies in front (S-74): behind a
 /// load balancer every request would come from such an address.
 pub(super) fn addresses(builder: &mut Builder<'_>, root: &Fields<'_>) {
-    let proxied = root.items("listeners").iter().any(|listener| listener.get("trusted_proxies").is_some());
-    if proxied {
+    let mut listeners = root.items("listeners").iter();
+    // No load balancer reaches a listener on loopback from elsewhere.
+    let local = |listener: &Node| {
+        let address = listener.get("address").and_then(Node::text).and_then(|text| format::address(text).ok());
+        address.is_some_and(|address| address.ip().is_loopback())
+    };
+    if listeners.all(|listener| listener.get("trusted_proxies").is_some() || local(listener)) {
         return;
     }
     for route in root.items("routes") {
-        let rules = route.get("allow").map_or(&[][..], |allow| allow.items());
+        let rules = route.get("allow").map_or(&[][..], Node::items);
         for node in rules.iter().filter_map(|rule| rule.get("when").or(Some(rule))) {
             let text = node.text().unwrap_or_default();
             let by_address_alone = text.contains("request.ip") && !text.contains("user.");
             if by_address_alone && names_private_network(text, root) {
                 builder.warning(
                     node.place,
-                    "this rule allows by a private address alone, and no listener has `trusted_proxies`: behind a load \
+                    "this rule allows by a private address alone, and a listener has no `trusted_proxies`: behind a load \
                      balancer everybody comes from its address; set `trusted_proxies` (`[]` if clients connect directly)",
                 );
             }
@@ -54,7 +60,7 @@ pub(super) fn addresses(builder: &mut Builder<'_>, root: &Fields<'_>) {
 fn names_private_network(expression: &str, root: &Fields<'_>) -> bool {
     let literals = || expression.split(['"', '\'']).skip(1).step_by(2);
     let named = root.table("networks").filter(|(name, _)| literals().any(|literal| literal == *name));
-    let networks = named.flat_map(|(_, node)| node.items()).filter_map(|node| node.text());
+    let networks = named.flat_map(|(_, node)| node.items()).filter_map(Node::text);
     networks.chain(literals()).filter_map(|text| format::network(text).ok()).any(|net| is_private(&net))
 }
 
