@@ -37,7 +37,7 @@ impl State {
         let certificates_good = Gauge::default();
         certificates_good.set(1);
         registry.register(
-            "certificates_last_reload_success",
+            "portcullis_certificates_last_reload_success",
             "Whether all certificate files were good when they were last read",
             certificates_good.clone(),
         );
@@ -150,3 +150,6 @@ async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ impl App {
         // an embedding program may have installed it already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut registry = Registry::with_prefix("portcullis");
+        let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
 
         // The store before the keys, which it may keep; both before the log, so that a start that fails for lack of

@@ -286,3 +286,6 @@ const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// 64 bits tell the revisions of one deployment apart.
 const REVISION_BYTES: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,7 @@ use super::scalar_map;
 use super::source::{Place, Sources};
 use super::tree::{Node, Value};
 
-/// Collects problems and rules.
-#[derive(Debug)]
+/// Collects problems and rules. No `Debug`: the nodes may hold secrets.
 pub(crate) struct Builder<'n> {
     pub(crate) sources: Sources,
     pub(crate) problems: Vec<Problem>,

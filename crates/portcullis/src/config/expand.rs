@@ -26,7 +26,9 @@ pub(crate) fn expand(
         Value::Scalar(scalar) if scalar.text.contains("${") => {
             sources.hide(place);
             scalar.expanded = true;
+            let before = problems.len();
             scalar.text = replace(&scalar.text, place, environment, sources.folder(place.file), problems);
+            scalar.failed = problems.len() > before;
         }
         Value::Scalar(_) => {}
     }

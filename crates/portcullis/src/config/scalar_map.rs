@@ -91,7 +91,10 @@ fn literal(source: &str, start: usize, value: &str) -> Vec<usize> {
 fn block_start(source: &str, start: usize) -> Option<usize> {
     let line_start = source.get(..start)?.rfind('\n').map_or(0, |newline| newline + 1);
     let line = source.get(line_start..)?.split_inclusive('\n').next()?;
-    let header = line.split('#').next().unwrap_or_default().trim_end();
-    let is_header = header.rsplit([' ', ':', '-']).next().is_some_and(|last| last.starts_with('|'));
+    let header = line.split(" #").next().unwrap_or_default();
+    let is_header = header.split_whitespace().next_back().is_some_and(|last| last.starts_with('|'));
     Some(if is_header { line_start + line.len() } else { line_start })
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,9 @@ impl Shape<'_> {
     }
 
     fn value(&mut self, node: &Node, kind: &Kind, name: &str, key_place: Place) {
+        if node.scalar().is_some_and(|scalar| scalar.failed) {
+            return;
+        }
         if matches!(node.value, Value::Null) && !matches!(kind, Kind::Any) {
             self.error(key_place, format!("`{name}` has no value: write {}, or remove the key", expected(kind)));
             return;

@@ -1,5 +1,6 @@
 //! The text of the files that were read, places in them, and which lines must never be shown.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,6 @@ pub(crate) struct Sources {
 }
 
 /// One file.
-#[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
@@ -61,6 +61,13 @@ impl Sources {
         if let Some(source) = self.files.get_mut(place.file.0) {
             source.secret.push(place.start..place.end.max(place.start + 1));
         }
+    }
+}
+
+/// The text may hold secrets, so it is left out.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).finish_non_exhaustive()
     }
 }
 

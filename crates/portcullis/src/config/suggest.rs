@@ -2,7 +2,9 @@
 
 /// Returns `: did you mean ...?` for the closest known name, or a list of all when none is close and they are few.
 pub(crate) fn hint<'n>(written: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
-    let allowed = (written.chars().count() / 3).max(1);
+    // Two letters that changed places count as two; in a short name that would be half of it.
+    let letters = written.chars().count();
+    let allowed = if letters < 4 { 1 } else { (letters / 3).max(2) };
     let closest = known.clone().map(|name| (distance(written, name), name)).min();
     match closest {
         Some((found, name)) if found <= allowed => format!("did you mean `{name}`?"),

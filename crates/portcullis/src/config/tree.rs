@@ -29,6 +29,8 @@ pub(crate) struct Scalar {
     pub(crate) style: Style,
     /// Whether the text came from the environment or a file, and so may be a secret that no message may show.
     pub(crate) expanded: bool,
+    /// Whether a reference in it could not be replaced, which was reported: nothing else is said about it.
+    pub(crate) failed: bool,
 }
 
 /// How a scalar is written.

@@ -186,7 +186,7 @@ fn scalar(text: String, style: ScalarStyle) -> Value {
     };
     match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" if style == Style::Plain => Value::Null,
-        _ => Value::Scalar(Scalar { text, style, expanded: false }),
+        _ => Value::Scalar(Scalar { text, style, expanded: false, failed: false }),
     }
 }
 

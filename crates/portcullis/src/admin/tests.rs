@@ -1,0 +1,27 @@
+//! Who is answered, and what.
+
+use std::net::IpAddr;
+
+use super::{Own, State, is_own};
+
+#[test]
+fn names_other_than_ours_are_refused() {
+    let own = Own(Some("10.0.0.5".parse::<IpAddr>().unwrap()));
+    for host in ["localhost", "LOCALHOST:9901", "127.0.0.1:9901", "127.9.9.9", "[::1]:9901", "10.0.0.5:9901"] {
+        assert!(is_own(host, own), "{host}");
+    }
+    for host in ["evil.com", "localhost.evil.com", "10.0.0.6", "10.0.0.5.evil.com", "", "[::2]", "user@localhost@evil"]
+    {
+        assert!(!is_own(host, own), "{host}");
+    }
+}
+
+#[test]
+fn a_state_that_starts_or_drains_is_not_ready() {
+    let state = State::new(prometheus_client::registry::Registry::default(), "r".to_owned());
+    assert_eq!(state.readiness().0, 503);
+    state.serving();
+    assert_eq!(state.readiness().0, 200);
+    state.draining();
+    assert_eq!(state.readiness(), (axum::http::StatusCode::SERVICE_UNAVAILABLE, "draining"));
+}

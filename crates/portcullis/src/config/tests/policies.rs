@@ -1,0 +1,47 @@
+//! Policy files, together with the file that names them.
+
+use super::{Folder, GOOD};
+
+fn check(policies: &str, route: &str, expected: &str) {
+    let folder = Folder::new(&format!("{GOOD}    {route}\npolicy_files: [policies/*.yaml]\n"));
+    let problems = folder.with("policies/a.yaml", policies).problems();
+    assert_eq!(problems.trim_end(), expected.trim_end());
+}
+
+#[test]
+fn a_policy_of_a_file_can_be_named() {
+    let policies = "policies:\n  - name: staff\n    description: Staff\n    allow: ['true', { name: b, when: 'true', message: M }]\n\
+                    tests:\n  - name: t\n    given: { user: { groups: [a] }, request: { ip: 10.0.0.1 } }\n    expect: { staff: allow }\n";
+    check(policies, "policy: [staff]", "");
+}
+
+#[test]
+fn a_name_that_is_close_is_suggested() {
+    check(
+        "policies: [{ name: staff, allow: 'true' }]\ntests: [{ name: t, given: {}, expect: { stuff: deny } }]\n",
+        "policy: staf",
+        "portcullis.yaml:7:13: no policy is called `staf`: did you mean `staff`?\n  7 |     policy: staf\n    |             ^^^^\n\
+         policies/a.yaml:2:41: no policy is called `stuff`: did you mean `staff`?\n  2 | tests: [{ name: t, given: {}, expect: { stuff: deny } }]\n    |                                         ^^^^^",
+    );
+}
+
+#[test]
+fn mistakes_of_both_files_are_reported_in_one_run() {
+    check(
+        "policies:\n  - name: staff\n    alow: 'true'\n  - name: staff\n",
+        "polcy: staff",
+        "portcullis.yaml:7:5: unknown key `polcy`: did you mean `policy`?\n  7 |     polcy: staff\n    |     ^^^^^\n\
+         policies/a.yaml:3:5: unknown key `alow`: did you mean `allow`?\n  3 |     alow: 'true'\n    |     ^^^^\n\
+         policies/a.yaml:4:11: two policies are called `staff`: give one another `name`\n  4 |   - name: staff\n    |           ^^^^^",
+    );
+}
+
+#[test]
+fn a_policy_file_that_is_no_text_is_named() {
+    let folder = Folder::new(&format!("{GOOD}policy_files: [p.yaml]\n")).with("p.yaml", b"policies: []\n# \xff\n");
+    let problems = folder.problems();
+    assert!(
+        problems.contains("cannot read the policy file `p.yaml`: the file is not UTF-8 (line 2); save it as UTF-8"),
+        "{problems}"
+    );
+}

@@ -1,0 +1,63 @@
+//! No message shows a secret, whatever is wrong around it.
+
+use super::{Folder, GOOD};
+
+fn check(config: &str, secret: &str) {
+    let folder = Folder::new(config).with("secret.txt", "hunter3\n");
+    let problems = folder.problems();
+    assert!(!problems.is_empty(), "nothing is wrong with\n{config}");
+    assert!(!problems.contains(secret), "{problems}");
+    if let Ok(config) = folder.load() {
+        assert!(!format!("{config:?}").contains(secret));
+    }
+}
+
+fn provider(secret: &str) -> String {
+    format!(
+        "{GOOD}authenticate:\n  url: http://auth.test\n  providers:\n    - id: corp\n      issuer: https://idp.test\n      client_id: a\n      {secret}\n"
+    )
+}
+
+#[test]
+fn a_line_that_holds_a_secret_is_never_shown() {
+    for line in [
+        "client_secret: [hunter2]",
+        "client_secrt: hunter2",
+        "clientsecret: hunter2",
+        "Client-Secret: hunter2",
+        "client_secret: *hunter2",
+        "client_secret: \"hunter2",
+        "client_secret: 'hunter2' x",
+        "client_secret: { a: hunter2",
+        "password: hunter2",
+        "{ client_secret: hunter2 }",
+        "client_secret: ${hunter2}",
+        "client_secret: |\n        hunter2\n       bad: [",
+        "name: ${env:SECRET}\n      nam: x",
+        "issuer: ${env:SECRET}",
+        "ca_file: ${env:SECRET}",
+    ] {
+        check(&provider(line), "hunter2");
+    }
+}
+
+#[test]
+fn a_value_that_was_put_in_is_never_shown() {
+    for key in ["drain_timeout", "admin", "audit", "listeners", "networks", "policy_files"] {
+        check(&format!("{GOOD}{key}: ${{env:SECRET}}\n"), "hunter2");
+        check(&format!("{GOOD}{key}: ${{file:secret.txt}}\n"), "hunter3");
+    }
+    check(&GOOD.replace("\"true\"", "'${env:SECRET} == 1'"), "hunter2");
+}
+
+#[test]
+fn an_accepted_secret_is_not_printed_by_debug() {
+    check(&provider("client_secret: ${env:SECRET}"), "hunter2");
+    check(&provider("client_secret: hunter2"), "hunter2");
+}
+
+#[test]
+fn an_empty_secret_is_refused() {
+    let problems = Folder::new(&provider("client_secret: ${env:EMPTY}")).problems();
+    assert!(problems.contains("`client_secret` is empty after `${..}` was replaced"), "{problems}");
+}
