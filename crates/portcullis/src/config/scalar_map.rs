@@ -73,7 +73,7 @@ fn double_quoted(raw: &str) -> Vec<usize> {
 
 /// Each line of the value is a line of the file behind the same indentation. Offsets are those of the whole file.
 fn literal(source: &str, start: usize, value: &str) -> Vec<usize> {
-    let Some(mut offset) = block_start(source, start) else { return Vec::new() };
+    let Some(mut offset) = block_start(source, start, value) else { return Vec::new() };
     let mut offsets = Vec::new();
     for (line, written) in
         value.split_inclusive('\n').zip(source.get(offset..).unwrap_or_default().split_inclusive('\n'))
@@ -87,13 +87,12 @@ fn literal(source: &str, start: usize, value: &str) -> Vec<usize> {
     offsets
 }
 
-/// The parser gives a block's place as that of its `|`, or of its content: both lead to the first line of content.
-fn block_start(source: &str, start: usize) -> Option<usize> {
-    let line_start = source.get(..start)?.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = source.get(line_start..)?.split_inclusive('\n').next()?;
-    let header = line.split(" #").next().unwrap_or_default();
-    let is_header = header.split_whitespace().next_back().is_some_and(|last| last.starts_with('|'));
-    Some(if is_header { line_start + line.len() } else { line_start })
+/// The parser gives a block's place as that of its first line with content; the value begins with the empty ones above.
+fn block_start(source: &str, start: usize, value: &str) -> Option<usize> {
+    let line_start = |before: &str| before.rfind('\n').map_or(0, |newline| newline + 1);
+    let empty = value.bytes().take_while(|byte| *byte == b'\n').count();
+    (0..empty)
+        .try_fold(line_start(source.get(..start)?), |below, _| Some(line_start(source.get(..below.checked_sub(1)?)?)))
 }
 
 #[cfg(test)]

@@ -1,0 +1,137 @@
+//! The examples of `config/` and `policies/` load, and pass the schema.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::super::{json_schema, load_with, yaml};
+use super::{Folder, GOOD};
+use crate::config::source::Sources;
+use crate::config::tree::{self, Node, Style};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files
+}
+
+/// A copy of `config/` with the certificates that the examples name.
+fn copy() -> Folder {
+    let folder = Folder::new("");
+    let config = repository().join("config");
+    for path in yaml_files(&config).into_iter().chain(yaml_files(&config.join("several-apps"))) {
+        let name = path.strip_prefix(&config).unwrap().to_str().unwrap().to_owned();
+        folder.write(&name, fs::read(path).unwrap());
+    }
+    let certified = rcgen::generate_simple_self_signed(["app.example.com".to_owned()]).unwrap();
+    for name in ["app", "wildcard", "grpc", "portcullis", "private-ca"] {
+        folder.write(&format!("certs/{name}.pem"), certified.cert.pem());
+        folder.write(&format!("certs/{name}.key"), certified.signing_key.serialize_pem());
+    }
+    folder
+}
+
+#[test]
+fn every_example_loads_without_a_warning() {
+    let folder = copy();
+    let files = yaml_files(folder.path());
+    assert!(files.len() > 6, "{files:?}");
+    for file in files.iter().filter(|file| !file.ends_with("portcullis.yaml")) {
+        let config = load_with(file, &|_| Some("a secret".to_owned())).map_err(|error| error.to_string());
+        assert_eq!(config.unwrap().warnings.to_string(), "", "{}", file.display());
+    }
+}
+
+#[test]
+fn every_example_passes_the_schema() {
+    let schema = json_schema();
+    for file in yaml_files(&repository().join("config")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut sources = Sources::default();
+        let id = sources.add(file.clone(), text.clone());
+        let (root, _) = yaml::parse(&text, id).unwrap();
+        assert_eq!(mismatches(&json(&root), &schema), Vec::<String>::new(), "{}", file.display());
+    }
+}
+
+#[test]
+fn every_example_policy_loads() {
+    for path in yaml_files(&repository().join("policies")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let names = "networks: { office: [203.0.113.0/24], vpn: [10.8.0.0/16], loopback: [127.0.0.0/8] }";
+        let folder = Folder::new(&format!("{GOOD}policy_files: [p.yaml]\n{names}\n")).with("p.yaml", text);
+        assert_eq!(folder.problems(), "", "{}", path.display());
+    }
+}
+
+fn json(node: &Node) -> Value {
+    match &node.value {
+        tree::Value::Null => Value::Null,
+        tree::Value::Scalar(scalar) if scalar.style == Style::Plain && tree::is_bool(&scalar.text) => {
+            Value::Bool(scalar.text == "true")
+        }
+        tree::Value::Scalar(scalar) => match scalar.text.parse::<u64>() {
+            Ok(number) if scalar.style == Style::Plain => number.into(),
+            _ => scalar.text.clone().into(),
+        },
+        tree::Value::List(items) => items.iter().map(json).collect(),
+        tree::Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json(&entry.value))).collect(),
+    }
+}
+
+/// The part of JSON Schema that ours uses.
+fn mismatches(value: &Value, schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(variants) = schema["anyOf"].as_array()
+        && !variants.iter().any(|variant| mismatches(value, variant).is_empty())
+    {
+        found.push(format!("{value} fits no variant of {schema}"));
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let types = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+        _ => vec![kind],
+    };
+    if !types.contains(&kind) {
+        found.push(format!("{value} is {kind}, not {types:?}"));
+    }
+    if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
+        found.push(format!("{value} is none of {}", schema["enum"]));
+    }
+    if let (Some(text), Some(pattern)) = (value.as_str(), schema["pattern"].as_str())
+        && !regex::Regex::new(pattern).unwrap().is_match(text)
+    {
+        found.push(format!("{text} does not match {pattern}"));
+    }
+    for item in value.as_array().into_iter().flatten() {
+        found.extend(mismatches(item, &schema["items"]));
+    }
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        match (&schema["properties"][name], &schema["additionalProperties"]) {
+            (Value::Null, Value::Bool(false)) => found.push(format!("unknown key {name}")),
+            (Value::Null, others) => found.extend(mismatches(inner, others)),
+            (property, _) => found.extend(mismatches(inner, property)),
+        }
+    }
+    for required in schema["required"].as_array().into_iter().flatten() {
+        if value.is_object() && value.get(required.as_str().unwrap()).is_none() {
+            found.push(format!("missing {required}"));
+        }
+    }
+    found
+}
