@@ -85,10 +85,17 @@ pub(crate) struct Shared {
     pub(crate) providers: Arc<Providers>,
 }
 
+impl Shared {
+    /// Returns the path to begin with on a host. That of `authenticate.url` may have nothing but our own pages.
+    fn home(&self, origin: &Origin) -> &'static str {
+        if *origin == self.config.url { ACCOUNT_PATH } else { "/" }
+    }
+}
+
 /// Builds the router of our own paths, once for each configuration.
 pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
-        .route("/.portcullis/", get(account::page))
+        .route(ACCOUNT_PATH, get(account::page))
         .route(SIGN_IN_PATH, get(sign_in::start))
         // Any method: the answer to HEAD and POST is ours to give, and must not redeem a code (S-43).
         .route(CALLBACK_PATH, any(callback::receive))
@@ -130,6 +137,7 @@ pub(crate) async fn serve(
 
 /// Where the provider sends the browser on the host of `authenticate.url`, and that one on the app's host.
 pub(crate) const CALLBACK_PATH: &str = "/.portcullis/callback";
+const ACCOUNT_PATH: &str = "/.portcullis/";
 const SIGN_OUT_PATH: &str = "/.portcullis/sign_out";
 const SIGNED_OUT_PATH: &str = "/.portcullis/signed_out";
 /// Codes and sealed requests take well below a quarter of it.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::answer;
-use super::{Endpoint, SIGN_OUT_PATH, Shared};
+use super::{ACCOUNT_PATH, Endpoint, SIGN_OUT_PATH, Shared};
 use crate::handoff::sign_in_url;
 use crate::{Outcome, Session, StoreError};
 
@@ -20,7 +20,7 @@ pub(super) async fn page(State(shared): State<Shared>, Extension(endpoint): Exte
             Ok(document) => answer::page(StatusCode::OK, document),
             Err(_) => answer::store_unavailable(&shared, &endpoint),
         },
-        Outcome::NotAuthenticated => answer::redirect(&sign_in_url("/.portcullis/")),
+        Outcome::NotAuthenticated => answer::redirect(&sign_in_url(ACCOUNT_PATH)),
         Outcome::Unavailable(_) => answer::store_unavailable(&shared, &endpoint),
     }
 }

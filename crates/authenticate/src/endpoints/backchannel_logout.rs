@@ -59,7 +59,7 @@ async fn end_sessions(shared: &Shared, request: Request<Body>) -> Result<Respons
         .providers
         .iter()
         .find(|provider| provider.is_claimed_by(token))
-        .ok_or_else(|| invalid("`iss` names no provider of ours"))?;
+        .ok_or_else(|| invalid("`iss` and `aud` name no provider and client of ours"))?;
     let logout = provider.verify_logout_token(token).await.map_err(Refusal::Invalid)?;
     let once = sha256(format!("{}\n{}", logout.issuer, logout.id).as_bytes());
     if !shared.sessions.put_once("logout", &once, b"", USED_TOKENS_KEPT).await? {

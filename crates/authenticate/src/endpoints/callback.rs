@@ -15,9 +15,9 @@ use super::attempt::{self, Leg};
 use super::sign_in::{AwaitingProvider, AwaitingTicket, hand_over};
 use super::{Endpoint, EventKind, Shared};
 use crate::handoff::{Ticket, sha256, sign_in_url};
-use crate::oidc::{Attempt, SignInError, SignedIn};
-use crate::session::{NewSession, SignInId};
-use crate::{Outcome, StoreError};
+use crate::oidc::{Attempt, Prompt, SignInError, SignedIn};
+use crate::session::NewSession;
+use crate::{Outcome, Session, StoreError};
 
 /// Receives a ticket, or the answer of a provider.
 pub(super) async fn receive(
@@ -33,7 +33,8 @@ pub(super) async fn receive(
         return receive_ticket(&shared, &endpoint, ticket, request.headers()).await;
     }
     if endpoint.origin != shared.config.url {
-        return answer::sign_in_failed(&shared, &endpoint, &SignInError::TicketInvalid, &sign_in_url("/"));
+        let start_again = sign_in_url(shared.home(&endpoint.origin));
+        return answer::sign_in_failed(&shared, &endpoint, &SignInError::TicketInvalid, &start_again);
     }
     receive_answer(&shared, &endpoint, &query, request.headers()).await
 }
@@ -41,7 +42,10 @@ pub(super) async fn receive(
 async fn receive_ticket(shared: &Shared, endpoint: &Endpoint, name: &str, headers: &HeaderMap) -> Response {
     match redeem_ticket(shared, endpoint, name, headers).await {
         Ok(response) => response,
-        Err(error) => answer::sign_in_failed(shared, endpoint, &error, &sign_in_url("/")),
+        Err(error) => {
+            let start_again = sign_in_url(shared.home(&endpoint.origin));
+            answer::sign_in_failed(shared, endpoint, &error, &start_again)
+        }
     }
 }
 
@@ -59,8 +63,8 @@ async fn redeem_ticket(
         .filter(|awaiting| ticket.is_for(&awaiting.verifier))
         .ok_or(SignInError::BrowserMismatch)?;
     let sign_in = ticket.sign_in().ok_or(SignInError::TicketInvalid)?;
-    end_previous(shared, endpoint, &sign_in).await?;
     let (handle, session) = shared.sessions.issue_handle(&sign_in, origin).await?;
+    end_previous(shared, endpoint, &session, None).await?;
     let mut response = answer::redirect(&awaiting.return_to);
     response.headers_mut().append(SET_COOKIE, handle);
     if let Some(line) = attempt::forget(Leg::Ticket, origin, &ticket.attempt) {
@@ -70,7 +74,7 @@ async fn redeem_ticket(
 }
 
 async fn receive_answer(shared: &Shared, endpoint: &Endpoint, query: &Query, headers: &HeaderMap) -> Response {
-    let start_again = sign_in_url("/");
+    let start_again = sign_in_url(shared.home(&endpoint.origin));
     let failed = |error: &SignInError, retry: &str| answer::sign_in_failed(shared, endpoint, error, retry);
     let Some(state) = query.get("state") else { return failed(&SignInError::StateMissing, &start_again) };
     let id = state.split('.').next().unwrap_or_default();
@@ -118,21 +122,31 @@ async fn sign_in(
     let SignedIn { identity, id_token, refresh_token, provider_session } = provider.redeem(&secrets, code).await?;
     let new = NewSession { identity, id_token: Some(id_token), refresh_token, provider_session };
     let sign_in = shared.sessions.create(new).await?;
-    end_previous(shared, endpoint, &sign_in).await?;
     let (handle, session) = shared.sessions.issue_handle(&sign_in, &endpoint.origin).await?;
+    end_previous(shared, endpoint, &session, awaiting.handoff.prompt).await?;
     let mut response = hand_over(shared, &awaiting.handoff, &sign_in).await?;
     response.headers_mut().append(SET_COOKIE, handle);
     Ok(answer::with_event(response, EventKind::SignIn, Some(session), "signed-in", None))
 }
 
-/// Ends the session that this browser had on this host before, so that its handle is worth nothing any more
-/// (session fixation), and nobody stays signed in behind the back of the next user.
-async fn end_previous(shared: &Shared, endpoint: &Endpoint, new: &SignInId) -> Result<(), StoreError> {
+/// Ends the session that this browser had on this host before when it was another user's, or when a fresh sign-in was
+/// asked for: its handles are worth nothing any more (session fixation). One that the same user just made in another
+/// tab stays.
+async fn end_previous(
+    shared: &Shared,
+    endpoint: &Endpoint,
+    new: &Session,
+    prompt: Option<Prompt>,
+) -> Result<(), StoreError> {
     match &endpoint.outcome {
-        Outcome::Authenticated(previous) if shared.sessions.sign_in_of(previous).await.as_ref() != Some(new) => {
-            shared.sessions.end(previous).await
+        Outcome::Authenticated(previous) => {
+            let other_user = previous.identity().id() != new.identity().id();
+            if other_user || (prompt.is_some() && previous.id() != new.id()) {
+                shared.sessions.end(previous).await?;
+            }
+            Ok(())
         }
-        Outcome::Authenticated(_) | Outcome::NotAuthenticated => Ok(()),
+        Outcome::NotAuthenticated => Ok(()),
         Outcome::Unavailable(error) => Err(StoreError::Failed(error.to_string())),
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{self, Query};
 use super::attempt::{self, Leg};
 use super::{CALLBACK_PATH, Endpoint, Shared};
-use crate::handoff::{Handoff, Ticket, return_path, sha256};
+use crate::handoff::{Handoff, Ticket, return_path, sha256, sign_in_url};
 use crate::keys::random_token;
 use crate::oidc::{Attempt, Prompt, Provider, SignInError};
 use crate::session::SignInId;
@@ -45,8 +45,9 @@ pub(super) async fn start(
     match query.get("request") {
         None => on_app_host(&shared, &endpoint, &query, request.headers()),
         Some(sealed) if endpoint.origin == shared.config.url => {
+            let start_again = sign_in_url(shared.home(&endpoint.origin));
             let Some(handoff) = Handoff::open(&shared.keys, sealed, shared.clock.now()) else {
-                return answer::sign_in_failed(&shared, &endpoint, &SignInError::RequestInvalid, "/");
+                return answer::sign_in_failed(&shared, &endpoint, &SignInError::RequestInvalid, &start_again);
             };
             let chosen = query.get("provider");
             match on_sign_in_host(&shared, &endpoint, &handoff, sealed, chosen, request.headers()).await {

@@ -66,8 +66,8 @@ pub(super) async fn sign_out(
 }
 
 /// Says that the user is signed out.
-pub(super) async fn signed_out(State(shared): State<Shared>) -> Response {
-    let document = pages::SignedOut { sign_in_url: "/" }.render(&shared.config.look);
+pub(super) async fn signed_out(State(shared): State<Shared>, Extension(endpoint): Extension<Endpoint>) -> Response {
+    let document = pages::SignedOut { sign_in_url: shared.home(&endpoint.origin) }.render(&shared.config.look);
     std::future::ready(answer::page(StatusCode::OK, document)).await
 }
 

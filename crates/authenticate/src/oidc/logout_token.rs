@@ -25,10 +25,11 @@ pub(crate) struct Logout {
 }
 
 impl Provider {
-    /// Returns whether a token claims to be from this provider. The claim is not verified by this.
+    /// Returns whether a token claims to be from this provider, for our client there. The claim is not verified by this.
     pub(crate) fn is_claimed_by(&self, token: &str) -> bool {
-        token::part(token, 1)
-            .is_some_and(|claims| claims.get("iss").and_then(Value::as_str) == Some(self.config.issuer.as_str()))
+        token::part(token, 1).is_some_and(|claims| {
+            claims.get("iss").and_then(Value::as_str) == Some(self.config.issuer.as_str()) && self.is_for_us(&claims)
+        })
     }
 
     /// Verifies a logout token. The error says why it is refused.
@@ -49,14 +50,7 @@ impl Provider {
         if text("iss") != Some(self.config.issuer.as_str()) {
             return Err(Refused::Claim("iss", "names another provider"));
         }
-        let ours = match claims.get("aud") {
-            Some(Value::String(audience)) => *audience == self.config.client_id,
-            Some(Value::Array(audiences)) => {
-                !audiences.is_empty() && audiences.iter().all(|audience| *audience == *self.config.client_id)
-            }
-            _ => false,
-        };
-        if !ours {
+        if !self.is_for_us(claims) {
             return Err(Refused::Claim("aud", "names another client, or more than us"));
         }
         token::check_times(claims, now)?;
@@ -77,6 +71,16 @@ impl Provider {
             return Err(Refused::Claim("sub", "and `sid` are both missing"));
         }
         Ok(Logout { issuer: self.config.issuer.clone(), subject, session, id })
+    }
+
+    fn is_for_us(&self, claims: &Map<String, Value>) -> bool {
+        match claims.get("aud") {
+            Some(Value::String(audience)) => *audience == self.config.client_id,
+            Some(Value::Array(audiences)) => {
+                !audiences.is_empty() && audiences.iter().all(|audience| *audience == *self.config.client_id)
+            }
+            _ => false,
+        }
     }
 }
 

@@ -28,7 +28,6 @@ pub(crate) struct Shared {
     other_key: EcdsaKeyPair,
     pub(crate) lies: Mutex<Lies>,
     pub(crate) asked: Mutex<HashMap<String, u32>>,
-    nonce: Mutex<String>,
     pub(crate) last_token_request: Mutex<(HeaderMap, HashMap<String, String>)>,
 }
 
@@ -70,7 +69,6 @@ impl TestProvider {
             other_key: generate(),
             lies: Mutex::default(),
             asked: Mutex::default(),
-            nonce: Mutex::default(),
             last_token_request: Mutex::default(),
         });
         let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
@@ -91,8 +89,8 @@ impl TestProvider {
         let query: HashMap<_, _> = url.query_pairs().into_owned().collect();
         assert_eq!(query["response_type"], "code");
         assert_eq!(query["code_challenge_method"], "S256");
-        self.shared.nonce.lock().unwrap().clone_from(&query["nonce"]);
-        format!("state={}&code=the-code", query["state"])
+        // The code is the nonce: what the provider must remember of the sign-in is in it.
+        format!("state={}&code={}", query["state"], query["nonce"])
     }
 
     /// Makes a token with the claims given and whatever lies are set.
@@ -145,10 +143,10 @@ impl Shared {
         jwk(&self.other_key, "k2")
     }
 
-    fn id_claims(&self) -> Map<String, Value> {
+    fn id_claims(&self, nonce: &str) -> Map<String, Value> {
         object(json!({
             "iss": self.issuer, "aud": CLIENT, "sub": "ada", "exp": NOW + 600, "iat": NOW,
-            "nonce": *self.nonce.lock().unwrap(), "sid": "provider-session",
+            "nonce": nonce, "sid": "provider-session",
             "email": "ada@example.com", "email_verified": true, "name": "Ada", "groups": ["sre"],
         }))
     }
@@ -199,9 +197,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         "/token" => {
             let (head, body) = request.into_parts();
             let body = to_bytes(body, 10_000).await.unwrap();
-            let form = url::form_urlencoded::parse(&body).into_owned().collect();
+            let form: HashMap<_, _> = url::form_urlencoded::parse(&body).into_owned().collect();
+            let id_token = shared.sign(shared.id_claims(&form["code"]));
             *shared.last_token_request.lock().unwrap() = (head.headers, form);
-            let id_token = shared.sign(shared.id_claims());
             let truth = json!({ "access_token": "at", "token_type": "Bearer", "id_token": id_token });
             told(object(truth), &lies.token)
         }

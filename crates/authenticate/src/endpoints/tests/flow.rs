@@ -49,15 +49,23 @@ async fn the_host_of_sign_in_can_be_an_app_too() {
 #[tokio::test]
 async fn several_tabs_sign_in_at_once() {
     let (world, mut browser) = (World::new().await, Browser::default());
+    let other = "https://other.example.com";
+    let mut callbacks = Vec::new();
+    for (origin, path) in [(APP, "/one"), (other, "/two"), (APP, "/three")] {
+        let response = world.get(&mut browser, &format!("{origin}/.portcullis/sign_in?return_to={path}")).await;
+        let response = world.get(&mut browser, &location(&response)).await;
+        let query = world.provider.authorize(&Url::parse(&location(&response)).unwrap());
+        callbacks.push((format!("{AUTH}/.portcullis/callback?{query}"), path));
+    }
     let mut tickets = Vec::new();
-    for path in ["/one", "/two"] {
-        let callback = world.callback_url(&mut browser, &format!("/.portcullis/sign_in?return_to={path}")).await;
+    for (callback, path) in callbacks {
         tickets.push((location(&world.get(&mut browser, &callback).await), path));
-        browser.jar.remove(AUTH);
     }
     for (ticket, path) in tickets {
         assert_eq!(location(&world.get(&mut browser, &ticket).await), path);
     }
+    assert!(world.user(&mut browser).await.is_some());
+    assert!(world.user_at(&mut browser, other).await.is_some(), "one tab ended the session of another");
 }
 
 #[tokio::test]
@@ -99,6 +107,45 @@ async fn a_new_sign_in_makes_the_old_handles_worthless() {
     world.get(&mut browser, &ticket).await;
     assert!(world.user(&mut browser).await.unwrap()["id"].as_str().unwrap().ends_with("|bob"));
     assert_nobody(&world, &mut Browser { jar: before }).await;
+}
+
+#[tokio::test]
+async fn a_fresh_sign_in_of_the_same_user_makes_the_old_handles_worthless() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.sign_in(&mut browser).await;
+    let before = browser.jar.clone();
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?prompt=login").await;
+    let ticket = location(&world.get(&mut browser, &callback).await);
+    world.get(&mut browser, &ticket).await;
+    assert!(world.user(&mut browser).await.is_some());
+    assert_nobody(&world, &mut Browser { jar: before }).await;
+}
+
+#[tokio::test]
+async fn starting_again_leads_to_the_page_that_was_asked() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.provider.lie(|lies| drop(lies.claims.insert("aud".into(), "another".into())));
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?return_to=/deep?x=1").await;
+    let page = text(world.get(&mut browser, &callback).await).await;
+    let again = page.split("href=\"").find(|link| link.starts_with(APP)).unwrap().split('"').next().unwrap();
+    world.provider.lie(|lies| lies.claims.clear());
+    let again = again.strip_prefix(APP).unwrap().replace("&#38;", "&");
+    let callback = world.callback_url(&mut browser, &again).await;
+    let ticket = location(&world.get(&mut browser, &callback).await);
+    assert_eq!(location(&world.get(&mut browser, &ticket).await), "/deep?x=1");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_gets_a_page_with_a_way_to_start_again() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.provider.lie(|lies| {
+        lies.answers.insert("/.well-known/openid-configuration", (StatusCode::BAD_GATEWAY, String::new()));
+    });
+    let response = world.get(&mut browser, &format!("{APP}/.portcullis/sign_in")).await;
+    let response = world.get(&mut browser, &location(&response)).await;
+    assert_eq!((response.status(), reason(&response)), (StatusCode::SERVICE_UNAVAILABLE, "provider-unavailable"));
+    assert!(response.headers().contains_key("retry-after"));
+    assert!(text(response).await.contains("/.portcullis/sign_in?attempt="));
 }
 
 #[tokio::test]
