@@ -80,7 +80,9 @@ impl Provider {
         for scope in self.config.scopes.iter().filter(|scope| *scope != "openid") {
             request = request.add_scope(Scope::new(scope.clone()));
         }
-        for (name, value) in &self.config.extra_params {
+        // What the user asks for goes before what the configuration always asks for: a parameter must not come twice.
+        let set_here = |name: &str| prompt.is_some() && name == "prompt";
+        for (name, value) in self.config.extra_params.iter().filter(|(name, _)| !set_here(name)) {
             request = request.add_extra_param(name.clone(), value.clone());
         }
         if let Some(prompt) = prompt {
