@@ -43,7 +43,8 @@ pub(crate) fn check(tree: &Node, networks: &Networks) -> Checked {
         let fault = Fault::new(tree.at.clone(), format!("a rule is true or false; this is `{}`", typed.of));
         checker.faults.push(fault.help("compare it with something"));
     }
-    let Checker { faults, needs_sign_in, reads_path, .. } = checker;
+    let Checker { mut faults, needs_sign_in, reads_path, .. } = checker;
+    faults.sort_by_key(|fault| fault.at.start);
     Checked { code: typed.code, faults, needs_sign_in, reads_path }
 }
 
@@ -60,7 +61,7 @@ impl Typed {
 
     /// Stands for a part that has a fault: fits everywhere, so that one mistake is reported once.
     const fn unknown() -> Self {
-        Self::new(Type::Dyn, Code::Constant(Constant::Null))
+        Self::new(Type::Dyn, Code::Fault)
     }
 }
 

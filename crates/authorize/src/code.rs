@@ -15,6 +15,8 @@ use crate::syntax::Operator;
 /// A part of a condition as it runs.
 #[derive(Debug)]
 pub(crate) enum Code {
+    /// A place that has a fault. Never runs: a condition with faults is refused.
+    Fault,
     Constant(Constant),
     Fact(&'static Fact),
     /// The variable of the macro at this depth.

@@ -41,6 +41,7 @@ impl<'a> Evaluation<'_, 'a> {
     fn value(&mut self, code: &'a Code) -> Result<Value<'a>, Failure> {
         self.spend(1)?;
         match code {
+            Code::Fault => Err(Failure::Panicked),
             Code::Constant(constant) => Ok(constant.value()),
             Code::Fact(fact) => Ok((fact.read)(self.input)),
             Code::Local(depth) => self.locals.get(*depth).cloned().ok_or(Failure::Panicked),

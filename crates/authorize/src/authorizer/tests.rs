@@ -1,1 +1,166 @@
-//! Tests of `authorizer`.
+//! Tests of `authorizer`: how rules combine.
+
+use crate::fixture::{Scene, config, rules};
+use crate::{Authorizer, Config, Decision, Denial, Guard, Policy, Reason, RouteRules, RuleRef, Severity};
+
+const FAILS: &str = r#"user.claims.missing == "x""#;
+
+fn decide(config: &Config, scene: &Scene) -> Result<String, Denial> {
+    let (authorizer, _) = Authorizer::compile(config).unwrap();
+    match authorizer.route(0).unwrap().decide(&scene.input()) {
+        Decision::Allow(permit) => Ok(permit.rule().to_string()),
+        Decision::Deny(denial) => Err(denial),
+    }
+}
+
+#[track_caller]
+fn allowed(config: &Config, rule: &str) {
+    assert_eq!(decide(config, &Scene::default()).unwrap(), rule);
+}
+
+#[track_caller]
+fn denied(config: &Config, reason: Reason, rule: Option<&str>, message: Option<&str>, error: Option<&str>) {
+    let denial = decide(config, &Scene::default()).unwrap_err();
+    assert_eq!(
+        (denial.reason, denial.rule.as_deref(), denial.message.as_deref(), denial.error.as_deref()),
+        (reason, rule, message, error)
+    );
+}
+
+#[test]
+fn one_allow_rule_that_holds_is_enough() {
+    allowed(&config(&["true"], &[]), "app/allow[0]");
+    allowed(&config(&["false", FAILS, "true"], &["false"]), "app/allow[2]");
+}
+
+#[test]
+fn nothing_attached_denies() {
+    denied(&config(&[], &[]), Reason::NoPolicyMatched, None, None, None);
+    denied(&config(&[], &["false"]), Reason::NoPolicyMatched, None, None, None);
+    denied(&config(&["false", "user.machine"], &[]), Reason::NoPolicyMatched, None, None, None);
+}
+
+#[test]
+fn deny_wins_over_allow() {
+    let config = config(&["true"], &["false", "request.method == \"GET\""]);
+    denied(&config, Reason::DenyRuleMatched, Some("app/deny[1]"), Some("deny 1"), None);
+}
+
+#[test]
+fn a_deny_rule_that_fails_denies() {
+    denied(
+        &config(&["true"], &[FAILS]),
+        Reason::DenyRuleFailed,
+        Some("app/deny[0]"),
+        Some("deny 0"),
+        Some("no such key: `missing`"),
+    );
+}
+
+#[test]
+fn an_allow_rule_that_fails_does_not_allow() {
+    let error = Some("app/allow[1]: no such key: `missing`");
+    denied(&config(&["false", FAILS, "1 / 0 == 1"], &[]), Reason::AllowRuleFailed, None, None, error);
+}
+
+#[test]
+fn errors_never_hold_a_value_of_the_request() {
+    for when in [
+        "int(user.email) == 1",
+        "user.claims[user.email] == 1",
+        "user.claims.department + 1 == 2",
+        "user.claims.department < 1",
+        r#"request.headers["x-role"].inNetwork("vpn")"#,
+        "timestamp(user.name) < request.time",
+        "user.groups[size(user.email)] == \"x\"",
+        "user.email.matches(user.claims.department + \"(\")",
+        "{user.email: 1, user.email: 2} == {}",
+    ] {
+        let error = decide(&config(&[], &[when]), &Scene::default()).unwrap_err().error.unwrap().to_string();
+        for value in ["ada", "Ada", "R&D", "guest", "engineering"] {
+            assert!(!error.contains(value), "{when}: {error}");
+        }
+    }
+}
+
+#[test]
+fn named_policies_and_the_guard_apply_with_the_routes_own_rules() {
+    let policy = |name: &str, allow: &[&str], deny: &[&str]| Policy {
+        name: name.to_owned(),
+        allow: rules("allow", allow),
+        deny: rules("deny", deny),
+    };
+    let mut config = config(&[], &[]);
+    config.policies = vec![policy("closed", &[], &["true"]), policy("engineers", &["true"], &["false"])];
+    config.routes[0].policies = vec![1];
+    allowed(&config, "engineers/allow[0]");
+
+    config.routes[0].policies = vec![1, 0];
+    denied(&config, Reason::DenyRuleMatched, Some("closed/deny[0]"), Some("deny 0"), None);
+
+    config.routes[0].policies = vec![1];
+    config.guard = Guard { allow: Vec::new(), deny: rules("deny", &["request.ip.inNetwork(\"vpn\")"]) };
+    denied(&config, Reason::DenyRuleMatched, Some("guard/deny[0]"), Some("deny 0"), None);
+
+    config.routes[0].policies = Vec::new();
+    config.guard = Guard { allow: rules("allow", &["true"]), deny: Vec::new() };
+    allowed(&config, "guard/allow[0]");
+}
+
+#[test]
+fn a_policy_that_is_not_there_allows_nothing() {
+    let mut config = config(&["true"], &[]);
+    config.routes[0].policies = vec![7];
+    denied(&config, Reason::NoPolicyMatched, None, None, None);
+}
+
+#[test]
+fn deny_rules_over_the_request_alone_are_decided_before_sign_in() {
+    let before = |deny: &[&str]| {
+        let (authorizer, _) = Authorizer::compile(&config(&["true"], deny)).unwrap();
+        let denial = authorizer.route(0).unwrap().before_sign_in(&Scene::signed_out().input());
+        denial.map(|denial| (denial.reason, denial.rule.unwrap().to_string()))
+    };
+    assert_eq!(before(&["request.ip.inNetwork(\"vpn\")"]), Some((Reason::DenyRuleMatched, "app/deny[0]".to_owned())));
+    assert_eq!(before(&["request.ip.inNetwork(\"office\")"]), None);
+    assert_eq!(before(&["!user.authenticated", "session.id == \"\"", FAILS]), None);
+    assert_eq!(before(&["true || has(user.claims.x)"]), None);
+    assert_eq!(before(&["request.headers.missing == \"x\""]), Some((Reason::DenyRuleFailed, "app/deny[0]".to_owned())));
+    assert_eq!(before(&[]), None);
+}
+
+#[test]
+fn a_route_knows_whether_its_rules_read_the_path() {
+    let reads = |config: &Config| Authorizer::compile(config).unwrap().0.route(0).unwrap().reads_path();
+    assert!(!reads(&config(&["request.method == \"GET\""], &["request.host == \"x\""])));
+    assert!(reads(&config(&["request.path == \"/\""], &[])));
+    assert!(reads(&config(&[], &["[1].exists(x, request.path.glob(\"/a\"))"])));
+    let mut guarded = config(&["true"], &[]);
+    guarded.guard.deny = rules("deny", &["has(request.path)"]);
+    assert!(reads(&guarded));
+}
+
+#[test]
+fn all_problems_of_all_rules_come_in_one_run() {
+    let mut config = config(&["user.emial == \"\"", "true"], &["fo()"]);
+    config.policies = vec![Policy { name: "p".to_owned(), allow: rules("allow", &["("]), deny: Vec::new() }];
+    config.guard.deny = rules("deny", &["request.ip.inCIDR(\"10.0.0.1/8\")"]);
+    let problems = Authorizer::compile(&config).unwrap_err();
+    assert_eq!(problems.len(), 4);
+    assert!(problems.iter().all(|problem| problem.origin == RuleRef(0)));
+    assert_eq!(problems.iter().filter(|problem| problem.severity == Severity::Warning).count(), 1);
+}
+
+#[test]
+fn warnings_alone_do_not_refuse() {
+    let (_, warnings) = Authorizer::compile(&config(&["request.ip.inCIDR(\"10.0.0.1/8\")"], &[])).unwrap();
+    assert_eq!(warnings.len(), 1);
+}
+
+#[test]
+fn routes_are_found_by_their_index() {
+    let mut config = config(&["true"], &[]);
+    config.routes.push(RouteRules { route: "b".to_owned(), policies: Vec::new(), allow: Vec::new(), deny: Vec::new() });
+    let (authorizer, _) = Authorizer::compile(&config).unwrap();
+    assert!(authorizer.route(1).is_some() && authorizer.route(2).is_none());
+}

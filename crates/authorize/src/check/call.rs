@@ -21,11 +21,11 @@ impl Checker<'_> {
             return typed;
         }
         let nodes: Vec<&Node> = call.target.as_deref().into_iter().chain(&call.arguments).collect();
+        if function::signatures().iter().all(|known| known.name != call.name) {
+            return self.unknown_function(call, &nodes);
+        }
         let arguments: Vec<Typed> = nodes.iter().map(|node| self.node(node)).collect();
         let named: Vec<&Signature> = function::signatures().iter().filter(|known| known.name == call.name).collect();
-        if named.is_empty() {
-            return self.unknown_function(call);
-        }
         let style: Vec<&Signature> =
             named.iter().copied().filter(|known| known.receiver.is_some() == call.target.is_some()).collect();
         let types: Vec<&Type> = arguments.iter().map(|argument| &argument.of).collect();
@@ -38,7 +38,13 @@ impl Checker<'_> {
         self.known(signature.function, of, arguments, &nodes)
     }
 
-    fn unknown_function(&mut self, call: &Call) -> Typed {
+    fn unknown_function(&mut self, call: &Call, nodes: &[&Node]) -> Typed {
+        for node in nodes {
+            // `user.isAdmin()` is one mistake, not two.
+            if self.group(node).is_none() {
+                self.node(node);
+            }
+        }
         let names = function::signatures().iter().map(|known| known.name).chain(MACROS.iter().copied());
         let fault = Fault::new(call.name_at.clone(), format!("unknown function `{}`", call.name));
         let fault = match nearest(&call.name, names) {

@@ -1,1 +1,241 @@
-//! Tests of `check`.
+//! Tests of `check`: what each mistake is told as, and which characters it points at.
+
+use crate::Severity;
+use crate::fixture::problems;
+
+/// Expects one problem at the characters `marked`.
+#[track_caller]
+fn check(when: &str, marked: &str, message: &str, help: &str) {
+    let found: Vec<(String, String, String)> = problems(when)
+        .into_iter()
+        .map(|problem| {
+            let marked = when.chars().skip(problem.at.start).take(problem.at.len()).collect();
+            (marked, problem.message, problem.help.unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(found, [(marked.to_owned(), message.to_owned(), help.to_owned())], "{when}");
+}
+
+#[test]
+fn an_unknown_name_is_pointed_at_with_the_nearest_known_one() {
+    check(r#"user.emial == "x""#, "emial", "`user` has no field `emial`", "did you mean `user.email`?");
+    check(r#"requst.method == "GET""#, "requst", "unknown variable `requst`", "did you mean `request`?");
+    check(
+        r#"request.grpc.servce == "a""#,
+        "servce",
+        "`request.grpc` has no field `servce`",
+        "did you mean `request.grpc.service`?",
+    );
+    check(r#"user.email.endWith("x")"#, "endWith", "unknown function `endWith`", "did you mean `endsWith`?");
+    check("foo()", "foo", "unknown function `foo`", "");
+    check("user.isAdmin()", "isAdmin", "unknown function `isAdmin`", "");
+    check(r#"lookup("geoip", request.ip) == {}"#, "lookup", "unknown function `lookup`", "");
+    check("user.groups.exists(grp, gpr == grp)", "gpr", "unknown variable `gpr`", "did you mean `grp`?");
+    check("a.b.c == 1", "a", "unknown variable `a`", "a rule sees `request`, `user`, `session` and `route`");
+    check(
+        "request.tls == 1",
+        "request.tls",
+        "`request.tls` has no value of its own",
+        "its fields are `version`, `sni`, `client_certificate`",
+    );
+    check("route.nothing == 1", "nothing", "`route` has no field `nothing`", "its fields are `name`, `host`");
+}
+
+#[test]
+fn places_are_counted_in_characters() {
+    let at = |when: &str| problems(when).first().unwrap().at.clone();
+    assert_eq!(at(r#"user.emial == "x""#), 5..10);
+    assert_eq!(at("user.name == 'äöü€𝄞' && user.emial == 'x'"), 29..34);
+    assert_eq!(at("user.name == \"x\" &&\n  user // a comment\n  .emial == \"y\""), 43..48);
+    assert_eq!(at("user.name == 'ä' == = 1"), 20..21);
+}
+
+#[test]
+fn all_mistakes_of_a_rule_are_told_in_order() {
+    let found: Vec<usize> = problems("usr.email == 1 && user.emial == 1 && foo(sesion.id)")
+        .iter()
+        .map(|problem| problem.at.start)
+        .collect();
+    assert_eq!(found, [0, 23, 37, 41]);
+}
+
+#[test]
+fn arguments_of_the_wrong_type_are_refused() {
+    check(
+        "user.email.contains(1)",
+        "1",
+        "`contains` cannot be called on `string`, `int`",
+        "it is called as `string.contains(string) -> bool`",
+    );
+    check(
+        r#"user.email.contains("a", "b")"#,
+        "contains",
+        "`contains` cannot be called on `string`, `string`, `string`",
+        "it is called as `string.contains(string) -> bool`",
+    );
+    check(
+        r#"contains("a", "b")"#,
+        "contains",
+        "`contains` cannot be called on `string`, `string`",
+        "it is called as `string.contains(string) -> bool`",
+    );
+    check(
+        "size(1) == 1",
+        "size",
+        "`size` cannot be called on `int`",
+        "it is called as `size(string) -> int` or `size(bytes) -> int` or `size(list) -> int` or `size(map) -> int`",
+    );
+    check("user.groups && true", "user.groups", "`&&` takes `bool`; this is `list<string>`", "");
+    check("!user.email", "user.email", "`!` takes `bool`; this is `string`", "");
+    check("-user.email == 1", "-user.email", "`-` takes a number; this is `string`", "");
+    check("1 ? true : false", "1", "the part before `?` takes `bool`; this is `int`", "");
+    check(r#"user.email + 1 == "x""#, "user.email + 1", "`+` cannot take `string` and `int`", "");
+    check(
+        "1 + 1u == 2u",
+        "1 + 1u",
+        "`+` cannot take `int` and `uint`",
+        "convert one with `int()`, `uint()` or `double()`",
+    );
+    check(r#"user.groups["a"] == "x""#, r#""a""#, "`[]` takes `int` here; this is `string`", "");
+    check(r#"user.email[0] == "x""#, "0", "`[]` looks into a list or a map; this is `string`", "");
+    check("user.email.domain == 1", "domain", "`string` has no fields, and so no `domain`", "");
+    check("{1.5: 2} == {}", "1.5", "a map key is `string`, `int`, `uint` or `bool`; this is `double`", "");
+}
+
+#[test]
+fn values_of_unlike_types_are_not_compared() {
+    check("user.email == 1", "user.email == 1", "`==` cannot compare `string` with `int`", "");
+    check(
+        r#"user.groups == "admins""#,
+        r#"user.groups == "admins""#,
+        "`==` cannot compare `list<string>` with `string`",
+        "to look into a list, write `x in list`",
+    );
+    check(
+        "user.email != null",
+        "user.email != null",
+        "`!=` cannot compare `string` with `null`",
+        "only claims can be `null`; what is not known is empty",
+    );
+    check(
+        r#"request.time > "2026""#,
+        r#"request.time > "2026""#,
+        "`>` cannot compare `timestamp` with `string`",
+        "write `timestamp(\"...\")`",
+    );
+    check(
+        "user.groups < user.groups",
+        "user.groups < user.groups",
+        "`<` cannot compare `list<string>` with `list<string>`",
+        "",
+    );
+    check("1 in user.groups", "1", "`in` looks for `int` among `string`: it is never there", "");
+    check(
+        r#"user.email in "admins""#,
+        r#""admins""#,
+        "`in` looks into a list or a map; this is `string`",
+        "to look into a text, write `text.contains(part)`",
+    );
+}
+
+#[test]
+fn a_rule_is_true_or_false() {
+    check("user.email", "user.email", "a rule is true or false; this is `string`", "compare it with something");
+    check("1 + 1", "1 + 1", "a rule is true or false; this is `int`", "compare it with something");
+    assert_eq!(problems("user.claims.is_admin"), []);
+}
+
+#[test]
+fn literals_are_read_at_load() {
+    let bad_pattern = "not a regular expression: unclosed group";
+    check(
+        r#"request.ip.inCIDR("10.0.0.0/99")"#,
+        r#""10.0.0.0/99""#,
+        "`10.0.0.0/99` is not a CIDR such as `10.0.0.0/8`",
+        "",
+    );
+    check(r#"request.ip.inNetwork("vpm")"#, r#""vpm""#, "unknown network `vpm`", "did you mean `vpn`?");
+    check(r#"request.ip.inNetwork("x")"#, r#""x""#, "unknown network `x`", "name it under `networks:`");
+    check(
+        "request.ip.inNetwork(user.name)",
+        "user.name",
+        "a network is written as text in quotes, so that it is known at load",
+        "",
+    );
+    check(r#"user.email.matches("(a")"#, r#""(a""#, bad_pattern, "");
+    check(r#"matches(user.email, "(a")"#, r#""(a""#, bad_pattern, "");
+    check(r#"user.email.matches("(a{1000}){1000}")"#, r#""(a{1000}){1000}""#, "the pattern is too large", "");
+    check(r#"ip("10.0.0.999").isLoopback()"#, r#""10.0.0.999""#, "`10.0.0.999` is not an IP address", "");
+    check(
+        r#"cidr("10.0.0.0").prefixLength() == 8"#,
+        r#""10.0.0.0""#,
+        "`10.0.0.0` is not a CIDR such as `10.0.0.0/8`",
+        "",
+    );
+    check(r#"duration("1 hour") > duration("1h")"#, r#""1 hour""#, "`1 hour` is not a duration such as `1h30m`", "");
+    check(r#"timestamp("today") < request.time"#, r#""today""#, "`today` is not an RFC 3339 timestamp", "");
+    check(r#"int("x") == 1"#, r#""x""#, "`x` is not an int", "");
+    check(
+        r#"request.time.getHours("Mars/Base") > 1"#,
+        r#""Mars/Base""#,
+        "unknown time zone `Mars/Base`",
+        "write a name such as `Europe/Berlin` or an offset such as `+02:00`",
+    );
+    check(
+        "request.time.getHours(user.name) > 1",
+        "user.name",
+        "a time zone is written as text in quotes, so that it is known at load",
+        "",
+    );
+}
+
+#[test]
+fn a_network_with_bits_behind_its_prefix_is_a_warning() {
+    check(
+        r#"request.ip.inCIDR("10.0.0.1/8")"#,
+        r#""10.0.0.1/8""#,
+        "`10.0.0.1/8` has bits behind its prefix",
+        "write `10.0.0.0/8`",
+    );
+    assert_eq!(problems(r#"request.ip.inCIDR("10.0.0.1/8")"#).first().unwrap().severity, Severity::Warning);
+}
+
+#[test]
+fn header_names_that_can_never_be_found_are_refused() {
+    let message = |name: &str| format!("there is never a header `{name}`: names are lower case");
+    check(r#"request.headers["X-Role"] == "a""#, r#""X-Role""#, &message("X-Role"), "write `x-role`");
+    check(r#"request.headers.Cookie == "a""#, "Cookie", &message("Cookie"), "write `cookie`");
+    check(r#""X-Role" in request.headers"#, r#""X-Role""#, &message("X-Role"), "write `x-role`");
+    check("has(request.headers.Cookie)", "Cookie", &message("Cookie"), "write `cookie`");
+}
+
+#[test]
+fn macros_say_how_they_are_written() {
+    check("has(user)", "has(user)", "`has` takes one field", "write `has(user.claims.department)`");
+    check(
+        "user.groups.all(g)",
+        "user.groups.all(g)",
+        "`all` takes a variable and an expression",
+        "write `list.all(x, ...)`",
+    );
+    check("user.groups.all(1, true)", "1", "the first argument of `all` is the name of a variable", "");
+    check("user.email.all(c, true)", "user.email", "`all` goes through a list or a map; this is `string`", "");
+    check("user.groups.exists(g, size(g))", "size(g)", "`exists` takes `bool`; this is `int`", "");
+    check(
+        "[1].all(a, [1].all(b, [1].all(c, true)))",
+        "all",
+        "more than 2 macros inside each other",
+        "split it into several rules",
+    );
+}
+
+#[test]
+fn claims_have_any_type() {
+    for when in [
+        "user.claims.a.b[0].c == 1 || user.claims.d > 2 || user.claims.e + 1 == 3 || user.claims.f.startsWith(\"x\")",
+        "user.claims.list.exists(x, x.y == null) || \"a\" in user.claims.z || size(user.claims.q) > 0",
+        "(user.authenticated ? user.claims.a : \"b\") == 3",
+    ] {
+        assert_eq!(problems(when), [], "{when}");
+    }
+}

@@ -21,44 +21,74 @@ const MAX_NODES: usize = 2_000;
 pub(super) fn parse(source: &str, characters: &[char], brackets: &Brackets) -> Result<Node, Vec<Fault>> {
     let parser = Env::default().with_optional_support(false).parser();
     let (tree, info) = parser.parse_with_source_info(source).map_err(|errors| faults(&errors, characters))?;
-    let converter = Converter { characters, brackets, info: &info };
+    let offsets = source.char_indices().map(|(offset, _)| offset).collect();
+    let converter = Converter { characters, offsets, brackets, info: &info };
     converter.bound(&tree).and_then(|()| converter.node(&tree)).map_err(|fault| vec![fault])
 }
 
-/// Takes the text of each error, never its `Display`: that pads to the column and panics beyond 65,535.
+/// Reports the first error: one mistake makes the parser stumble over what follows it.
+///
+/// Takes the text of the error, never its `Display`: that pads to the column and panics beyond 65,535.
 fn faults(errors: &ParseErrors, characters: &[char]) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = Vec::new();
-    for error in &errors.errors {
-        let at = place(error.pos, characters);
-        // One mistake makes the parser stumble over what follows it; the first is what the author has to see.
-        if faults.is_empty() {
-            let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
-            faults.push(Fault::new(at, format!("syntax error: {}", plain(message))));
-        }
+    let Some(error) = errors.errors.first() else { return vec![Fault::new(0..characters.len(), "syntax error")] };
+    let start = place(error.pos, characters);
+    let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
+    if message.contains("'<EOF>'") {
+        return vec![Fault::new(0..characters.len(), "syntax error: the expression ends too early")];
     }
-    faults
+    vec![match offending(message) {
+        Some(text) => unexpected(text.trim(), start, characters),
+        None => Fault::new(start..(start + 1).min(characters.len()), format!("syntax error: {}", lower_case(message))),
+    }]
 }
 
-/// Shortens what the parser lists and puts the author's text in back-ticks.
-fn plain(message: &str) -> String {
-    let message = message.split(" expecting ").next().unwrap_or(message);
-    let message = message.replace("<EOF>", "end of the expression").replace('\'', "`");
+/// Returns the text that the parser quotes, where its message is about a text that it did not expect.
+fn offending(message: &str) -> Option<&str> {
+    let rest = [
+        "extraneous input '",
+        "mismatched input '",
+        "no viable alternative at input '",
+        "token recognition error at: '",
+    ]
+    .iter()
+    .find_map(|prefix| message.strip_prefix(prefix))?;
+    rest.split_once("' expecting ").map(|(text, _)| text).or_else(|| rest.strip_suffix('\''))
+}
+
+fn unexpected(text: &str, start: usize, characters: &[char]) -> Fault {
+    let length = text.chars().count().max(1);
+    let spelt = characters.get(start..start + length).is_some_and(|found| found.iter().copied().eq(text.chars()));
+    let at = start..(start + if spelt { length } else { 1 }).min(characters.len());
+    let shown: String = text.chars().take(40).collect();
+    let fault = Fault::new(at, format!("syntax error: `{shown}` is not expected here"));
+    match text.chars().next() {
+        Some('=') => fault.help("write `==` to compare"),
+        Some('&') => fault.help("write `&&` for and"),
+        Some('|') => fault.help("write `||` for or"),
+        Some('\u{2018}'..='\u{201f}') => fault.help("write straight quotes: `\"` or `'`"),
+        Some('"' | '\'') => fault.help("write `\\\\` for a backslash, or a raw text: `r\"...\"`"),
+        _ => fault,
+    }
+}
+
+fn lower_case(message: &str) -> String {
     let mut characters = message.chars();
     characters.next().map(|first| first.to_lowercase().chain(characters).take(200).collect()).unwrap_or_default()
 }
 
-/// Turns a line and column, both from one, into character offsets.
-fn place((line, column): (isize, isize), characters: &[char]) -> Range<usize> {
+/// Turns a line and column, both from one, into a character offset.
+fn place((line, column): (isize, isize), characters: &[char]) -> usize {
     let mut start = 0;
     for _ in 1..line {
         start = characters.iter().skip(start).position(|c| *c == '\n').map_or(characters.len(), |end| start + end + 1);
     }
-    let start = start.saturating_add(usize::try_from(column - 1).unwrap_or(0)).min(characters.len().saturating_sub(1));
-    start..(start + 1).min(characters.len())
+    start.saturating_add(usize::try_from(column - 1).unwrap_or(0)).min(characters.len().saturating_sub(1))
 }
 
 struct Converter<'a> {
     characters: &'a [char],
+    /// Where each character starts: the parser counts bytes.
+    offsets: Vec<usize>,
     brackets: &'a Brackets,
     info: &'a SourceInfo,
 }
@@ -145,10 +175,10 @@ impl Converter<'_> {
     /// Returns the characters of the token that a node was made from.
     fn token(&self, id: u64) -> Range<usize> {
         let Some((start, stop)) = self.info.offset_for(id) else { return 0..self.characters.len() };
-        let bound =
-            |offset: u32| usize::try_from(offset).map_or(usize::MAX, |offset| offset).min(self.characters.len());
-        let start = bound(start);
-        start..bound(stop.saturating_add(1)).max(start)
+        let character =
+            |byte: u32| self.offsets.partition_point(|offset| u32::try_from(*offset).is_ok_and(|at| at < byte));
+        let start = character(start);
+        start..character(stop.saturating_add(1)).max(start)
     }
 
     /// Returns the characters from a bracket to where it closes.

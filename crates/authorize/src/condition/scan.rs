@@ -125,6 +125,3 @@ fn skip_text(source: &[char], start: usize) -> Result<usize, Fault> {
 fn prefix(source: &[char], quote: usize) -> impl Iterator<Item = char> + '_ {
     source.iter().take(quote).rev().copied().take(2).take_while(|c| matches!(c, 'r' | 'R' | 'b' | 'B'))
 }
-
-#[cfg(test)]
-mod tests;
