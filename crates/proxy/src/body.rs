@@ -24,7 +24,8 @@ pub(crate) enum Content {
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     content: Content,
-    exchange: Box<Exchange>,
+    // A tunnel takes its exchange along.
+    exchange: Option<Box<Exchange>>,
     // What the length of the body leaves to be sent, where it is known: HTTP/1.1 drops a body that has sent as much
     // without asking for its end.
     remaining: Option<u64>,
@@ -45,7 +46,11 @@ pub(crate) enum BrokeOff {
 impl ResponseBody {
     pub(crate) fn new(content: Content, exchange: Box<Exchange>) -> Self {
         let remaining = content.size_hint().exact();
-        Self { content, exchange, remaining, ended: false }
+        Self { content, exchange: Some(exchange), remaining, ended: false }
+    }
+
+    pub(crate) const fn of_tunnel(content: Content) -> Self {
+        Self { content, exchange: None, remaining: None, ended: false }
     }
 }
 
@@ -56,19 +61,20 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.content).poll_frame(cx);
+        let Some(exchange) = &mut this.exchange else { return polled };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(sent) = frame.data_ref().map(Buf::remaining) {
-                    this.exchange.sent(sent);
+                    exchange.sent(sent);
                     this.remaining = this.remaining.map(|remaining| remaining.saturating_sub(sent as u64));
                 } else if let Some(trailers) = frame.trailers_ref() {
-                    this.exchange.trailed(trailers);
+                    exchange.trailed(trailers);
                     this.ended = true;
                 }
             }
             Poll::Ready(None) => this.ended = true,
             Poll::Ready(Some(Err(error))) => {
-                this.exchange.broke_off(error.to_string());
+                exchange.broke_off(error.to_string());
                 this.ended = true;
             }
             Poll::Pending => {}
@@ -87,8 +93,9 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if !self.ended && self.remaining != Some(0) && !self.content.is_end_stream() {
-            self.exchange.broke_off("the client left before the response ended");
+        let whole = self.ended || self.remaining == Some(0) || self.content.is_end_stream();
+        if let Some(exchange) = self.exchange.as_mut().filter(|_| !whole) {
+            exchange.broke_off("the client left before the response ended");
         }
     }
 }

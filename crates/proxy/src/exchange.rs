@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use audit::{Decision, Kind, Milliseconds, Record, Slot};
@@ -12,12 +11,15 @@ use authenticate::Session;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use identity::ClientAddress;
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::Snapshot;
 use crate::connection::Connection;
 use crate::metrics::Times;
 use crate::request_id::RequestId;
+use crate::upgrade::Traffic;
+use crate::upstream::Progress;
 
 /// One request, as it will be remembered.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Exchange {
     pub(crate) session: Option<Arc<Session>>,
     pub(crate) upstream: Option<Answerer>,
     pub(crate) verdict: Verdict,
+    /// The WebSocket that this request opened.
+    pub(crate) tunnel: Option<JoinHandle<Traffic>>,
     kind: Kind,
     started: Instant,
     user_agent: Option<HeaderValue>,
@@ -45,7 +49,8 @@ pub(crate) struct Exchange {
     upstream_time: Option<Duration>,
     status: u16,
     grpc_status: Option<u16>,
-    bytes_in: Option<Arc<AtomicU64>>,
+    body: Option<Arc<Progress>>,
+    tunnelled: Traffic,
     bytes_out: u64,
 }
 
@@ -88,6 +93,7 @@ impl Exchange {
             session: None,
             upstream: None,
             verdict: Verdict { decision: Decision::Deny, rule: None, reason: "client-left", error: None },
+            tunnel: None,
             kind: Kind::Request,
             started: Instant::now(),
             user_agent: request.headers().get(header::USER_AGENT).cloned(),
@@ -96,7 +102,8 @@ impl Exchange {
             upstream_time: None,
             status: 0,
             grpc_status: None,
-            bytes_in: None,
+            body: None,
+            tunnelled: Traffic::default(),
             bytes_out: 0,
             snapshot,
             connection,
@@ -119,9 +126,14 @@ impl Exchange {
         self.upstream_time = Some(duration);
     }
 
-    /// Returns the counter of the request's body.
-    pub(crate) fn count_body(&mut self) -> Arc<AtomicU64> {
-        Arc::clone(self.bytes_in.get_or_insert_default())
+    /// Follows the request's body from here on.
+    pub(crate) fn follow_body(&mut self) -> Arc<Progress> {
+        Arc::clone(self.body.get_or_insert_with(|| Arc::new(Progress::new())))
+    }
+
+    /// Ends with what the WebSocket carried that this request opened.
+    pub(crate) fn carried(mut self: Box<Self>, traffic: Traffic) {
+        self.tunnelled = traffic;
     }
 
     /// Notes what one of our own endpoints did.
@@ -201,7 +213,7 @@ impl Exchange {
             status: self.status,
             grpc_status: self.grpc_status,
             bytes_in: self.bytes_in(),
-            bytes_out: self.bytes_out,
+            bytes_out: self.bytes_out + self.tunnelled.received,
             ms: Milliseconds {
                 policy: milliseconds(self.policy.unwrap_or_default()),
                 upstream: milliseconds(self.upstream_time.unwrap_or_default()),
@@ -241,7 +253,7 @@ impl Exchange {
     }
 
     fn bytes_in(&self) -> u64 {
-        self.bytes_in.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+        self.body.as_ref().map_or(0, |body| body.bytes()) + self.tunnelled.sent
     }
 }
 

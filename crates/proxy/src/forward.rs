@@ -14,11 +14,12 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::upgrade;
+use crate::upgrade::{self, Traffic};
 use crate::upstream::{
     Cluster, Expectation, FailureKind, FixedHost, Freshness, Lease, NotAnswered, Progress, RequestBody, Target,
     UpstreamBody, UpstreamFailure, Watch,
@@ -37,6 +38,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) tunnels: &'a TaskTracker,
     /// Closes the tunnel that this request opens.
     pub(crate) close: CancellationToken,
+    /// Follows the request's body; absent where there is none.
+    pub(crate) progress: Option<Arc<Progress>>,
 }
 
 /// How a request opens a WebSocket.
@@ -63,6 +66,8 @@ pub(crate) struct Forwarded {
     pub(crate) protocol_reason: &'static str,
     /// How often a connection or a request was tried.
     pub(crate) attempts: u32,
+    /// The WebSocket that was opened; ends with what it carried.
+    pub(crate) tunnel: Option<JoinHandle<Traffic>>,
 }
 
 /// Forwards one request. The permit is spent by it.
@@ -102,7 +107,7 @@ async fn dispatch_within(
     deadline: Option<Instant>,
 ) -> Result<Forwarded, UpstreamFailure> {
     match forward.upgrade {
-        Upgrade::None => Exchange::new(cluster, &request, &forward, deadline).run(request).await,
+        Upgrade::None => Exchange::new(cluster, &forward, deadline).run(request).await,
         Upgrade::WebSocket | Upgrade::ExtendedConnect => upgrade::open(cluster, request, forward).await,
     }
 }
@@ -113,19 +118,12 @@ struct Exchange<'a> {
     forward: &'a Forward<'a>,
     deadline: Option<Instant>,
     /// Of the request's body; `None` where there is none.
-    progress: Option<Arc<Progress>>,
     attempts: u32,
 }
 
 impl<'a> Exchange<'a> {
-    fn new(
-        cluster: &'a Cluster,
-        request: &Request<Incoming>,
-        forward: &'a Forward<'a>,
-        deadline: Option<Instant>,
-    ) -> Self {
-        let progress = (!request.body().is_end_stream()).then(|| Arc::new(Progress::new()));
-        Self { cluster, forward, deadline, progress, attempts: 0 }
+    const fn new(cluster: &'a Cluster, forward: &'a Forward<'a>, deadline: Option<Instant>) -> Self {
+        Self { cluster, forward, deadline, attempts: 0 }
     }
 
     /// Tries the endpoints in turn for as long as nothing was sent.
@@ -172,7 +170,7 @@ impl<'a> Exchange<'a> {
         // The connection to the upstream is framed anew.
         parts.headers.remove(TRANSFER_ENCODING);
         let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
-        let Some(progress) = &self.progress else {
+        let Some(progress) = &self.forward.progress else {
             parts.headers.remove(EXPECT);
             return (Request::from_parts(parts, RequestBody::empty()), None);
         };
@@ -203,7 +201,7 @@ impl<'a> Exchange<'a> {
         }
         let timeouts = self.cluster.timeouts();
         let watch = Watch {
-            progress: self.progress.as_deref(),
+            progress: self.forward.progress.as_deref(),
             idle: timeouts.idle,
             response_headers: timeouts.response_headers,
         };
@@ -237,7 +235,7 @@ impl<'a> Exchange<'a> {
         if !body.is_end_stream() {
             let events = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENTS));
             if let Some(idle) = self.cluster.timeouts().idle.filter(|_| !self.forward.grpc && !events) {
-                body.limit_idle(idle, self.progress.clone());
+                body.limit_idle(idle, self.forward.progress.clone());
             }
             if let Some(deadline) = self.deadline {
                 body.limit_total(deadline);
@@ -249,11 +247,12 @@ impl<'a> Exchange<'a> {
             protocol,
             protocol_reason: target.endpoint.protocol_reason(),
             attempts: self.attempts,
+            tunnel: None,
         })
     }
 
     fn lost(&self, error: &hyper::Error) -> UpstreamFailure {
-        if self.progress.as_ref().is_some_and(|progress| progress.is_broken()) {
+        if self.forward.progress.as_ref().is_some_and(|progress| progress.is_broken()) {
             return UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
         }
         UpstreamFailure::broken(error)

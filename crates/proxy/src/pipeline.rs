@@ -9,7 +9,7 @@ use authenticate::{Authenticator, Outcome, Presented, Session};
 use authorize::{Decision, Permit};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use identity::{ClientAddress, Origin};
 use tokio::time::Instant;
 
@@ -33,9 +33,17 @@ pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incomin
     let caller = Caller::of(&request);
     let mut exchange = Exchange::begin(connection, &request);
     let answered = phases(&mut exchange, request, caller).await;
-    let response = answered.unwrap_or_else(|refused| respond::refuse(refused, caller, &mut exchange));
+    let response = answered.unwrap_or_else(|refused| respond::refuse(&refused, caller, &mut exchange));
     exchange.respond(response.status(), response.headers());
-    response.map(|content| ResponseBody::new(content, exchange))
+    match exchange.tunnel.take() {
+        None => response.map(|content| ResponseBody::new(content, exchange)),
+        Some(tunnel) => {
+            // The exchange lasts as long as the WebSocket that it opened.
+            let tunnels = exchange.connection.serving.tunnels.clone();
+            tunnels.spawn(async move { exchange.carried(tunnel.await.unwrap_or_default()) });
+            response.map(ResponseBody::of_tunnel)
+        }
+    }
 }
 
 async fn phases(
@@ -274,6 +282,7 @@ async fn send(
 ) -> Result<Response<Content>, Refused> {
     let began = Instant::now();
     let host = HeaderValue::from_str(&arrived.authority.to_string()).map_err(|_| Refused::NotFound)?;
+    let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body());
     let serving = &exchange.connection.serving;
     let context = Forward {
         grpc: caller.is_grpc(),
@@ -281,10 +290,13 @@ async fn send(
         host: &host,
         tunnels: &serving.tunnels,
         close: serving.close.clone(),
+        progress,
     };
     let forwarded = forward(permit, &route.cluster, request, context).await;
     exchange.answered_in(began.elapsed());
-    let Forwarded { response, endpoint, protocol, protocol_reason, attempts } = forwarded.map_err(Refused::Upstream)?;
+    let Forwarded { response, endpoint, protocol, protocol_reason, attempts, tunnel } =
+        forwarded.map_err(Refused::Upstream)?;
+    exchange.tunnel = tunnel;
     exchange.upstream = Some(Answerer { endpoint, protocol, protocol_reason, attempts });
     let mut response = response.map(Content::Upstream);
     drop_own_cookies(response.headers_mut());

@@ -72,19 +72,19 @@ impl From<Refusal> for Refused {
 }
 
 /// Makes the answer to a request that is refused or failed, and notes why.
-pub(crate) fn refuse(refused: Refused, caller: Caller, exchange: &mut Exchange) -> Response<Content> {
-    note(&refused, exchange);
-    let mut response = match (&refused, caller) {
+pub(crate) fn refuse(refused: &Refused, caller: Caller, exchange: &mut Exchange) -> Response<Content> {
+    note(refused, exchange);
+    let mut response = match (refused, caller) {
         (Refused::Challenge(challenge), Caller::Browser) => redirect_to_sign_in(challenge),
         (Refused::Challenge(challenge), Caller::Program) => unauthenticated(challenge, exchange),
         (Refused::Denied(denial), Caller::Browser) => forbidden_page(denial, exchange),
-        (_, Caller::Grpc(content_type)) => grpc(&told(&refused), content_type),
-        (_, Caller::Browser) => fault_page(&told(&refused), exchange),
-        (_, Caller::Program) => json(&told(&refused), exchange),
+        (_, Caller::Grpc(content_type)) => grpc(&told(refused), content_type),
+        (_, Caller::Browser) => fault_page(&told(refused), exchange),
+        (_, Caller::Program) => json(&told(refused), exchange),
     };
     let headers = response.headers_mut();
     seal(headers, exchange);
-    if let Refused::MethodNotAllowed(allowed) = &refused {
+    if let Refused::MethodNotAllowed(allowed) = refused {
         // RFC 9110 §15.5.6.
         let allowed = allowed.as_deref().unwrap_or("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         headers.extend(HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed)));

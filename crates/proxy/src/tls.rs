@@ -164,12 +164,13 @@ impl Served {
         let leaf = chain.first().ok_or_else(|| unusable(&files.cert_file, "there is no certificate in it"))?;
         let (exact, wildcard, not_after) = names(leaf).map_err(|reason| unusable(&files.cert_file, reason))?;
         let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|source| unusable(&files.key_file, source))?;
-        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| match source {
-            rustls::Error::InconsistentKeys(_) => {
+        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| {
+            if matches!(source, rustls::Error::InconsistentKeys(_)) {
                 let certificate = files.cert_file.display();
                 unusable(&files.key_file, format!("the key does not belong to the certificate in `{certificate}`"))
+            } else {
+                unusable(&files.key_file, source)
             }
-            other => unusable(&files.key_file, other),
         })?;
         Ok(Self { position, key: Arc::new(key), exact, wildcard, not_after })
     }

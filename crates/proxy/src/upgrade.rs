@@ -3,7 +3,10 @@
 //! No byte of the client passes before the upstream's `101` was verified, or a refusal that is taken for an agreement
 //! would open a tunnel past every policy.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -17,7 +20,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio_util::sync::CancellationToken;
 
 use crate::forward::{Failures, Forward, Forwarded, Upgrade, downstream, origin_form};
@@ -52,16 +55,17 @@ pub(crate) async fn open(
             |failure| UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts, ..failure };
         let request = opening(request, target, &key, forward.host);
         let mut response = send(stream, request, cluster.timeouts().response_headers).await.map_err(failed)?;
-        if accepts(&response, &key).map_err(failed)? {
+        let tunnel = accepts(&response, &key).map_err(failed)?.then(|| {
             let upstream = hyper::upgrade::on(&mut response);
-            forward.tunnels.spawn(carry(client, upstream, forward.close));
-        }
+            forward.tunnels.spawn(carry(client, upstream, forward.close))
+        });
         return Ok(Forwarded {
             response: answer(response, forward.upgrade),
             endpoint: Arc::clone(target.endpoint.name()),
             protocol: "http/1.1",
             protocol_reason: target.endpoint.protocol_reason(),
             attempts,
+            tunnel,
         });
     }
     Err(failures.exhausted(attempts))
@@ -156,12 +160,22 @@ fn answer(response: Response<Incoming>, upgrade: Upgrade) -> Response<UpstreamBo
     Response::from_parts(parts, UpstreamBody::new(body, None, None))
 }
 
+/// What a tunnel carried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// Bytes from the client.
+    pub(crate) sent: u64,
+    /// Bytes to the client.
+    pub(crate) received: u64,
+}
+
 /// Carries bytes both ways until both sides have ended, one breaks off, or `close` is asked for.
-async fn carry(client: OnUpgrade, upstream: OnUpgrade, close: CancellationToken) {
+async fn carry(client: OnUpgrade, upstream: OnUpgrade, close: CancellationToken) -> Traffic {
+    let mut traffic = Traffic::default();
     let tunnel = async {
         let (client, upstream) = tokio::try_join!(client, upstream)?;
-        let (sent, received) = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(upstream)).await?;
-        tracing::debug!(sent, received, "tunnel ended");
+        let mut client = Counted { stream: TokioIo::new(client), traffic: &mut traffic };
+        copy_bidirectional(&mut client, &mut TokioIo::new(upstream)).await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     };
     tokio::select! {
@@ -171,6 +185,40 @@ async fn carry(client: OnUpgrade, upstream: OnUpgrade, close: CancellationToken)
                 tracing::debug!(error = %error, "tunnel broken off");
             }
         }
+    }
+    traffic
+}
+
+/// Counts as it goes, so that a tunnel that breaks off is counted as well.
+struct Counted<'a, S> {
+    stream: S,
+    traffic: &'a mut Traffic,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.traffic.sent += (buf.filled().len() - before) as u64;
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.traffic.received += written as u64;
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -81,6 +81,7 @@ impl Body for RequestBody {
             Some(Ok(frame)) => {
                 if let Some(progress) = &this.progress {
                     progress.moved();
+                    progress.count(frame.data_ref().map_or(0, Bytes::len));
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -138,18 +139,34 @@ pub(crate) struct Progress {
     started: Instant,
     /// Milliseconds after `started` at which something moved last.
     moved: AtomicU64,
+    bytes: AtomicU64,
     state: AtomicU8,
     ended: Notify,
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), moved: AtomicU64::new(0), state: AtomicU8::new(SENDING), ended: Notify::new() }
+        Self {
+            started: Instant::now(),
+            moved: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            state: AtomicU8::new(SENDING),
+            ended: Notify::new(),
+        }
+    }
+
+    /// Returns how many bytes have come so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Returns whether the client broke off the body.
     pub(crate) fn is_broken(&self) -> bool {
         self.state.load(Ordering::Acquire) == BROKEN
+    }
+
+    fn count(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn moved(&self) {
