@@ -30,6 +30,9 @@ mod metrics;
 mod request_id;
 mod snapshot;
 
+#[cfg(test)]
+mod test_support;
+
 pub use config::{
     Authentication, Certificate, Config, EncodedSlashes, Endpoint, EndpointScheme, ForwardedHeader, Host, HostHeader,
     Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path, Route, Timeouts, TlsVersion,

@@ -319,3 +319,6 @@ fn drop_own_cookies(headers: &mut HeaderMap) {
 
 /// Certificate authorities ask for this over cleartext (RFC 8555 §8.3).
 const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
+
+#[cfg(test)]
+mod tests;

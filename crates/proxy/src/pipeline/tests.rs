@@ -1,0 +1,221 @@
+//! Whole requests through real sockets.
+
+use http::{Method, Request, Version};
+use http_body_util::{BodyExt, Empty};
+
+use crate::config::Authentication;
+use crate::test_support::{Setup, echo, http2, nobody, route};
+
+#[tokio::test]
+async fn an_allowed_request_reaches_its_upstream_and_is_recorded_once() {
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let answer = proxy
+        .send(
+            "POST /a/../b?x=1&y=2 HTTP/1.1\r\nHost: App.Example.com\r\nUser-Agent: test\r\nConnection: close\r\n\
+               X-Forwarded-For: 9.9.9.9\r\nX_Portcullis_Jwt_Assertion: forged\r\nContent-Length: 5\r\n\r\nhello",
+        )
+        .await;
+    assert_eq!(answer.status, 200);
+    let seen = answer.json();
+    assert_eq!(seen["method"], "POST");
+    assert_eq!(seen["uri"], "/b?x=1&y=2");
+    assert_eq!(seen["body"], "hello");
+    let headers = seen["headers"].to_string();
+    assert!(headers.contains("x-forwarded-for: 127.0.0.1"), "{headers}");
+    assert!(headers.contains("x-request-id: "), "{headers}");
+    assert!(!headers.contains("forged") && !headers.contains("9.9.9.9"), "{headers}");
+    let metrics = proxy.metrics();
+    assert!(metrics.contains(r#"portcullis_requests_total{route="app",code="200",decision="allow"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"portcullis_request_duration_seconds_count{route="app",stage="upstream"} 1"#));
+    let records = proxy.stop().await;
+    assert_eq!(records.len(), 1);
+    let record = &records[0];
+    assert_eq!(record["kind"], "request");
+    assert_eq!(record["revision"], "r1");
+    assert_eq!(record["route"], "app");
+    assert_eq!(record["host"], "app.example.com");
+    assert_eq!(record["path"], "/b");
+    assert_eq!(record["query_keys"], serde_json::json!(["x", "y"]));
+    assert_eq!(record["decision"], "allow");
+    assert_eq!(record["client_ip"], "127.0.0.1");
+    assert_eq!(record["status"], 200);
+    assert_eq!(record["bytes_in"], 5);
+    assert_eq!(record["bytes_out"], answer.body.len());
+    assert_eq!(record["user_agent"], "test");
+    assert_eq!(record["upstream"]["protocol"], "http/1.1");
+    assert!(record.get("error").is_none(), "{record}");
+}
+
+#[tokio::test]
+async fn every_refusal_is_recorded_with_its_reason() {
+    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "false").start().await;
+    let cases = [
+        ("GET / HTTP/1.1\r\nHost: app.example.com\r\n", 403, "no-policy-matched"),
+        ("GET / HTTP/1.1\r\nHost: other.example.com\r\n", 404, "no-route"),
+        ("GET /%00 HTTP/1.1\r\nHost: app.example.com\r\n", 400, ""),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", 400, "host-repeated"),
+        ("TRACE / HTTP/1.1\r\nHost: app.example.com\r\n", 405, "method-not-allowed"),
+        ("CONNECT internal:22 HTTP/1.1\r\nHost: internal:22\r\n", 405, "method-not-allowed"),
+        ("GET http://169.254.169.254/ HTTP/1.1\r\nHost: app.example.com\r\n", 400, "host-mismatch"),
+    ];
+    for (request, status, _) in cases {
+        let answer = proxy.send(&format!("{request}Connection: close\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("vary"), "Cookie, Accept");
+        assert_eq!(answer.header("x-request-id").len(), 36);
+        assert_eq!(answer.json()["request_id"], answer.header("x-request-id"));
+    }
+    let records = proxy.stop().await;
+    assert_eq!(records.len(), cases.len());
+    for ((request, status, reason), record) in cases.iter().zip(&records) {
+        assert_eq!(record["status"], *status, "{request}");
+        assert_eq!(record["decision"], "deny", "{request}");
+        assert!(reason.is_empty() || record["reason"] == *reason, "{request}: {record}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_is_challenged_as_its_kind_understands() {
+    let mut app = route("app.example.com", nobody().await);
+    app.authenticate = Authentication::Required;
+    let proxy = Setup::cleartext().route(app, "true").sign_in("http://auth.example.com").start().await;
+    let browser = proxy.get("app.example.com", "/a?b=c&d", "Accept: text/html\r\n").await;
+    assert_eq!(browser.status, 302);
+    assert_eq!(browser.header("location"), "/.portcullis/sign_in?return_to=/a%3Fb%3Dc%26d");
+    let script = proxy.get("app.example.com", "/a", "Accept: text/html\r\nSec-Fetch-Mode: cors\r\n").await;
+    assert_eq!(script.status, 401);
+    assert_eq!(script.header("www-authenticate"), "Bearer");
+    assert_eq!(script.json()["error"], "unauthenticated");
+    assert_eq!(script.json()["sign_in"], "http://app.example.com/.portcullis/sign_in?return_to=/a");
+    for content_type in ["application/grpc", "application/grpc-web"] {
+        let more = format!("Content-Type: {content_type}+proto\r\n");
+        let grpc = proxy.get("app.example.com", "/p.S/M", &more).await;
+        assert_eq!(grpc.status, 200);
+        assert_eq!(grpc.header("content-type"), content_type);
+        assert_eq!(grpc.header("grpc-status"), "16");
+        assert!(grpc.header("grpc-message").contains("/.portcullis/sign_in"), "{grpc:?}");
+        assert!(grpc.body.is_empty() || grpc.body.starts_with('0'));
+    }
+    let records = proxy.stop().await;
+    assert!(records.iter().all(|record| record["decision"] == "challenge"));
+    assert!(records.iter().all(|record| record["reason"] == "sign-in-required"));
+    assert_eq!(records[2]["grpc_status"], 16);
+}
+
+#[tokio::test]
+async fn a_banned_network_is_never_sent_to_sign_in() {
+    let mut app = route("app.example.com", nobody().await);
+    app.authenticate = Authentication::Required;
+    let setup = Setup::cleartext().route(app, "true").denying(r#"request.ip.inCIDR("127.0.0.0/8")"#, Some("Banned."));
+    let proxy = setup.sign_in("http://auth.example.com").start().await;
+    let answer = proxy.get("app.example.com", "/", "Accept: text/html\r\n").await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.body.contains("Banned."), "{}", answer.body);
+    assert!(answer.header("content-security-policy").contains("default-src 'none'"));
+    let json = proxy.get("app.example.com", "/", "").await;
+    assert_eq!(json.json()["error"], "forbidden");
+    assert_eq!(json.json()["message"], "Banned.");
+    let grpc = proxy.get("app.example.com", "/", "Content-Type: application/grpc\r\n").await;
+    assert_eq!(grpc.header("grpc-status"), "7");
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["reason"], "deny-rule-matched");
+    assert!(records[0]["rule"].as_str().unwrap().ends_with("denied"), "{}", records[0]);
+}
+
+#[tokio::test]
+async fn a_failing_upstream_is_answered_in_the_callers_form() {
+    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "true").start().await;
+    let json = proxy.get("app.example.com", "/", "").await;
+    assert_eq!((json.status, &json.json()["error"]), (502, &"upstream_connect_error".into()));
+    let page = proxy.get("app.example.com", "/", "Accept: text/html\r\n").await;
+    assert!(page.status == 502 && page.body.contains("<html"), "{page:?}");
+    let grpc = proxy.get("app.example.com", "/", "Content-Type: application/grpc\r\n").await;
+    assert_eq!((grpc.status, grpc.header("grpc-status")), (200, "14"));
+    let records = proxy.stop().await;
+    assert!(records.iter().all(|record| record["decision"] == "allow"));
+    assert!(records[0]["error"].as_str().unwrap().contains("cannot connect"), "{}", records[0]);
+    assert!(!json.body.contains("127.0.0.1"), "the reason stays in the log");
+}
+
+#[tokio::test]
+async fn own_endpoints_are_reserved_on_every_host_and_on_the_sign_in_host() {
+    let upstream = echo().await;
+    let proxy = Setup::cleartext()
+        .route(route("app.example.com", upstream), "true")
+        .sign_in("http://auth.example.com")
+        .start()
+        .await;
+    for host in ["app.example.com", "auth.example.com"] {
+        let jwks = proxy.get(host, "/.well-known/portcullis/jwks.json", "").await;
+        assert_eq!(jwks.status, 200, "{host}");
+        assert!(jwks.json()["keys"].is_array());
+        assert_eq!(jwks.header("x-request-id").len(), 36);
+    }
+    let unknown = proxy.get("app.example.com", "/.portcullis/no-such-thing", "").await;
+    assert_eq!(unknown.status, 404);
+    let dotted = proxy.get("app.example.com", "/x/%2e%2e/.portcullis/user", "").await;
+    assert_ne!(dotted.status, 200);
+    let elsewhere = proxy.get("other.example.com", "/.portcullis/user", "").await;
+    assert_eq!(elsewhere.status, 404);
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["reason"], "own-endpoint");
+    assert_eq!(records.len(), 5);
+}
+
+#[tokio::test]
+async fn an_upstream_cannot_set_our_cookies_and_never_sees_them() {
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let answer =
+        proxy.get("app.example.com", "/set-cookie", "Cookie: a=1; __Host-portcullis=secret; portcullis=s2\r\n").await;
+    let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["theirs=1; Path=/"]);
+    assert!(answer.body.contains("cookie: a=1\""), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn http2_without_tls_is_recognised_by_its_preface() {
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let mut sender = http2(proxy.address).await;
+    let request = Request::get("http://app.example.com/x").version(Version::HTTP_2).body(Empty::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.into_body().collect().await.unwrap();
+    let request = Request::builder().method(Method::CONNECT).uri("internal:22").body(Empty::new()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 405);
+    drop(sender);
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["protocol"], "h2");
+    assert_eq!(records[0]["status"], 200);
+}
+
+#[tokio::test]
+async fn a_redirecting_listener_answers_308_to_the_same_url_on_https() {
+    let mut setup = Setup::cleartext();
+    setup.listener.http_redirect = true;
+    let proxy = setup.start().await;
+    let answer = proxy.get("app.example.com:8080", "/a?b=c", "").await;
+    assert_eq!(answer.status, 308);
+    assert_eq!(answer.header("location"), "https://app.example.com/a?b=c");
+    let challenge = proxy.get("app.example.com", "/.well-known/acme-challenge/x", "").await;
+    assert_eq!(challenge.status, 404);
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["reason"], "redirected-to-https");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_recorded_too() {
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let mut sender = http2(proxy.address).await;
+    let request = Request::get("http://app.example.com/hang").body(Empty::new()).unwrap();
+    let hanging = tokio::spawn(sender.send_request(request));
+    let request = Request::get("http://app.example.com/").body(Empty::new()).unwrap();
+    sender.send_request(request).await.unwrap();
+    hanging.abort();
+    let _ = hanging.await;
+    drop(sender);
+    let records = proxy.stop().await;
+    let left = records.iter().find(|record| record["path"] == "/hang").unwrap();
+    assert_eq!(left["status"], 0);
+    assert_eq!(left["decision"], "allow");
+}

@@ -1,0 +1,335 @@
+//! Starts a whole proxy on loopback for tests: real sockets, real policies, a memory store and an upstream that echoes.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use audit::Log;
+use authenticate::{Authenticator, ClaimNames, KeyTexts, Keys, Provider, SessionConfig, Store, StoreLocation};
+use authorize::{Authorizer, Guard, RouteRules, Rule, RuleRef};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use identity::{Origin, Scheme, SystemClock};
+use pages::{Branding, Look};
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::{
+    Authentication, Config, EncodedSlashes, Endpoint, EndpointScheme, ForwardedHeader, Host, HostHeader, Http2, Limits,
+    Listener, Metrics, Path, Route, Server, Snapshot, Timeouts, UpstreamProtocol, UpstreamTls, WebSockets,
+};
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) server: Arc<Server>,
+    pub(crate) folder: TempDir,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    registry: Registry,
+    log: Log,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+/// What a proxy is started with.
+pub(crate) struct Setup {
+    pub(crate) listener: Listener,
+    pub(crate) routes: Vec<(Route, Vec<Rule>, Vec<Rule>)>,
+    pub(crate) sign_in: Option<Origin>,
+    pub(crate) drain: Duration,
+}
+
+impl Setup {
+    pub(crate) fn cleartext() -> Self {
+        Self { listener: listener(), routes: Vec::new(), sign_in: None, drain: Duration::from_secs(5) }
+    }
+
+    pub(crate) fn route(mut self, route: Route, allow: &str) -> Self {
+        self.routes.push((route, vec![rule("allowed", allow, None)], Vec::new()));
+        self
+    }
+
+    pub(crate) fn denying(mut self, deny: &str, message: Option<&str>) -> Self {
+        self.routes.last_mut().unwrap().2.push(rule("denied", deny, message));
+        self
+    }
+
+    pub(crate) fn sign_in(mut self, origin: &str) -> Self {
+        self.sign_in = Some(origin.parse().unwrap());
+        self
+    }
+
+    pub(crate) async fn start(self) -> Proxy {
+        let folder = TempDir::new().unwrap();
+        let log = Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        let server = Arc::new(Server::bind(vec![self.listener], &metrics).unwrap());
+        let look = Arc::new(Look::new(Branding::default()));
+        let rules = self.routes.iter().map(|(route, allow, deny)| RouteRules {
+            route: route.name.clone(),
+            policies: Vec::new(),
+            allow: allow.clone(),
+            deny: deny.clone(),
+        });
+        let policies =
+            authorize::Config { routes: rules.collect(), guard: Guard::default(), ..authorize::Config::default() };
+        let (authorizer, _) = Authorizer::compile(&policies).unwrap();
+        let authenticator = self.sign_in.clone().map(|url| authenticator(url, &look));
+        let config = Config {
+            revision: "r1".into(),
+            authenticate: self.sign_in,
+            routes: self.routes.into_iter().map(|(route, ..)| route).collect(),
+        };
+        let snapshot = Snapshot::build(
+            config,
+            authorizer,
+            authenticator,
+            log.clone(),
+            Arc::clone(&metrics),
+            look,
+            Arc::new(SystemClock),
+        );
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot.unwrap()));
+        let (stop, stopped) = oneshot::channel();
+        let serve = Arc::clone(&server).serve(Arc::clone(&snapshot), async { drop(stopped.await) }, self.drain);
+        let address = server.addresses()[0];
+        Proxy { address, server, folder, snapshot, registry, log, stop: Some(stop), serving: tokio::spawn(serve) }
+    }
+}
+
+impl Proxy {
+    /// Sends one request over HTTP/1.1 on a connection of its own.
+    pub(crate) async fn send(&self, request: &str) -> Answer {
+        send_raw(TcpStream::connect(self.address).await.unwrap(), request).await
+    }
+
+    /// Gets a path of a host.
+    pub(crate) async fn get(&self, host: &str, path: &str, more: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n")).await
+    }
+
+    /// Returns the metrics as text.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+
+    /// Stops, and returns the audit records.
+    pub(crate) async fn stop(mut self) -> Vec<Value> {
+        let _ = self.stop.take().unwrap().send(());
+        self.serving.await.unwrap();
+        self.log.close();
+        records(&self.folder.path().join("audit"))
+    }
+
+    /// Begins to stop, without waiting.
+    pub(crate) fn begin_to_stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
+    /// Waits until all has ended.
+    pub(crate) async fn stopped(self) {
+        self.serving.await.unwrap();
+    }
+}
+
+/// An answer over HTTP/1.1.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// Sends a request as it is and reads until the other side closes.
+pub(crate) async fn send_raw(
+    mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    request: &str,
+) -> Answer {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read).await;
+    parse(&String::from_utf8_lossy(&read))
+}
+
+fn parse(text: &str) -> Answer {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).map_or(0, |status| status.parse().unwrap());
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        headers.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+    }
+    Answer { status, headers, body: body.to_owned() }
+}
+
+/// Starts an upstream that answers with what it was asked, as JSON; `/set-cookie` sets two cookies, `/status/N` answers
+/// with that status, `/hang` never answers.
+pub(crate) async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            server.http1().keep_alive(true);
+            tokio::spawn(async move {
+                let _ = server.serve_connection(TokioIo::new(stream), service_fn(echoed)).await;
+            });
+        }
+    });
+    address
+}
+
+async fn echoed(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let mut response = Response::new(Full::default());
+    if parts.uri.path() == "/hang" {
+        std::future::pending::<()>().await;
+    }
+    if let Some(status) = parts.uri.path().strip_prefix("/status/") {
+        *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap();
+    }
+    if parts.uri.path() == "/set-cookie" {
+        for cookie in ["theirs=1; Path=/", "__Host-portcullis=stolen; Path=/; Secure", "portcullis=stolen; Path=/"] {
+            response.headers_mut().append("set-cookie", cookie.parse().unwrap());
+        }
+    }
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let headers: Vec<_> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let echo = serde_json::json!({
+        "method": parts.method.as_str(),
+        "uri": parts.uri.to_string(),
+        "headers": headers,
+        "body": String::from_utf8_lossy(&body),
+    });
+    *response.body_mut() = Full::from(echo.to_string());
+    Ok(response)
+}
+
+/// Opens an HTTP/2 connection without TLS.
+pub(crate) async fn http2(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// A listener on a free port of loopback.
+pub(crate) fn listener() -> Listener {
+    Listener {
+        name: "test".into(),
+        address: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+        http_redirect: false,
+        trusted_proxies: Vec::new(),
+        forwarded_header: ForwardedHeader::XForwardedFor,
+        http2: Http2::default(),
+        limits: Limits::default(),
+    }
+}
+
+/// A route from `http://HOST` that asks for no sign-in.
+pub(crate) fn route(host: &str, to: SocketAddr) -> Route {
+    Route {
+        name: host.split('.').next().unwrap().into(),
+        scheme: Scheme::Http,
+        host: Host::Exact(host.into()),
+        port: 80,
+        path: Path::Any,
+        methods: Vec::new(),
+        to: vec![Endpoint { scheme: EndpointScheme::Http, host: to.ip().to_string(), port: to.port() }],
+        upstream_protocol: UpstreamProtocol::FromScheme,
+        upstream_tls: UpstreamTls::default(),
+        host_header: HostHeader::Upstream,
+        authenticate: Authentication::None,
+        provider: None,
+        identity: None,
+        timeouts: Timeouts::default(),
+        encoded_slashes: EncodedSlashes::Auto,
+        websockets: WebSockets::SameOrigin,
+    }
+}
+
+/// An address where nobody listens.
+pub(crate) async fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Writes a certificate for names, signed by itself, and its key.
+pub(crate) fn certificate(folder: &FilePath, file: &str, names: &[&str]) -> crate::Certificate {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let files = crate::Certificate {
+        cert_file: folder.join(format!("{file}.pem")),
+        key_file: folder.join(format!("{file}.key")),
+    };
+    std::fs::write(&files.cert_file, made.cert.pem()).unwrap();
+    std::fs::write(&files.key_file, made.signing_key.serialize_pem()).unwrap();
+    files
+}
+
+fn rule(name: &str, when: &str, message: Option<&str>) -> Rule {
+    Rule { origin: RuleRef(0), name: name.into(), when: when.into(), message: message.map(Into::into) }
+}
+
+fn authenticator(url: Origin, look: &Arc<Look>) -> Arc<Authenticator> {
+    let store = Arc::new(Store::open(&StoreLocation::Memory).unwrap());
+    let keys = Arc::new(Keys::load(&KeyTexts::default(), &store).unwrap());
+    let provider = Provider {
+        id: identity::ProviderId::new("corp").unwrap(),
+        name: "Corp".into(),
+        issuer: identity::Issuer::new("https://idp.example.com").unwrap(),
+        client_id: "portcullis".into(),
+        client_secret: None,
+        scopes: vec!["openid".into()],
+        extra_params: Vec::new(),
+        claims: ClaimNames::default(),
+        allowed_email_domains: Vec::new(),
+        require_verified_email: true,
+        ca_file: None,
+    };
+    let config = authenticate::Config {
+        url,
+        providers: vec![provider],
+        session: SessionConfig::default(),
+        look: Arc::clone(look),
+    };
+    Arc::new(Authenticator::new(config, store, keys, Arc::new(SystemClock)).unwrap())
+}
+
+fn records(folder: &FilePath) -> Vec<Value> {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
+    texts.flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()).collect()
+}
