@@ -1,1 +1,262 @@
-//! Tests.
+//! Listeners through real sockets: TLS, limits, drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use identity::Scheme;
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::test_support::{Proxy, Setup, certificate, echo, http2, listener, nobody, route, send_raw};
+use crate::{Certificate, ListenerTls, Metrics, Server, TlsVersion};
+
+struct Tls {
+    folder: TempDir,
+    files: Vec<Certificate>,
+}
+
+impl Tls {
+    fn new(names: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let files = names.iter().map(|name| certificate(folder.path(), name, &[name])).collect();
+        Self { folder, files }
+    }
+
+    async fn start(&self, min_version: TlsVersion) -> Proxy {
+        let mut setup = Setup::cleartext();
+        setup.listener.limits.handshake_timeout = Duration::from_millis(500);
+        setup.listener.tls = Some(ListenerTls { certificates: self.files.clone(), min_version });
+        let upstream = echo().await;
+        for host in ["a.test", "b.test"] {
+            let mut https = route(host, upstream);
+            https.scheme = Scheme::Https;
+            https.port = 443;
+            setup = setup.route(https, r#"request.tls.version != """#);
+        }
+        setup.start().await
+    }
+
+    async fn connect(&self, proxy: &Proxy, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_with(proxy, name, alpn, rustls::ALL_VERSIONS).await
+    }
+
+    async fn connect_with(
+        &self,
+        proxy: &Proxy,
+        name: &str,
+        alpn: &[u8],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        for files in &self.files {
+            roots.add(CertificateDer::from_pem_file(&files.cert_file).unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let stream = TcpStream::connect(proxy.address).await.unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+}
+
+const GET_A: &str = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn each_name_gets_its_certificate_and_alpn_chooses_the_protocol() {
+    let tls = Tls::new(&["a.test", "b.test"]);
+    let proxy = tls.start(TlsVersion::V1_2).await;
+    let answer = send_raw(tls.connect(&proxy, "a.test", b"http/1.1").await.unwrap(), GET_A).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("x-forwarded-proto: https"), "{}", answer.body);
+    let stream = tls.connect(&proxy, "b.test", b"h2").await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("https://b.test/").body(Empty::<bytes::Bytes>::new()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    drop(sender);
+    assert!(proxy.metrics().contains(r#"portcullis_tls_handshakes_total{listener="test",result="ok"} 2"#));
+    let records = proxy.stop().await;
+    assert_eq!(records.iter().find(|record| record["host"] == "a.test").unwrap()["tls"]["version"], "1.3");
+    assert_eq!(records.iter().find(|record| record["host"] == "b.test").unwrap()["tls"]["sni"], "b.test");
+}
+
+#[tokio::test]
+async fn a_host_that_another_certificate_serves_is_misdirected() {
+    let tls = Tls::new(&["a.test", "b.test"]);
+    let proxy = tls.start(TlsVersion::V1_2).await;
+    let stream = tls.connect(&proxy, "b.test", b"http/1.1").await.unwrap();
+    assert_eq!(send_raw(stream, GET_A).await.status, 421);
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["reason"], "misdirected-request");
+}
+
+#[tokio::test]
+async fn one_certificate_for_both_hosts_serves_both_on_one_connection() {
+    let mut tls = Tls::new(&[]);
+    tls.files = vec![certificate(tls.folder.path(), "both", &["a.test", "b.test"])];
+    let proxy = tls.start(TlsVersion::V1_2).await;
+    let stream = tls.connect(&proxy, "b.test", b"http/1.1").await.unwrap();
+    assert_eq!(send_raw(stream, GET_A).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_older_version_than_the_least_is_refused() {
+    let tls = Tls::new(&["a.test"]);
+    let old: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+    let proxy = tls.start(TlsVersion::V1_3).await;
+    assert!(tls.connect_with(&proxy, "a.test", b"http/1.1", old).await.is_err());
+    let proxy = tls.start(TlsVersion::V1_2).await;
+    let answer = send_raw(tls.connect_with(&proxy, "a.test", b"http/1.1", old).await.unwrap(), GET_A).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_served_without_a_restart() {
+    let tls = Tls::new(&["a.test"]);
+    let proxy = tls.start(TlsVersion::V1_2).await;
+    let shown = |stream: &TlsStream<TcpStream>| stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+    let mut old = tls.connect(&proxy, "a.test", b"http/1.1").await.unwrap();
+    certificate(tls.folder.path(), "a.test", &["a.test"]);
+    proxy.server.reload_certificates().unwrap();
+    let new = tls.connect(&proxy, "a.test", b"http/1.1").await.unwrap();
+    assert_ne!(shown(&old), shown(&new));
+    old.write_all(GET_A.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    old.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    std::fs::write(&tls.files[0].key_file, "bad").unwrap();
+    assert_eq!(proxy.server.reload_certificates().unwrap_err().len(), 1);
+    assert!(proxy.metrics().contains("portcullis_tls_certificate_reload_success 0"));
+}
+
+#[test]
+fn what_is_wrong_with_a_listener_is_said_before_anything_is_served() {
+    let metrics = Arc::new(Metrics::register(&mut prometheus_client::registry::Registry::default()));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut busy = listener();
+    busy.address = taken.local_addr().unwrap();
+    let errors = Server::bind(vec![listener(), busy], &metrics).unwrap_err();
+    assert!(errors[0].to_string().starts_with("listener `test`: cannot bind `127.0.0.1:"), "{}", errors[0]);
+}
+
+/// A limit that never strikes hangs the test.
+async fn is_closed(mut stream: impl tokio::io::AsyncRead + Unpin) {
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read).await;
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_or_half_a_head_is_closed() {
+    let mut setup = Setup::cleartext();
+    setup.listener.limits.header_timeout = Duration::from_millis(50);
+    setup.listener.limits.idle_timeout = Duration::from_millis(100);
+    let proxy = setup.start().await;
+    for said in ["", "PRI * HTTP", "GET / HTTP/1.1\r\nHost: a", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        is_closed(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_shakes_hands_is_closed() {
+    let tls = Tls::new(&["a.test"]);
+    let proxy = tls.start(TlsVersion::V1_2).await;
+    is_closed(TcpStream::connect(proxy.address).await.unwrap()).await;
+    assert!(proxy.metrics().contains(r#"portcullis_tls_handshakes_total{listener="test",result="failed"} 1"#));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let upstream = echo().await;
+    let mut app = route("app.example.com", upstream);
+    app.timeouts.response_headers = Some(Duration::from_millis(400));
+    app.timeouts.idle = None;
+    let mut setup = Setup::cleartext().route(app, "true");
+    setup.listener.limits.idle_timeout = Duration::from_millis(50);
+    let proxy = setup.start().await;
+    let mut idle = TcpStream::connect(proxy.address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
+    is_closed(idle).await;
+    let mut busy = TcpStream::connect(proxy.address).await.unwrap();
+    busy.write_all(b"GET /hang HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    busy.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 504", "it outlived the idle limit and ended by the route's");
+}
+
+#[tokio::test]
+async fn headers_have_a_bound() {
+    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "true").start().await;
+    let large = format!("X-Large: {}\r\n", "x".repeat(70_000));
+    assert_eq!(proxy.get("app.example.com", "/", &large).await.status, 431);
+    let many = "X-Many: 1\r\n".repeat(200);
+    assert_eq!(proxy.get("app.example.com", "/", &many).await.status, 431);
+}
+
+#[tokio::test]
+async fn past_the_limit_connections_wait() {
+    let mut setup = Setup::cleartext().route(route("app.example.com", echo().await), "true");
+    setup.listener.limits.max_connections = 1;
+    let proxy = setup.start().await;
+    let mut first = http2(proxy.address).await;
+    let get = || Request::get("http://app.example.com/").body(Empty::new()).unwrap();
+    first.send_request(get()).await.unwrap();
+    let waiting = proxy.get("app.example.com", "/", "");
+    tokio::pin!(waiting);
+    let early = tokio::select! {
+        biased;
+        _ = &mut waiting => true,
+        _ = first.send_request(get()) => false,
+    };
+    assert!(!early, "the second connection was served while the first was open");
+    drop(first);
+    assert_eq!(waiting.await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_in_flight_ends_before_the_server_does() {
+    let mut app = route("app.example.com", echo().await);
+    app.timeouts.response_headers = Some(Duration::from_millis(200));
+    let mut proxy = Setup::cleartext().route(app, "true").start().await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET /hang HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
+    let mut other = http2(proxy.address).await;
+    other.send_request(Request::get("http://app.example.com/").body(Empty::new()).unwrap()).await.unwrap();
+    proxy.begin_to_stop();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    let address = proxy.address;
+    proxy.stopped().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_closed() {
+    let mut app = route("app.example.com", echo().await);
+    app.timeouts.response_headers = None;
+    app.timeouts.idle = None;
+    let mut setup = Setup::cleartext().route(app, "true");
+    setup.drain = Duration::from_millis(100);
+    let mut proxy = setup.start().await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET /hang HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
+    proxy.begin_to_stop();
+    proxy.stopped().await;
+}
