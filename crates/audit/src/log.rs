@@ -87,11 +87,14 @@ impl Log {
     /// # Errors
     /// The directory cannot be made or written.
     pub fn open(config: &Config) -> Result<Self, AuditError> {
-        let started = Segments::start(config).and_then(|segments| Self::start(config, segments));
+        let started = Segments::start(config).and_then(|segments| {
+            let copy = config.stdout.then(|| Box::new(io::stdout()) as Box<dyn io::Write + Send>);
+            Self::start(config, segments, copy)
+        });
         started.map_err(|source| AuditError::Unwritable { dir: config.dir.clone(), source })
     }
 
-    fn start(config: &Config, segments: Segments) -> io::Result<Self> {
+    fn start(config: &Config, segments: Segments, copy: Option<Box<dyn io::Write + Send>>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             dir: config.dir.clone(),
             state: AtomicU8::new(OPEN),
@@ -100,7 +103,7 @@ impl Log {
             arrived: Condvar::new(),
             attempted: Condvar::new(),
         });
-        let writer = Writer::new(Arc::clone(&shared), segments, config.stdout);
+        let writer = Writer::new(Arc::clone(&shared), segments, copy);
         let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
         Ok(Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) })
     }

@@ -110,7 +110,9 @@ fn without_own(line: &HeaderValue) -> Option<HeaderValue> {
         kept.extend_from_slice(pair);
     }
     let kept = kept.trim_ascii();
-    if kept.is_empty() { None } else { HeaderValue::from_bytes(kept).ok() }
+    let mut left = HeaderValue::from_bytes(kept).ok().filter(|_| !kept.is_empty())?;
+    left.set_sensitive(line.is_sensitive());
+    Some(left)
 }
 
 /// Tells by its name whether a `name=value` pair is ours: the session's, or one of a sign-in attempt.

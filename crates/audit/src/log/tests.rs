@@ -248,7 +248,7 @@ fn a_disk_that_is_too_slow_refuses_requests_until_it_has_caught_up() {
     // A pipe that nobody reads: writes block.
     let (mut reader, pipe) = std::io::pipe().unwrap();
     segments.replace_file(OwnedFd::from(pipe).into());
-    let log = Log::start(&config, segments).unwrap();
+    let log = Log::start(&config, segments, None).unwrap();
     let long = "x".repeat(2000);
     let mut written = 0;
     let refused = loop {
@@ -269,6 +269,25 @@ fn a_disk_that_is_too_slow_refuses_requests_until_it_has_caught_up() {
     drained.join().unwrap().unwrap();
     // The pipe is no segment of the directory, so its batch was written again.
     assert_eq!(ids(&config).len(), written + 1);
+}
+
+#[test]
+fn the_copy_has_the_same_lines_and_the_log_goes_on_without_its_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let (mut reader, copy) = std::io::pipe().unwrap();
+    let log = Log::start(&config, Segments::start(&config).unwrap(), Some(Box::new(copy))).unwrap();
+    write(&log, "a");
+    let mut copied = [0; 1024];
+    let len = reader.read(&mut copied).unwrap();
+    assert_eq!(copied[..len], fs::read(&segments(&config)[0]).unwrap());
+    drop(reader);
+    for id in ["b", "c"] {
+        write(&log, id);
+        log.flush().unwrap();
+    }
+    log.close();
+    assert_eq!(ids(&config), ["a", "b", "c"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The thread that takes lines from memory to the disk, many at a time.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -12,15 +12,16 @@ use super::{FAILING, Failure, OPEN, Shared};
 pub(super) struct Writer {
     shared: Arc<Shared>,
     segments: Segments,
-    stdout: bool,
+    // A second place for the same lines; none when its reader has gone.
+    copy: Option<Box<dyn Write + Send>>,
     // Lines on their way. They stay here until a segment has them.
     batch: Vec<u8>,
 }
 
 impl Writer {
-    /// Writes to `segments`, and to standard output where that is asked for.
-    pub(super) const fn new(shared: Arc<Shared>, segments: Segments, stdout: bool) -> Self {
-        Self { shared, segments, stdout, batch: Vec::new() }
+    /// Writes to `segments`, and then to `copy`.
+    pub(super) fn new(shared: Arc<Shared>, segments: Segments, copy: Option<Box<dyn Write + Send>>) -> Self {
+        Self { shared, segments, copy, batch: Vec::new() }
     }
 
     /// Works until the log is closed.
@@ -84,7 +85,7 @@ impl Writer {
                 if changed {
                     tracing::info!(dir = %self.shared.dir.display(), "the audit log can be written again");
                 }
-                self.copy_to_stdout();
+                self.write_copy();
                 true
             }
             Err(error) => {
@@ -97,15 +98,12 @@ impl Writer {
         }
     }
 
-    fn copy_to_stdout(&mut self) {
-        if !self.stdout {
-            return;
-        }
-        let mut stdout = std::io::stdout().lock();
-        if let Err(error) = stdout.write_all(&self.batch).and_then(|()| stdout.flush()) {
-            // The segments are the log; standard output is a copy, and it has ended.
+    fn write_copy(&mut self) {
+        let Some(copy) = &mut self.copy else { return };
+        if let Err(error) = copy.write_all(&self.batch).and_then(|()| copy.flush()) {
+            // The segments are the log; the copy has ended.
             tracing::warn!(%error, "audit records are no longer copied to standard output");
-            self.stdout = false;
+            self.copy = None;
         }
     }
 
