@@ -186,3 +186,49 @@ fn a_ca_file_that_cannot_be_used_says_why() {
     std::fs::write(&path, "nothing").unwrap();
     assert!(Transport::with_ca_file(&path).unwrap_err().ends_with("holds no certificate"));
 }
+
+#[tokio::test]
+async fn a_provider_is_verified_by_its_own_certificate_authorities_alone() {
+    let certified = rcgen::generate_simple_self_signed(vec!["idp.localhost".into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, certified.cert.pem()).unwrap();
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let port = serve_tls(certified.cert.der().clone(), key.into()).await;
+    let url = |host: &str| format!("https://{host}:{port}/").parse().unwrap();
+    let own = Transport::with_ca_file(&path).unwrap();
+    assert_eq!(own.get(&url("idp.localhost"), None).await.unwrap(), b"{}");
+    let system = Transport::with_system_roots().unwrap();
+    for (transport, host) in [(&own, "other.localhost"), (&own, "127.0.0.1"), (&system, "idp.localhost")] {
+        let error = transport.get(&url(host), None).await.unwrap_err();
+        assert!(error.to_string().starts_with("tls with `"), "{error}");
+    }
+}
+
+async fn serve_tls(
+    certificate: rustls_pki_types::CertificateDer<'static>,
+    key: rustls_pki_types::PrivateKeyDer<'static>,
+) -> u16 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = [0; 1024];
+            if stream.read(&mut request).await.is_ok() {
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                assert!(stream.write_all(answer).await.is_ok());
+            }
+        }
+    });
+    port
+}

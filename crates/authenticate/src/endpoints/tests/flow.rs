@@ -1,6 +1,9 @@
 //! The way of an honest sign-in, and of browsers that do strange things.
 
+use serde_json::json;
+
 use super::*;
+use crate::oidc::test_provider::object;
 
 #[tokio::test]
 async fn a_user_signs_in_and_comes_back_to_the_page_that_was_asked() {
@@ -11,7 +14,7 @@ async fn a_user_signs_in_and_comes_back_to_the_page_that_was_asked() {
     let user = world.user(&mut browser).await.unwrap();
     assert_eq!(user["id"], format!("{}|ada", world.provider.issuer));
     assert_eq!(user["email"], "ada@example.com");
-    assert_eq!(user["groups"], serde_json::json!(["sre"]));
+    assert_eq!(user["groups"], json!(["sre"]));
     assert_eq!(browser.cookies(APP), ["__Host-portcullis"]);
     assert_eq!(browser.cookies(AUTH), ["__Host-portcullis"]);
 }
@@ -212,4 +215,78 @@ async fn every_answer_of_ours_is_guarded() {
     }
     let response = world.get(&mut browser, &format!("{APP}/.portcullis/none")).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_honest_providers_do_differently_is_accepted() {
+    let at_hash = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&crate::handoff::sha256(b"at")[..16])
+    };
+    let cases = [
+        json!({ "at_hash": at_hash }),
+        json!({ "aud": ["portcullis"], "azp": "portcullis" }),
+        json!({ "exp": NOW - 30 }),
+        json!({ "iat": NOW + 30, "nbf": NOW + 30 }),
+        json!({ "email_verified": "true" }),
+        json!({ "updated_at": "2024-01-01T00:00:00Z" }),
+        json!({ "groups": "sre" }),
+    ];
+    for case in cases {
+        let (world, mut browser) = (World::new().await, Browser::default());
+        world.provider.lie(|lies| lies.claims = object(case.clone()));
+        world.sign_in(&mut browser).await;
+        let user = world.user(&mut browser).await.unwrap_or_else(|| panic!("{case} was refused"));
+        assert_eq!((&user["email"], &user["groups"][0]), (&json!("ada@example.com"), &json!("sre")), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn groups_that_the_token_lacks_come_from_userinfo() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    world.provider.lie(|lies| {
+        lies.claims = object(json!({ "groups": null }));
+        lies.userinfo = object(json!({ "groups": ["from-userinfo"], "email": "eve@example.com" }));
+    });
+    world.sign_in(&mut browser).await;
+    let user = world.user(&mut browser).await.unwrap();
+    assert_eq!(user["groups"], json!(["from-userinfo"]));
+    assert_eq!(user["email"], "ada@example.com");
+}
+
+#[tokio::test]
+async fn the_response_issuer_is_welcome_when_it_is_right() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let promise = json!({ "authorization_response_iss_parameter_supported": true });
+    world.provider.lie(|lies| lies.metadata = object(promise));
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in").await;
+    let response = world.get(&mut browser, &format!("{callback}&iss={}", world.provider.issuer)).await;
+    assert_eq!(reason(&response), "signed-in");
+}
+
+#[tokio::test]
+async fn an_app_on_plain_http_signs_in_with_cookies_of_its_own() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let app = "http://plain.example.com";
+    let response = world.get(&mut browser, &format!("{app}/.portcullis/sign_in?return_to=/x")).await;
+    assert_eq!(response.headers()["referrer-policy"], "same-origin");
+    let response = world.get(&mut browser, &location(&response)).await;
+    let query = world.provider.authorize(&Url::parse(&location(&response)).unwrap());
+    let response = world.get(&mut browser, &format!("{AUTH}/.portcullis/callback?{query}")).await;
+    let response = world.get(&mut browser, &location(&response)).await;
+    assert_eq!(location(&response), "/x");
+    assert_eq!(browser.cookies(app), ["portcullis"]);
+    let sign_out = format!("{app}/.portcullis/sign_out");
+    assert_eq!(world.post(&mut browser, &sign_out, ("origin", app), "").await.status(), StatusCode::SEE_OTHER);
+    assert_nobody(&world, &mut browser).await;
+}
+
+#[tokio::test]
+async fn a_cookie_that_a_sibling_set_beside_ours_changes_nothing() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in").await;
+    let (name, value) = browser.jar[AUTH].iter().next().map(|(name, value)| (name.clone(), value.clone())).unwrap();
+    // One line of the jar becomes two cookies of the same name, the foreign one first.
+    browser.jar.get_mut(AUTH).unwrap().insert(name.clone(), format!("foreign; {name}={value}"));
+    assert_eq!(reason(&world.get(&mut browser, &callback).await), "signed-in");
 }
