@@ -1,5 +1,6 @@
 //! Our record that somebody signed in, with idle and absolute expiry.
 
+mod find;
 mod live;
 mod record;
 mod sessions;

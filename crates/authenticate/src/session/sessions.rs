@@ -1,16 +1,15 @@
-//! All that happens to sessions: made, handed to hosts, found again, ended.
+//! All that changes sessions: made, handed to hosts, ended; and what is listed of them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderValue;
 use identity::{Clock, Identity, Issuer, Origin, Secret, Subject};
 use jiff::Timestamp;
 
-use super::live::{Bound, Live, Noted};
+use super::live::Live;
 use super::record::{HandleRecord, SignInRecord};
-use super::{NewSession, Session, SessionId, SignInId, Standing, after, sha256, standing};
+use super::{NewSession, Session, SessionId, SignInId, after, sha256};
 use crate::cookie::{self, Handle};
 use crate::store::{Change, Hash, Key};
 use crate::{Keys, SessionConfig, Store, StoreError};
@@ -18,10 +17,10 @@ use crate::{Keys, SessionConfig, Store, StoreError};
 /// The sessions: the store, the keys that seal it, and the bounds of the configuration.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    store: Arc<Store>,
-    keys: Arc<Keys>,
-    clock: Arc<dyn Clock>,
-    bounds: SessionConfig,
+    pub(super) store: Arc<Store>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) bounds: SessionConfig,
 }
 
 /// A session as its user's own page lists it.
@@ -84,57 +83,6 @@ impl Sessions {
         ];
         self.store.run(move |backend| backend.commit(&changes, now)).await?;
         Ok((cookie::set(origin, &handle), session))
-    }
-
-    /// Finds the live session that a handle stands for on this host.
-    pub(crate) async fn find(&self, handle: &Handle, origin: &Origin) -> Result<Option<Arc<Session>>, StoreError> {
-        let now = self.clock.now();
-        let hash = handle.hash();
-        if let Some(bound) = self.live().handle(&hash) {
-            if bound.origin != *origin {
-                return Ok(None);
-            }
-            match self.standing(&bound.session, now) {
-                Standing::Live => {
-                    self.touch(&bound.session, now).await;
-                    return Ok(Some(Arc::clone(&bound.session)));
-                }
-                Standing::Over => {
-                    self.live().forget(&hash, &bound.session.sign_in);
-                    return Ok(None);
-                }
-                // Another copy of it may have been in use: the store knows.
-                Standing::Idle => {
-                    self.write_seen(self.live().take_noted()).await?;
-                    self.live().forget(&hash, &bound.session.sign_in);
-                }
-            }
-        }
-        self.find_in_store(hash, origin, now).await
-    }
-
-    async fn find_in_store(
-        &self,
-        hash: Hash,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Session>>, StoreError> {
-        let epoch = self.live().epoch();
-        let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
-        let Some(record) = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed)) else {
-            return Ok(None);
-        };
-        if record.origin != *origin {
-            return Ok(None);
-        }
-        let Some(session) = self.load(&record.sign_in).await? else { return Ok(None) };
-        let bound = Arc::new(Bound { origin: record.origin, session });
-        if self.live().keep(epoch, hash, &bound) {
-            self.touch(&bound.session, now).await;
-            return Ok(Some(Arc::clone(&bound.session)));
-        }
-        // A session was revoked meanwhile. Whether it was this one, the store tells; what it says is not kept.
-        self.load_from_store(&record.sign_in).await
     }
 
     /// Returns the sign-in that a session stands for, while the store still knows it.
@@ -235,12 +183,8 @@ impl Sessions {
         Ok(sealed.and_then(|sealed| self.keys.open_bytes(ONCE, &name, &sealed)))
     }
 
-    fn live(&self) -> &Live {
+    pub(super) fn live(&self) -> &Live {
         self.store.live()
-    }
-
-    fn standing(&self, session: &Session, now: Timestamp) -> Standing {
-        standing(&self.bounds, session.created, session.expires, session.seen(), now)
     }
 
     async fn sign_ins(&self, prefix: Key) -> Result<Vec<SignInId>, StoreError> {
@@ -249,59 +193,10 @@ impl Sessions {
         Ok(rows.iter().filter_map(|row| SignInId::from_bytes(row)).collect())
     }
 
-    async fn record(&self, sign_in: &SignInId) -> Result<Option<SignInRecord>, StoreError> {
+    pub(super) async fn record(&self, sign_in: &SignInId) -> Result<Option<SignInRecord>, StoreError> {
         let (id, now) = (*sign_in, self.clock.now());
         let sealed = self.store.run(move |backend| backend.get(&Key::sign_in(id.as_bytes()), now)).await?;
         Ok(sealed.and_then(|sealed| SignInRecord::open(&self.keys, sign_in, &sealed)))
-    }
-
-    /// Returns a live session, from memory where it is there.
-    async fn load(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
-        let now = self.clock.now();
-        if let Some(session) = self.live().session(sign_in)
-            && self.standing(&session, now) == Standing::Live
-        {
-            return Ok(Some(session));
-        }
-        self.load_from_store(sign_in).await
-    }
-
-    async fn load_from_store(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
-        let (id, now) = (*sign_in, self.clock.now());
-        let Some(record) = self.record(sign_in).await? else { return Ok(None) };
-        let seen = self.store.run(move |backend| backend.get(&Key::seen(id.as_bytes()), now)).await?;
-        let seen = seen.and_then(|seen| Timestamp::from_microsecond(i64::from_be_bytes(seen.try_into().ok()?)).ok());
-        let Some(session) = record.into_session(id, seen) else { return Ok(None) };
-        Ok((self.standing(&session, now) == Standing::Live).then(|| Arc::new(session)))
-    }
-
-    /// Notes that a session made a request; now and then writes what was noted.
-    async fn touch(&self, session: &Session, now: Timestamp) {
-        let Some(timeout) = self.bounds.idle_timeout else { return };
-        let interval = (timeout / 8).min(SEEN_INTERVAL);
-        let micros = now.as_microsecond();
-        session.seen.fetch_max(micros, Ordering::Relaxed);
-        let noted = session.noted.load(Ordering::Relaxed);
-        let due = Timestamp::from_microsecond(noted).is_ok_and(|noted| now >= after(noted, interval));
-        // Of all requests at once, one notes it.
-        if due && session.noted.compare_exchange(noted, micros, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let noted = self.live().note_seen(session, now, interval);
-            if let Err(error) = self.write_seen(noted).await {
-                tracing::warn!(%error, "when sessions were last used is not in the store: they may end early");
-            }
-        }
-    }
-
-    async fn write_seen(&self, noted: Noted) -> Result<(), StoreError> {
-        if noted.is_empty() {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let row = |(id, seen, expires): (SignInId, Timestamp, Timestamp)| {
-            Change::put(Key::seen(id.as_bytes()), seen.as_microsecond().to_be_bytes().to_vec(), expires)
-        };
-        let changes: Vec<_> = noted.into_iter().map(row).collect();
-        self.store.run(move |backend| backend.commit(&changes, now)).await
     }
 }
 
@@ -315,7 +210,3 @@ fn of_provider_session(issuer: &Issuer, sid: &str) -> Key {
 }
 
 const ONCE: &str = "once";
-
-/// How often the store hears when sessions were last seen, at most. What a crash loses is so long, so a session can
-/// look idle this much too early, never too late.
-const SEEN_INTERVAL: Duration = Duration::from_secs(60);

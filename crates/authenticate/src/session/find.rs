@@ -1,0 +1,125 @@
+//! How a session is found: in memory, where it nearly always is, or in the store; and how its use is noted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use identity::Origin;
+use jiff::Timestamp;
+
+use super::live::{Bound, Noted};
+use super::record::HandleRecord;
+use super::{Session, Sessions, SignInId, Standing, after, standing};
+use crate::StoreError;
+use crate::cookie::Handle;
+use crate::store::{Change, Hash, Key};
+
+impl Sessions {
+    /// Finds the live session that a handle stands for on this host.
+    pub(crate) async fn find(&self, handle: &Handle, origin: &Origin) -> Result<Option<Arc<Session>>, StoreError> {
+        let now = self.clock.now();
+        let hash = handle.hash();
+        if let Some(bound) = self.live().handle(&hash) {
+            if bound.origin != *origin {
+                return Ok(None);
+            }
+            match self.standing(&bound.session, now) {
+                Standing::Live => {
+                    self.touch(&bound.session, now).await;
+                    return Ok(Some(Arc::clone(&bound.session)));
+                }
+                Standing::Over => {
+                    self.live().forget(&hash, &bound.session.sign_in);
+                    return Ok(None);
+                }
+                // Another copy of it may have been in use: the store knows.
+                Standing::Idle => {
+                    self.write_seen(self.live().take_noted()).await?;
+                    self.live().forget(&hash, &bound.session.sign_in);
+                }
+            }
+        }
+        self.find_in_store(hash, origin, now).await
+    }
+
+    async fn find_in_store(
+        &self,
+        hash: Hash,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let epoch = self.live().epoch();
+        let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
+        let Some(record) = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed)) else {
+            return Ok(None);
+        };
+        if record.origin != *origin {
+            return Ok(None);
+        }
+        let Some(session) = self.load(&record.sign_in).await? else { return Ok(None) };
+        let bound = Arc::new(Bound { origin: record.origin, session });
+        if self.live().keep(epoch, hash, &bound) {
+            self.touch(&bound.session, now).await;
+            return Ok(Some(Arc::clone(&bound.session)));
+        }
+        // A session was revoked meanwhile. Whether it was this one, the store tells; what it says is not kept.
+        self.load_from_store(&record.sign_in).await
+    }
+
+    /// Returns a live session, from memory where it is there.
+    pub(super) async fn load(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
+        let now = self.clock.now();
+        if let Some(session) = self.live().session(sign_in)
+            && self.standing(&session, now) == Standing::Live
+        {
+            return Ok(Some(session));
+        }
+        self.load_from_store(sign_in).await
+    }
+
+    async fn load_from_store(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
+        let (id, now) = (*sign_in, self.clock.now());
+        let Some(record) = self.record(sign_in).await? else { return Ok(None) };
+        let seen = self.store.run(move |backend| backend.get(&Key::seen(id.as_bytes()), now)).await?;
+        let seen = seen.and_then(|seen| Timestamp::from_microsecond(i64::from_be_bytes(seen.try_into().ok()?)).ok());
+        let Some(session) = record.into_session(id, seen) else { return Ok(None) };
+        Ok((self.standing(&session, now) == Standing::Live).then(|| Arc::new(session)))
+    }
+
+    /// Notes that a session made a request; now and then writes what was noted.
+    async fn touch(&self, session: &Session, now: Timestamp) {
+        let Some(timeout) = self.bounds.idle_timeout else { return };
+        let interval = (timeout / 8).min(SEEN_INTERVAL);
+        let micros = now.as_microsecond();
+        session.seen.fetch_max(micros, Ordering::Relaxed);
+        let noted = session.noted.load(Ordering::Relaxed);
+        let due = Timestamp::from_microsecond(noted).is_ok_and(|noted| now >= after(noted, interval));
+        // Of all requests at once, one notes it.
+        if due && session.noted.compare_exchange(noted, micros, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let noted = self.live().note_seen(session, now, interval);
+            if let Err(error) = self.write_seen(noted).await {
+                tracing::warn!(%error, "when sessions were last used is not in the store: they may end early");
+            }
+        }
+    }
+
+    async fn write_seen(&self, noted: Noted) -> Result<(), StoreError> {
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let row = |(id, seen, expires): (SignInId, Timestamp, Timestamp)| {
+            Change::put(Key::seen(id.as_bytes()), seen.as_microsecond().to_be_bytes().to_vec(), expires)
+        };
+        let changes: Vec<_> = noted.into_iter().map(row).collect();
+        self.store.run(move |backend| backend.commit(&changes, now)).await
+    }
+
+    fn standing(&self, session: &Session, now: Timestamp) -> Standing {
+        standing(&self.bounds, session.created, session.expires, session.seen(), now)
+    }
+}
+
+/// How often the store hears when sessions were last seen, at most. What a crash loses is so long, so a session can
+/// look idle this much too early, never too late.
+const SEEN_INTERVAL: Duration = Duration::from_secs(60);
