@@ -120,6 +120,6 @@ impl Sessions {
     }
 }
 
-/// How often the store hears when sessions were last seen, at most. What a crash loses is so long, so a session can
-/// look idle this much too early, never too late.
+/// How often the store hears when sessions were last seen, at most. A restart loses up to two such spans, as what is
+/// noted waits for the next write: a session can look idle that much too early, never too late.
 const SEEN_INTERVAL: Duration = Duration::from_secs(60);
