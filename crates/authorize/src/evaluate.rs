@@ -3,37 +3,44 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "values that an operation does not take fail, all of them")]
 
 mod arithmetic;
+mod cost;
+mod fold;
 
 use std::cmp::Ordering;
 
+use cost::{comparing, weight};
+
 use crate::Input;
-use crate::code::{Code, Fold, Macro};
+use crate::code::Code;
+use crate::environment::Fact;
 use crate::failure::Failure;
-use crate::function::{Function, MAX_TEXT};
+use crate::function::Function;
 use crate::network::NetworkSet;
 use crate::syntax::Operator;
-use crate::value::{List, Value};
+use crate::value::{Map, Value};
 
 /// The work that one condition may do, in steps. A step is one operation, one element, or so many bytes of a text; a
 /// condition that uses all of it runs for a few milliseconds. Without it, two nested macros over a list that a caller
 /// chose would stall the proxy.
 const BUDGET: usize = 50_000;
-/// The bytes of a text that count as one step.
-const BYTES_PER_STEP: usize = 64;
+/// The bytes that are searched for a pattern in one step.
+const MATCHED_BYTES_PER_STEP: usize = 16;
 /// What compiling a pattern costs that only the request makes known.
 const COMPUTED_PATTERN: usize = 2_000;
 
 /// Evaluates a condition to true or false.
 pub(crate) fn evaluate<'a>(code: &'a Code, input: &Input<'a>) -> Result<bool, Failure> {
-    match (Evaluation { input, locals: Vec::new(), budget: BUDGET }).value(code)? {
+    match (Evaluation { input, locals: Vec::new(), query: None, budget: BUDGET }).value(code)? {
         Value::Bool(holds) => Ok(holds),
-        _ => Err(Failure::NoOverload("a condition")),
+        _ => Err(Failure::NotTrueOrFalse),
     }
 }
 
 struct Evaluation<'e, 'a> {
     input: &'e Input<'a>,
     locals: Vec<Value<'a>>,
+    /// The query, once it was parsed: a macro may ask for it a thousand times.
+    query: Option<Value<'a>>,
     budget: usize,
 }
 
@@ -43,18 +50,28 @@ impl<'a> Evaluation<'_, 'a> {
         match code {
             Code::Fault => Err(Failure::Panicked),
             Code::Constant(constant) => Ok(constant.value()),
-            Code::Fact(fact) => Ok((fact.read)(self.input)),
+            Code::Fact(fact) => Ok(self.fact(fact)),
             Code::Local(depth) => self.locals.get(*depth).cloned().ok_or(Failure::Panicked),
             Code::HasFact(fact) => Ok(Value::Bool(!(fact.read)(self.input).is_default())),
             Code::Select(operand, key) => match self.value(operand)? {
-                Value::Map(map) => map.get_text(key).ok_or_else(|| Failure::NoSuchKey(key.clone())),
+                Value::Map(map) => {
+                    let value = map.get_text(key).ok_or_else(|| Failure::NoSuchKey(key.clone()))?;
+                    self.charged(value)
+                }
                 _ => Err(Failure::NoOverload("field selection")),
             },
             Code::Has(operand, key) => match self.value(operand)? {
-                Value::Map(map) => Ok(Value::Bool(map.get_text(key).is_some())),
+                Value::Map(map) => {
+                    let value = map.get_text(key);
+                    self.spend(value.as_ref().map_or(0, weight))?;
+                    Ok(Value::Bool(value.is_some()))
+                }
                 _ => Err(Failure::NoOverload("has")),
             },
-            Code::Index(parts) => self.index(parts),
+            Code::Index(parts) => {
+                let value = self.index(parts)?;
+                self.charged(value)
+            }
             Code::And(parts) => self.logic(parts, false),
             Code::Or(parts) => self.logic(parts, true),
             Code::Not(operand) => Ok(Value::Bool(!self.truth(operand, "!")?)),
@@ -69,8 +86,7 @@ impl<'a> Evaluation<'_, 'a> {
             Code::Arithmetic(operator, parts) => {
                 let (left, right) = self.pair(parts)?;
                 let result = arithmetic::apply(*operator, left, right)?;
-                self.spend(weight(&result))?;
-                Ok(result)
+                self.charged(result)
             }
             Code::Negate(operand) => arithmetic::negate(&self.value(operand)?),
             Code::List(items) => items.iter().map(|item| self.value(item)).collect::<Result<_, _>>().map(Value::list),
@@ -81,7 +97,7 @@ impl<'a> Evaluation<'_, 'a> {
             Code::AddressInNetworks(read, networks) => Ok(Value::Bool(networks.contains((read.0)(self.input).get()))),
             Code::Matches(operand, pattern) => match self.value(operand)? {
                 Value::Text(text) => {
-                    self.spend(text.len() / BYTES_PER_STEP)?;
+                    self.spend(text.len() / MATCHED_BYTES_PER_STEP)?;
                     Ok(Value::Bool(pattern.is_match(&text)))
                 }
                 _ => Err(Failure::NoOverload("matches")),
@@ -105,6 +121,19 @@ impl<'a> Evaluation<'_, 'a> {
                 Err(Failure::Budget)
             }
         }
+    }
+
+    /// Spends what handling a value costs.
+    fn charged(&mut self, value: Value<'a>) -> Result<Value<'a>, Failure> {
+        self.spend(weight(&value))?;
+        Ok(value)
+    }
+
+    fn fact(&mut self, fact: &Fact) -> Value<'a> {
+        if fact.name != "request.query" {
+            return (fact.read)(self.input);
+        }
+        self.query.get_or_insert_with(|| (fact.read)(self.input)).clone()
     }
 
     fn truth(&mut self, code: &'a Code, operator: &'static str) -> Result<bool, Failure> {
@@ -136,7 +165,7 @@ impl<'a> Evaluation<'_, 'a> {
 
     fn equal(&mut self, parts: &'a [Code; 2]) -> Result<bool, Failure> {
         let (left, right) = self.pair(parts)?;
-        self.spend(weight(&left).min(weight(&right)))?;
+        self.spend(comparing(&left).min(comparing(&right)))?;
         Ok(left.equals(&right))
     }
 
@@ -159,7 +188,7 @@ impl<'a> Evaluation<'_, 'a> {
         let (needle, hay) = self.pair(parts)?;
         match hay {
             Value::List(list) => {
-                self.spend(list.len() / 8)?;
+                self.spend(list.len() / 8 + comparing(&needle))?;
                 Ok(Value::Bool(list.contains(&needle)))
             }
             Value::Map(map) => Ok(Value::Bool(map.get(&needle).is_some())),
@@ -206,7 +235,7 @@ impl<'a> Evaluation<'_, 'a> {
             }
             known.push((key, self.value(value)?));
         }
-        Ok(Value::Map(crate::value::Map::Values(known.into())))
+        Ok(Value::Map(Map::Values(known.into())))
     }
 
     fn in_networks(&mut self, operand: &'a Code, networks: &NetworkSet) -> Result<Value<'a>, Failure> {
@@ -230,86 +259,7 @@ impl<'a> Evaluation<'_, 'a> {
             self.spend(COMPUTED_PATTERN)?;
         }
         let result = function.call(values.get(..arguments.len()).unwrap_or_default())?;
-        self.spend(weight(&result))?;
-        Ok(result)
-    }
-
-    fn fold(&mut self, fold: &'a Fold) -> Result<Value<'a>, Failure> {
-        let items = match self.value(&fold.range)? {
-            Value::List(list) => list,
-            Value::Map(map) => map.keys(),
-            _ => return Err(Failure::NoOverload("a macro")),
-        };
-        match fold.how {
-            Macro::All => self.decide(fold, &items, false),
-            Macro::Exists => self.decide(fold, &items, true),
-            Macro::ExistsOne => self.exists_one(fold, &items),
-            Macro::Map => self.transform(fold, &items),
-            Macro::Filter => self.filter(fold, &items),
-        }
-    }
-
-    fn with<T>(&mut self, item: Value<'a>, run: impl FnOnce(&mut Self) -> T) -> T {
-        self.locals.push(item);
-        let result = run(self);
-        self.locals.pop();
-        result
-    }
-
-    /// `all` and `exists` are `&&` and `||` over all elements: one that decides wins over errors on others.
-    fn decide(&mut self, fold: &'a Fold, items: &List<'a>, decisive: bool) -> Result<Value<'a>, Failure> {
-        let mut failed = None;
-        for item in items.iter() {
-            match self.with(item, |this| this.truth(&fold.body, "a macro")) {
-                Ok(value) if value == decisive => return Ok(Value::Bool(decisive)),
-                Ok(_) => {}
-                Err(Failure::Budget) => return Err(Failure::Budget),
-                Err(failure) => failed = failed.or(Some(failure)),
-            }
-        }
-        failed.map_or(Ok(Value::Bool(!decisive)), Err)
-    }
-
-    fn exists_one(&mut self, fold: &'a Fold, items: &List<'a>) -> Result<Value<'a>, Failure> {
-        let mut count = 0_usize;
-        for item in items.iter() {
-            if self.with(item, |this| this.truth(&fold.body, "exists_one"))? {
-                count += 1;
-            }
-        }
-        Ok(Value::Bool(count == 1))
-    }
-
-    fn transform(&mut self, fold: &'a Fold, items: &List<'a>) -> Result<Value<'a>, Failure> {
-        let mut made = Vec::new();
-        for item in items.iter() {
-            let value = self.with(item, |this| match &fold.filter {
-                Some(filter) if !this.truth(filter, "map")? => Ok(None),
-                Some(_) | None => this.value(&fold.body).map(Some),
-            })?;
-            made.extend(value);
-        }
-        Ok(Value::list(made))
-    }
-
-    fn filter(&mut self, fold: &'a Fold, items: &List<'a>) -> Result<Value<'a>, Failure> {
-        let mut kept = Vec::new();
-        for item in items.iter() {
-            if self.with(item.clone(), |this| this.truth(&fold.body, "filter"))? {
-                kept.push(item);
-            }
-        }
-        Ok(Value::list(kept))
-    }
-}
-
-/// What handling a value costs beyond the operation itself.
-fn weight(value: &Value<'_>) -> usize {
-    match value {
-        Value::Text(text) => text.len().min(MAX_TEXT) / BYTES_PER_STEP,
-        Value::Bytes(bytes) => bytes.len() / BYTES_PER_STEP,
-        Value::List(list) => list.len() / 8,
-        _ => 0,
+        self.charged(result)
     }
 }
 

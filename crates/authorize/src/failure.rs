@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     IndexOutOfRange,
     #[error("a value has a type that `{0}` does not take")]
     NoOverload(&'static str),
+    #[error("the rule is neither true nor false")]
+    NotTrueOrFalse,
     #[error("{0}")]
     Invalid(&'static str),
     #[error("number out of range")]
