@@ -29,6 +29,7 @@ pub struct Authenticator {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<dyn Clock>,
+    providers: Arc<Providers>,
     own_paths: axum::Router,
 }
 
@@ -52,8 +53,16 @@ impl Authenticator {
             clock,
         };
         let own_paths = endpoints::router(shared.clone());
-        let Shared { config, sessions, keys, clock, providers: _ } = shared;
-        Ok(Self { config, sessions, keys, clock, own_paths })
+        let Shared { config, sessions, keys, clock, providers } = shared;
+        Ok(Self { config, sessions, keys, clock, providers, own_paths })
+    }
+
+    /// Takes over what the authenticator of an earlier configuration knows of the providers that both have, so that a
+    /// reload while a provider is down stops no sign-in.
+    #[must_use]
+    pub fn following(self, earlier: &Self) -> Self {
+        self.providers.follow(&earlier.providers);
+        self
     }
 
     /// Tells who is calling.

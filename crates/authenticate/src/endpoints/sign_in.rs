@@ -19,14 +19,14 @@ use crate::session::SignInId;
 use crate::{Outcome, SIGN_IN_PATH, Session, StoreError};
 
 /// What the app's host keeps in the browser while it waits for a ticket.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct AwaitingTicket {
     pub(super) return_to: String,
     pub(super) verifier: String,
 }
 
 /// What the host of `authenticate.url` keeps in the browser while it waits for the provider.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct AwaitingProvider {
     pub(super) handoff: Handoff,
     pub(super) provider: String,
