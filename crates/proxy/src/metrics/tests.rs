@@ -1,1 +1,50 @@
-//! Tests.
+//! What is exported.
+
+use std::time::Duration;
+
+use audit::Decision;
+use prometheus_client::registry::Registry;
+
+use super::{Metrics, Times};
+
+#[test]
+fn requests_are_counted_by_route_code_and_decision() {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let route = metrics.route("app");
+    let times = Times { policy: Some(Duration::from_micros(3)), upstream: None, total: Duration::from_millis(7) };
+    route.record(Decision::Allow, 200, &times);
+    route.record(Decision::Allow, 200, &times);
+    route.record(Decision::Deny, 418, &times);
+    // A reload makes new handles of the same series.
+    metrics.route("app").record(Decision::Allow, 200, &times);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in [
+        r#"portcullis_requests_total{route="app",code="200",decision="allow"} 3"#,
+        r#"portcullis_requests_total{route="app",code="418",decision="deny"} 1"#,
+        r#"portcullis_request_duration_seconds_count{route="app",stage="policy"} 4"#,
+        r#"portcullis_request_duration_seconds_count{route="app",stage="upstream"} 0"#,
+        r#"portcullis_request_duration_seconds_bucket{le="0.005",route="app",stage="total"} 0"#,
+        r#"portcullis_request_duration_seconds_bucket{le="0.01",route="app",stage="total"} 4"#,
+        r#"portcullis_request_duration_seconds_bucket{le="+Inf",route="app",stage="total"} 4"#,
+        r#"portcullis_request_duration_seconds_sum{route="app",stage="total"} 0.028"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_connection_is_open_until_it_is_dropped() {
+    let mut registry = Registry::default();
+    let listener = Metrics::register(&mut registry).listener("edge");
+    let open = listener.open();
+    let open_now = |expected: &str| {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains(&format!(r#"portcullis_connections_open{{listener="edge"}} {expected}"#)), "{text}");
+    };
+    open_now("1");
+    drop(open);
+    open_now("0");
+}
