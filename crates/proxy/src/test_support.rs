@@ -71,7 +71,7 @@ impl Setup {
         self
     }
 
-    pub(crate) async fn start(self) -> Proxy {
+    pub(crate) fn start(self) -> Proxy {
         let folder = TempDir::new().unwrap();
         let log = Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
         let mut registry = Registry::default();

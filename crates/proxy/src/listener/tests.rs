@@ -42,7 +42,7 @@ impl Tls {
             https.port = 443;
             setup = setup.route(https, r#"request.tls.version != """#);
         }
-        setup.start().await
+        setup.start()
     }
 
     async fn connect(&self, proxy: &Proxy, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
@@ -165,7 +165,7 @@ async fn a_client_that_says_nothing_or_half_a_head_is_closed() {
     let mut setup = Setup::cleartext();
     setup.listener.limits.header_timeout = Duration::from_millis(50);
     setup.listener.limits.idle_timeout = Duration::from_millis(100);
-    let proxy = setup.start().await;
+    let proxy = setup.start();
     for said in ["", "PRI * HTTP", "GET / HTTP/1.1\r\nHost: a", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
         let mut stream = TcpStream::connect(proxy.address).await.unwrap();
         stream.write_all(said.as_bytes()).await.unwrap();
@@ -189,7 +189,7 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     app.timeouts.idle = None;
     let mut setup = Setup::cleartext().route(app, "true");
     setup.listener.limits.idle_timeout = Duration::from_millis(50);
-    let proxy = setup.start().await;
+    let proxy = setup.start();
     let mut idle = TcpStream::connect(proxy.address).await.unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
     is_closed(idle).await;
@@ -202,7 +202,7 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[tokio::test]
 async fn headers_have_a_bound() {
-    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "true").start().await;
+    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "true").start();
     let large = format!("X-Large: {}\r\n", "x".repeat(70_000));
     assert_eq!(proxy.get("app.example.com", "/", &large).await.status, 431);
     let many = "X-Many: 1\r\n".repeat(200);
@@ -213,7 +213,7 @@ async fn headers_have_a_bound() {
 async fn past_the_limit_connections_wait() {
     let mut setup = Setup::cleartext().route(route("app.example.com", echo().await), "true");
     setup.listener.limits.max_connections = 1;
-    let proxy = setup.start().await;
+    let proxy = setup.start();
     let mut first = http2(proxy.address).await;
     let get = || Request::get("http://app.example.com/").body(Empty::new()).unwrap();
     first.send_request(get()).await.unwrap();
@@ -233,7 +233,7 @@ async fn past_the_limit_connections_wait() {
 async fn a_request_in_flight_ends_before_the_server_does() {
     let mut app = route("app.example.com", echo().await);
     app.timeouts.response_headers = Some(Duration::from_millis(200));
-    let mut proxy = Setup::cleartext().route(app, "true").start().await;
+    let mut proxy = Setup::cleartext().route(app, "true").start();
     let mut stream = TcpStream::connect(proxy.address).await.unwrap();
     stream.write_all(b"GET /hang HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
     let mut other = http2(proxy.address).await;
@@ -254,7 +254,7 @@ async fn what_does_not_end_in_time_is_closed() {
     app.timeouts.idle = None;
     let mut setup = Setup::cleartext().route(app, "true");
     setup.drain = Duration::from_millis(100);
-    let mut proxy = setup.start().await;
+    let mut proxy = setup.start();
     let mut stream = TcpStream::connect(proxy.address).await.unwrap();
     stream.write_all(b"GET /hang HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
     proxy.begin_to_stop();

@@ -1,14 +1,18 @@
 //! Whole requests through real sockets.
 
+use std::sync::Arc;
+
 use http::{Method, Request, Version};
 use http_body_util::{BodyExt, Empty};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::config::Authentication;
 use crate::test_support::{Setup, echo, http2, nobody, route};
 
 #[tokio::test]
 async fn an_allowed_request_reaches_its_upstream_and_is_recorded_once() {
-    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start();
     let answer = proxy
         .send(
             "POST /a/../b?x=1&y=2 HTTP/1.1\r\nHost: App.Example.com\r\nUser-Agent: test\r\nConnection: close\r\n\
@@ -48,7 +52,7 @@ async fn an_allowed_request_reaches_its_upstream_and_is_recorded_once() {
 
 #[tokio::test]
 async fn every_refusal_is_recorded_with_its_reason() {
-    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "false").start().await;
+    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "false").start();
     let cases = [
         ("GET / HTTP/1.1\r\nHost: app.example.com\r\n", 403, "no-policy-matched"),
         ("GET / HTTP/1.1\r\nHost: other.example.com\r\n", 404, "no-route"),
@@ -79,7 +83,7 @@ async fn every_refusal_is_recorded_with_its_reason() {
 async fn a_stranger_is_challenged_as_its_kind_understands() {
     let mut app = route("app.example.com", nobody().await);
     app.authenticate = Authentication::Required;
-    let proxy = Setup::cleartext().route(app, "true").sign_in("http://auth.example.com").start().await;
+    let proxy = Setup::cleartext().route(app, "true").sign_in("http://auth.example.com").start();
     let browser = proxy.get("app.example.com", "/a?b=c&d", "Accept: text/html\r\n").await;
     assert_eq!(browser.status, 302);
     assert_eq!(browser.header("location"), "/.portcullis/sign_in?return_to=/a%3Fb%3Dc%26d");
@@ -108,7 +112,7 @@ async fn a_banned_network_is_never_sent_to_sign_in() {
     let mut app = route("app.example.com", nobody().await);
     app.authenticate = Authentication::Required;
     let setup = Setup::cleartext().route(app, "true").denying(r#"request.ip.inCIDR("127.0.0.0/8")"#, Some("Banned."));
-    let proxy = setup.sign_in("http://auth.example.com").start().await;
+    let proxy = setup.sign_in("http://auth.example.com").start();
     let answer = proxy.get("app.example.com", "/", "Accept: text/html\r\n").await;
     assert_eq!(answer.status, 403);
     assert!(answer.body.contains("Banned."), "{}", answer.body);
@@ -125,7 +129,7 @@ async fn a_banned_network_is_never_sent_to_sign_in() {
 
 #[tokio::test]
 async fn a_failing_upstream_is_answered_in_the_callers_form() {
-    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "true").start().await;
+    let proxy = Setup::cleartext().route(route("app.example.com", nobody().await), "true").start();
     let json = proxy.get("app.example.com", "/", "").await;
     assert_eq!((json.status, &json.json()["error"]), (502, &"upstream_connect_error".into()));
     let page = proxy.get("app.example.com", "/", "Accept: text/html\r\n").await;
@@ -141,11 +145,8 @@ async fn a_failing_upstream_is_answered_in_the_callers_form() {
 #[tokio::test]
 async fn own_endpoints_are_reserved_on_every_host_and_on_the_sign_in_host() {
     let upstream = echo().await;
-    let proxy = Setup::cleartext()
-        .route(route("app.example.com", upstream), "true")
-        .sign_in("http://auth.example.com")
-        .start()
-        .await;
+    let proxy =
+        Setup::cleartext().route(route("app.example.com", upstream), "true").sign_in("http://auth.example.com").start();
     for host in ["app.example.com", "auth.example.com"] {
         let jwks = proxy.get(host, "/.well-known/portcullis/jwks.json", "").await;
         assert_eq!(jwks.status, 200, "{host}");
@@ -165,7 +166,7 @@ async fn own_endpoints_are_reserved_on_every_host_and_on_the_sign_in_host() {
 
 #[tokio::test]
 async fn an_upstream_cannot_set_our_cookies_and_never_sees_them() {
-    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start();
     let answer =
         proxy.get("app.example.com", "/set-cookie", "Cookie: a=1; __Host-portcullis=secret; portcullis=s2\r\n").await;
     let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
@@ -175,7 +176,7 @@ async fn an_upstream_cannot_set_our_cookies_and_never_sees_them() {
 
 #[tokio::test]
 async fn http2_without_tls_is_recognised_by_its_preface() {
-    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start();
     let mut sender = http2(proxy.address).await;
     let request = Request::get("http://app.example.com/x").version(Version::HTTP_2).body(Empty::new()).unwrap();
     let response = sender.send_request(request).await.unwrap();
@@ -193,7 +194,7 @@ async fn http2_without_tls_is_recognised_by_its_preface() {
 async fn a_redirecting_listener_answers_308_to_the_same_url_on_https() {
     let mut setup = Setup::cleartext();
     setup.listener.http_redirect = true;
-    let proxy = setup.start().await;
+    let proxy = setup.start();
     let answer = proxy.get("app.example.com:8080", "/a?b=c", "").await;
     assert_eq!(answer.status, 308);
     assert_eq!(answer.header("location"), "https://app.example.com/a?b=c");
@@ -205,7 +206,7 @@ async fn a_redirecting_listener_answers_308_to_the_same_url_on_https() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_recorded_too() {
-    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start().await;
+    let proxy = Setup::cleartext().route(route("app.example.com", echo().await), "true").start();
     let mut sender = http2(proxy.address).await;
     let request = Request::get("http://app.example.com/hang").body(Empty::new()).unwrap();
     let hanging = tokio::spawn(sender.send_request(request));
@@ -218,4 +219,66 @@ async fn a_client_that_leaves_is_recorded_too() {
     let left = records.iter().find(|record| record["path"] == "/hang").unwrap();
     assert_eq!(left["status"], 0);
     assert_eq!(left["decision"], "allow");
+}
+
+#[tokio::test]
+async fn a_reload_is_seen_by_the_next_request_and_keeps_what_lasts() {
+    let upstream = echo().await;
+    let proxy = Setup::cleartext().route(route("old.example.com", upstream), "true").start();
+    assert_eq!(proxy.get("old.example.com", "/", "").await.status, 200);
+    let rules = authorize::Config::default();
+    let (authorizer, _) = authorize::Authorizer::compile(&rules).unwrap();
+    let config = crate::Config { revision: "r2".into(), authenticate: None, routes: Vec::new() };
+    let look = Arc::new(pages::Look::new(pages::Branding::default()));
+    let next = proxy.snapshot.load().successor(config, authorizer, None, look).unwrap();
+    proxy.snapshot.store(Arc::new(next));
+    assert_eq!(proxy.get("old.example.com", "/", "").await.status, 404);
+    let records = proxy.stop().await;
+    assert_eq!((&records[0]["revision"], &records[1]["revision"]), (&"r1".into(), &"r2".into()));
+}
+
+#[tokio::test]
+async fn a_websocket_is_recorded_when_it_ends_with_what_it_carried() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    // RFC 6455 §1.3 has this key and its answer.
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        let mut read = 0;
+        while !head[..read].ends_with(b"\r\n\r\n") {
+            read += stream.read(&mut head[read..]).await.unwrap();
+        }
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nwelcome";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let mut said = [0; 5];
+        stream.read_exact(&mut said).await.unwrap();
+    });
+    let proxy = Setup::cleartext().route(route("app.example.com", upstream), "true").start();
+    let open = "Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    let evil = format!(
+        "GET /ws HTTP/1.1\r\nHost: app.example.com\r\nConnection: Upgrade\r\nOrigin: https://evil.example\r\n{open}\r\n"
+    );
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(evil.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 403");
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    let same = evil.replace("https://evil.example", "http://app.example.com");
+    stream.write_all(same.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"welcome") {
+        stream.read_buf(&mut read).await.unwrap();
+    }
+    assert!(read.starts_with(b"HTTP/1.1 101"));
+    stream.write_all(b"hello").await.unwrap();
+    stream.read_to_end(&mut read).await.unwrap();
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["reason"], "cross-origin-websocket");
+    let socket = &records[1];
+    assert_eq!((&socket["status"], &socket["method"]), (&101.into(), &"GET".into()));
+    assert_eq!((&socket["bytes_in"], &socket["bytes_out"]), (&5.into(), &7.into()), "{socket}");
+    assert_eq!(records.len(), 2);
 }

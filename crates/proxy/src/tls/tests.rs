@@ -41,7 +41,7 @@ fn a_key_of_another_certificate_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let one = certificate(folder.path(), "one", &["one.test"]);
     let two = certificate(folder.path(), "two", &["two.test"]);
-    let error = load(vec![Certificate { cert_file: one.cert_file.clone(), key_file: two.key_file.clone() }]);
+    let error = load(vec![Certificate { cert_file: one.cert_file, key_file: two.key_file }]);
     let error = error.unwrap_err();
     assert!(error.contains("two.key`: the key does not belong to the certificate in `"), "{error}");
     assert!(error.contains("one.pem"), "{error}");
