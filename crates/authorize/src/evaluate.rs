@@ -52,7 +52,10 @@ impl<'a> Evaluation<'_, 'a> {
             Code::Constant(constant) => Ok(constant.value()),
             Code::Fact(fact) => Ok(self.fact(fact)),
             Code::Local(depth) => self.locals.get(*depth).cloned().ok_or(Failure::Panicked),
-            Code::HasFact(fact) => Ok(Value::Bool(!(fact.read)(self.input).is_default())),
+            Code::HasFact(fact) => {
+                let value = self.fact(fact);
+                self.charged(value).map(|value| Value::Bool(!value.is_default()))
+            }
             Code::Select(operand, key) => match self.value(operand)? {
                 Value::Map(map) => {
                     let value = map.get_text(key).ok_or_else(|| Failure::NoSuchKey(key.clone()))?;
@@ -85,8 +88,8 @@ impl<'a> Evaluation<'_, 'a> {
             Code::In(parts) => self.is_in(parts),
             Code::Arithmetic(operator, parts) => {
                 let (left, right) = self.pair(parts)?;
-                let result = arithmetic::apply(*operator, left, right)?;
-                self.charged(result)
+                let result = arithmetic::apply(*operator, left, right);
+                self.made(result)
             }
             Code::Negate(operand) => arithmetic::negate(&self.value(operand)?),
             Code::List(items) => items.iter().map(|item| self.value(item)).collect::<Result<_, _>>().map(Value::list),
@@ -127,6 +130,14 @@ impl<'a> Evaluation<'_, 'a> {
     fn charged(&mut self, value: Value<'a>) -> Result<Value<'a>, Failure> {
         self.spend(weight(&value))?;
         Ok(value)
+    }
+
+    /// Spends what handling a value that was made costs, and all that is left when it was too large to be made.
+    fn made(&mut self, result: Result<Value<'a>, Failure>) -> Result<Value<'a>, Failure> {
+        if matches!(result, Err(Failure::Budget)) {
+            self.budget = 0;
+        }
+        self.charged(result?)
     }
 
     fn fact(&mut self, fact: &Fact) -> Value<'a> {
@@ -258,8 +269,8 @@ impl<'a> Evaluation<'_, 'a> {
         if matches!(function, Function::Matches | Function::Glob) {
             self.spend(COMPUTED_PATTERN)?;
         }
-        let result = function.call(values.get(..arguments.len()).unwrap_or_default())?;
-        self.charged(result)
+        let result = function.call(values.get(..arguments.len()).unwrap_or_default());
+        self.made(result)
     }
 }
 

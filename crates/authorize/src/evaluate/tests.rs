@@ -234,6 +234,8 @@ fn a_condition_that_works_too_hard_fails() {
         "user.groups.all(a, request.headers == request.headers)",
         "user.groups.all(a, size(request.headers) == 1)",
         "user.groups.all(a, user.claims == user.claims)",
+        r#"size(request.headers.x.replace("", request.headers.x)) > 1 || true"#,
+        r#"[1].exists(n, size(request.headers.x.replace("", request.headers.x)) > n) || user.authenticated"#,
     ] {
         assert_eq!(decide(&scene, when), exhausted, "{when}");
     }
