@@ -12,7 +12,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,7 +24,6 @@ pub(crate) struct State {
     phase: AtomicU8,
     /// What is wrong with which certificate file; the last good one serves.
     certificates: Mutex<Vec<String>>,
-    certificates_good: Gauge,
 }
 
 const STARTING: u8 = 0;
@@ -33,21 +31,8 @@ const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl State {
-    pub(crate) fn new(mut registry: Registry, revision: String) -> Self {
-        let certificates_good = Gauge::default();
-        certificates_good.set(1);
-        registry.register(
-            "portcullis_certificates_last_reload_success",
-            "Whether all certificate files were good when they were last read",
-            certificates_good.clone(),
-        );
-        Self {
-            registry,
-            revision,
-            phase: AtomicU8::new(STARTING),
-            certificates: Mutex::new(Vec::new()),
-            certificates_good,
-        }
+    pub(crate) const fn new(registry: Registry, revision: String) -> Self {
+        Self { registry, revision, phase: AtomicU8::new(STARTING), certificates: Mutex::new(Vec::new()) }
     }
 
     pub(crate) fn serving(&self) {
@@ -60,7 +45,6 @@ impl State {
 
     /// Takes over what is wrong with certificate files after they were read again; nothing when all are good.
     pub(crate) fn certificates(&self, problems: Vec<String>) {
-        self.certificates_good.set(i64::from(problems.is_empty()));
         *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = problems;
     }
 

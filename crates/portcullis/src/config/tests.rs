@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Config, LoadError, load_with};
 
 mod defaults;
+mod docs;
 mod examples;
 mod mistakes;
 mod policies;

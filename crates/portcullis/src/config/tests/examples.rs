@@ -105,7 +105,7 @@ fn mismatches(value: &Value, schema: &Value) -> Vec<String> {
     let types = match &schema["type"] {
         Value::String(one) => vec![one.as_str()],
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
-        _ => vec![kind],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => vec![kind],
     };
     if !types.contains(&kind) {
         found.push(format!("{value} is {kind}, not {types:?}"));

@@ -45,3 +45,14 @@ fn a_policy_file_that_is_no_text_is_named() {
         "{problems}"
     );
 }
+
+#[test]
+fn a_mistake_in_an_expression_has_a_caret_below_it() {
+    check(
+        "policies:\n  - name: staff\n    allow:\n      - 'user.emial == \"x\"'\n      - when: |\n          true &&\n          user.emial == \"x\"\n      - \"request.ip.inNetwork(\\\"vpn\\\")\"\n",
+        "policy: staff",
+        "policies/a.yaml:4:15: `user` has no field `emial`: did you mean `user.email`?\n  4 |       - 'user.emial == \"x\"'\n    |               ^^^^^\n\
+         policies/a.yaml:7:16: `user` has no field `emial`: did you mean `user.email`?\n  7 |           user.emial == \"x\"\n    |                ^^^^^\n\
+         policies/a.yaml:8:31: unknown network `vpn`: name it under `networks:`\n  8 |       - \"request.ip.inNetwork(\\\"vpn\\\")\"\n    |                               ^^^^^^^",
+    );
+}
