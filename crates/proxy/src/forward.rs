@@ -117,7 +117,6 @@ struct Exchange<'a> {
     cluster: &'a Cluster,
     forward: &'a Forward<'a>,
     deadline: Option<Instant>,
-    /// Of the request's body; `None` where there is none.
     attempts: u32,
 }
 
@@ -170,14 +169,15 @@ impl<'a> Exchange<'a> {
         // The connection to the upstream is framed anew.
         parts.headers.remove(TRANSFER_ENCODING);
         let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
-        let Some(progress) = &self.forward.progress else {
+        if body.is_end_stream() {
             parts.headers.remove(EXPECT);
             return (Request::from_parts(parts, RequestBody::empty()), None);
-        };
+        }
+        let progress = self.forward.progress.clone().unwrap_or_else(|| Arc::new(Progress::new()));
         let (received, given_up) = oneshot::channel();
         let asked = expects.then(CancellationToken::new);
         let expectation = asked.clone().map(Expectation::new);
-        let body = RequestBody::streamed(body, Arc::clone(progress), given_up, expectation);
+        let body = RequestBody::streamed(body, progress, given_up, expectation);
         let mut request = Request::from_parts(parts, body);
         if let Some(asked) = asked {
             hyper::ext::on_informational(&mut request, move |response| {
@@ -392,3 +392,6 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const CONTINUE: &[u8] = b"100-continue";
 const EVENTS: &[u8] = b"text/event-stream";
+
+#[cfg(test)]
+mod tests;

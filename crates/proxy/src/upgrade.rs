@@ -232,7 +232,7 @@ fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool 
 }
 
 /// Computes `Sec-WebSocket-Accept` (RFC 6455 §4.2.2). SHA-1 protects nothing here; it shows that the peer read the key.
-fn accept_of(key: &HeaderValue) -> String {
+pub(crate) fn accept_of(key: &HeaderValue) -> String {
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat());
     STANDARD.encode(hash)
 }

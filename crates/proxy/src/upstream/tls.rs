@@ -109,6 +109,7 @@ pub(super) fn server_name(name: &str) -> Option<ServerName<'static>> {
 }
 
 /// Says exactly why TLS failed, if that is why `error` came about.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive, and rustls words the rest well")]
 pub(super) fn reason(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match error {
