@@ -2,13 +2,15 @@
 //!
 //! What a caller is told is fixed text, a stable code and the request id. What exactly went wrong is for the log.
 
+mod told;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use authorize::Denial;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use pages::{Fault, Forbidden};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -16,7 +18,9 @@ use crate::body::Content;
 use crate::caller::Caller;
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::sanitize::Refusal;
-use crate::upstream::{FailureKind, UpstreamFailure};
+use crate::upstream::UpstreamFailure;
+
+use told::{Told, told};
 
 /// Why a request is not answered by an upstream.
 #[derive(Debug)]
@@ -82,6 +86,10 @@ pub(crate) fn refuse(refused: &Refused, caller: Caller, exchange: &mut Exchange)
         (_, Caller::Browser) => fault_page(&told(refused), exchange),
         (_, Caller::Program) => json(&told(refused), exchange),
     };
+    if exchange.method == Method::HEAD {
+        // RFC 9110 §9.3.2. Over HTTP/2 nobody takes the content off for us.
+        *response.body_mut() = Content::Whole(Bytes::new());
+    }
     let headers = response.headers_mut();
     seal(headers, exchange);
     if let Refused::MethodNotAllowed(allowed) = refused {
@@ -105,133 +113,6 @@ pub(crate) fn seal(headers: &mut HeaderMap, exchange: &Exchange) {
 /// Answers every request of a redirecting listener.
 pub(crate) fn redirect_to_https(location: &str) -> Response<Content> {
     answer(StatusCode::PERMANENT_REDIRECT, &[(header::LOCATION, location)], String::new())
-}
-
-/// What the caller is told, whatever its form.
-struct Told<'a> {
-    status: StatusCode,
-    code: &'a str,
-    title: &'a str,
-    message: &'a str,
-    grpc: u16,
-}
-
-fn told(refused: &Refused) -> Told<'_> {
-    let told = |status, code, title, message, grpc| Told { status, code, title, message, grpc };
-    match refused {
-        Refused::Malformed(refusal) => {
-            let title = refusal.status.canonical_reason().unwrap_or("Bad request");
-            told(refusal.status, refusal.code, title, refusal.message, grpc_code::INTERNAL)
-        }
-        Refused::MethodNotAllowed(_) => told(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method not allowed",
-            "This method is not allowed here.",
-            grpc_code::UNIMPLEMENTED,
-        ),
-        Refused::Misdirected => told(
-            StatusCode::MISDIRECTED_REQUEST,
-            "misdirected_request",
-            "Wrong connection",
-            "This host is served over a connection of its own. Open the page again.",
-            grpc_code::UNAVAILABLE,
-        ),
-        Refused::NotFound => told(
-            StatusCode::NOT_FOUND,
-            "no_route",
-            "Page not found",
-            "There is no app at this address. Check the address for a typing mistake.",
-            grpc_code::UNIMPLEMENTED,
-        ),
-        Refused::WebSocketsOff => told(
-            StatusCode::FORBIDDEN,
-            "websockets_off",
-            "Not allowed",
-            "This app opens no WebSockets.",
-            grpc_code::PERMISSION_DENIED,
-        ),
-        Refused::CrossOrigin => told(
-            StatusCode::FORBIDDEN,
-            "cross_origin_websocket",
-            "Not allowed",
-            "A page of another site may not open a WebSocket here.",
-            grpc_code::PERMISSION_DENIED,
-        ),
-        Refused::UpgradeUnsupported => told(
-            StatusCode::NOT_IMPLEMENTED,
-            "upgrade_not_supported",
-            "Not supported",
-            "No protocol but WebSocket can be upgraded to.",
-            grpc_code::UNIMPLEMENTED,
-        ),
-        Refused::Challenge(challenge) => {
-            told(StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in", &challenge.sign_in, grpc_code::UNAUTHENTICATED)
-        }
-        Refused::Denied(denial) => told(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "Access denied",
-            denial.message.as_deref().unwrap_or("You are not allowed to open this."),
-            grpc_code::PERMISSION_DENIED,
-        ),
-        Refused::SessionStoreUnavailable(_) => unavailable("session_store_unavailable"),
-        Refused::AuditUnavailable(_) => unavailable("audit_unavailable"),
-        Refused::IdentityUnavailable { .. } => unavailable("identity_unavailable"),
-        Refused::Upstream(failure) => told_of_upstream(failure.kind),
-    }
-}
-
-fn unavailable(code: &str) -> Told<'_> {
-    Told {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        code,
-        title: "Not available right now",
-        message: "Access cannot be checked right now. Try again in a moment.",
-        grpc: grpc_code::UNAVAILABLE,
-    }
-}
-
-fn told_of_upstream(kind: FailureKind) -> Told<'static> {
-    let bad_gateway = |code, message| Told {
-        status: StatusCode::BAD_GATEWAY,
-        code,
-        title: "The app cannot be reached",
-        message,
-        grpc: grpc_code::UNAVAILABLE,
-    };
-    match kind {
-        FailureKind::Connect => {
-            bad_gateway("upstream_connect_error", "The app does not answer. Try again in a moment.")
-        }
-        FailureKind::Tls => {
-            bad_gateway("upstream_tls_error", "No secure connection to the app could be made. Tell its operator.")
-        }
-        FailureKind::Protocol => {
-            bad_gateway("upstream_protocol_error", "The app broke off its answer. Try again in a moment.")
-        }
-        FailureKind::NoHealthyUpstream => Told {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "no_healthy_upstream",
-            title: "The app is not available",
-            message: "No server of this app is available. Try again in a moment.",
-            grpc: grpc_code::UNAVAILABLE,
-        },
-        FailureKind::Timeout => Told {
-            status: StatusCode::GATEWAY_TIMEOUT,
-            code: "upstream_timeout",
-            title: "The app took too long",
-            message: "The app did not answer in time. Try again in a moment.",
-            grpc: grpc_code::DEADLINE_EXCEEDED,
-        },
-        FailureKind::ClientBody => Told {
-            status: StatusCode::BAD_REQUEST,
-            code: "request_body_broken",
-            title: "The request broke off",
-            message: "The request ended before its body was complete.",
-            grpc: grpc_code::CANCELLED,
-        },
-    }
 }
 
 /// Writes into the exchange what was decided and why: the log's view of the same refusal.
@@ -347,8 +228,6 @@ fn html(status: StatusCode, body: String, exchange: &Exchange) -> Response<Conte
         (header::CONTENT_SECURITY_POLICY, exchange.snapshot.look.content_security_policy()),
         (header::X_FRAME_OPTIONS, "DENY"),
     ];
-    // RFC 9110 §9.3.2: the answer to HEAD has no content.
-    let body = if exchange.method == http::Method::HEAD { String::new() } else { body };
     answer(status, &headers, body)
 }
 
@@ -376,17 +255,6 @@ pub(crate) fn sign_in_path(path: &str, query: &str, provider: Option<&str>) -> S
 
 fn path_and_query(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
-}
-
-/// Statuses of gRPC (`code.proto`).
-mod grpc_code {
-    pub(super) const CANCELLED: u16 = 1;
-    pub(super) const DEADLINE_EXCEEDED: u16 = 4;
-    pub(super) const PERMISSION_DENIED: u16 = 7;
-    pub(super) const UNIMPLEMENTED: u16 = 12;
-    pub(super) const INTERNAL: u16 = 13;
-    pub(super) const UNAVAILABLE: u16 = 14;
-    pub(super) const UNAUTHENTICATED: u16 = 16;
 }
 
 /// The header of the request id, towards both sides.

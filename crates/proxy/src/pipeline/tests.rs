@@ -182,6 +182,10 @@ async fn http2_without_tls_is_recognised_by_its_preface() {
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.status(), 200);
     response.into_body().collect().await.unwrap();
+    let head = Request::head("http://other.example.com/").body(Empty::new()).unwrap();
+    let response = sender.send_request(head).await.unwrap();
+    assert_eq!(response.status(), 404);
+    assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty(), "an answer to HEAD has no content");
     let request = Request::builder().method(Method::CONNECT).uri("internal:22").body(Empty::new()).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 405);
     drop(sender);

@@ -2,7 +2,8 @@
 
 use percent_encoding::utf8_percent_encode;
 
-use super::{GRPC_MESSAGE, Refused, sign_in_path, told, told_of_upstream};
+use super::told::{told, told_of_upstream};
+use super::{GRPC_MESSAGE, Refused, sign_in_path};
 use crate::upstream::FailureKind;
 
 #[test]

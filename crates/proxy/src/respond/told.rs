@@ -1,0 +1,145 @@
+//! What a caller is told of each refusal: status, stable code, words, and the status of gRPC.
+
+use http::StatusCode;
+
+use super::Refused;
+use crate::upstream::FailureKind;
+
+/// What the caller is told, whatever its form.
+pub(super) struct Told<'a> {
+    pub(super) status: StatusCode,
+    pub(super) code: &'a str,
+    pub(super) title: &'a str,
+    pub(super) message: &'a str,
+    pub(super) grpc: u16,
+}
+
+/// Returns what the caller is told of a refusal: here alone a status is chosen.
+pub(super) fn told(refused: &Refused) -> Told<'_> {
+    let told = |status, code, title, message, grpc| Told { status, code, title, message, grpc };
+    match refused {
+        Refused::Malformed(refusal) => {
+            let title = refusal.status.canonical_reason().unwrap_or("Bad request");
+            told(refusal.status, refusal.code, title, refusal.message, grpc_code::INTERNAL)
+        }
+        Refused::MethodNotAllowed(_) => told(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "This method is not allowed here.",
+            grpc_code::UNIMPLEMENTED,
+        ),
+        Refused::Misdirected => told(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected_request",
+            "Wrong connection",
+            "This host is served over a connection of its own. Open the page again.",
+            grpc_code::UNAVAILABLE,
+        ),
+        Refused::NotFound => told(
+            StatusCode::NOT_FOUND,
+            "no_route",
+            "Page not found",
+            "There is no app at this address. Check the address for a typing mistake.",
+            grpc_code::UNIMPLEMENTED,
+        ),
+        Refused::WebSocketsOff => told(
+            StatusCode::FORBIDDEN,
+            "websockets_off",
+            "Not allowed",
+            "This app opens no WebSockets.",
+            grpc_code::PERMISSION_DENIED,
+        ),
+        Refused::CrossOrigin => told(
+            StatusCode::FORBIDDEN,
+            "cross_origin_websocket",
+            "Not allowed",
+            "A page of another site may not open a WebSocket here.",
+            grpc_code::PERMISSION_DENIED,
+        ),
+        Refused::UpgradeUnsupported => told(
+            StatusCode::NOT_IMPLEMENTED,
+            "upgrade_not_supported",
+            "Not supported",
+            "No protocol but WebSocket can be upgraded to.",
+            grpc_code::UNIMPLEMENTED,
+        ),
+        Refused::Challenge(challenge) => {
+            told(StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in", &challenge.sign_in, grpc_code::UNAUTHENTICATED)
+        }
+        Refused::Denied(denial) => told(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "Access denied",
+            denial.message.as_deref().unwrap_or("You are not allowed to open this."),
+            grpc_code::PERMISSION_DENIED,
+        ),
+        Refused::SessionStoreUnavailable(_) => unavailable("session_store_unavailable"),
+        Refused::AuditUnavailable(_) => unavailable("audit_unavailable"),
+        Refused::IdentityUnavailable { .. } => unavailable("identity_unavailable"),
+        Refused::Upstream(failure) => told_of_upstream(failure.kind),
+    }
+}
+
+fn unavailable(code: &str) -> Told<'_> {
+    Told {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code,
+        title: "Not available right now",
+        message: "Access cannot be checked right now. Try again in a moment.",
+        grpc: grpc_code::UNAVAILABLE,
+    }
+}
+
+pub(super) fn told_of_upstream(kind: FailureKind) -> Told<'static> {
+    let bad_gateway = |code, message| Told {
+        status: StatusCode::BAD_GATEWAY,
+        code,
+        title: "The app cannot be reached",
+        message,
+        grpc: grpc_code::UNAVAILABLE,
+    };
+    match kind {
+        FailureKind::Connect => {
+            bad_gateway("upstream_connect_error", "The app does not answer. Try again in a moment.")
+        }
+        FailureKind::Tls => {
+            bad_gateway("upstream_tls_error", "No secure connection to the app could be made. Tell its operator.")
+        }
+        FailureKind::Protocol => {
+            bad_gateway("upstream_protocol_error", "The app broke off its answer. Try again in a moment.")
+        }
+        FailureKind::NoHealthyUpstream => Told {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "no_healthy_upstream",
+            title: "The app is not available",
+            message: "No server of this app is available. Try again in a moment.",
+            grpc: grpc_code::UNAVAILABLE,
+        },
+        FailureKind::Timeout => Told {
+            status: StatusCode::GATEWAY_TIMEOUT,
+            code: "upstream_timeout",
+            title: "The app took too long",
+            message: "The app did not answer in time. Try again in a moment.",
+            grpc: grpc_code::DEADLINE_EXCEEDED,
+        },
+        FailureKind::ClientBody => Told {
+            status: StatusCode::BAD_REQUEST,
+            code: "request_body_broken",
+            title: "The request broke off",
+            message: "The request ended before its body was complete.",
+            grpc: grpc_code::CANCELLED,
+        },
+    }
+}
+
+/// Statuses of gRPC (`code.proto`).
+mod grpc_code {
+    pub(super) const CANCELLED: u16 = 1;
+    pub(super) const DEADLINE_EXCEEDED: u16 = 4;
+    pub(super) const PERMISSION_DENIED: u16 = 7;
+    pub(super) const UNIMPLEMENTED: u16 = 12;
+    pub(super) const INTERNAL: u16 = 13;
+    pub(super) const UNAVAILABLE: u16 = 14;
+    pub(super) const UNAUTHENTICATED: u16 = 16;
+}
