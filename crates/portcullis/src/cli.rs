@@ -115,3 +115,6 @@ Examples:
   portcullis run --config portcullis.yaml
 
 Exit codes: 0 done, 1 a negative answer, 2 usage or configuration";
+
+#[cfg(test)]
+mod tests;

@@ -69,3 +69,6 @@ async fn serve(app: App, shutdown: impl Future<Output = ()> + Send) {
     );
     tracing::info!("stopped");
 }
+
+#[cfg(test)]
+mod tests;

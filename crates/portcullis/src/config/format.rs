@@ -246,3 +246,6 @@ const MAX_REGEX_BYTES: usize = 1024 * 1024;
 
 /// Characters of a name.
 const MAX_NAME: usize = 200;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use authenticate::{ClaimNames, Config, KeyTexts, Provider, SessionConfig, StoreLocation};
+use authenticate::{
+    AuthenticateError, ClaimNames, Config, KeyTexts, Keys, Provider, SessionConfig, Store, StoreLocation,
+};
 use identity::{ProviderId, Scheme, Secret};
 use pages::Look;
 
@@ -30,7 +32,7 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>, look: &Arc<Loo
     let fields = Fields::new(&schema::AUTHENTICATE, Some(node));
     let providers = providers(builder, &fields);
     let session = fields.section("session", &schema::SESSION);
-    let keys = fields.section("keys", &schema::KEYS);
+    let keys = keys(builder, &fields.section("keys", &schema::KEYS));
     let url = fields.read("url", format::origin)?;
     if let Some(node) = fields.get("url").filter(|_| url.scheme() == Scheme::Http) {
         builder.warning(
@@ -47,7 +49,7 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>, look: &Arc<Loo
             look: Arc::clone(look),
         },
         store: store(builder, &session),
-        keys: KeyTexts { seal: secrets(&keys, "seal"), signing: secrets(&keys, "signing") },
+        keys,
     })
 }
 
@@ -118,8 +120,19 @@ fn store(builder: &Builder<'_>, session: &Fields<'_>) -> StoreLocation {
     }
 }
 
-fn secrets(keys: &Fields<'_>, name: &str) -> Vec<Secret> {
-    keys.texts(name).into_iter().map(Secret::new).collect()
+/// Reads the keys, and tries them on a store that keeps nothing, so that a bad key has its place.
+fn keys(builder: &mut Builder<'_>, fields: &Fields<'_>) -> KeyTexts {
+    let secrets = |key| fields.texts(key).into_iter().map(Secret::new).collect();
+    let texts = KeyTexts { seal: secrets("seal"), signing: secrets("signing") };
+    let tried = Store::open(&StoreLocation::Memory).map_err(AuthenticateError::from);
+    if let Err(AuthenticateError::UnusableKey { key, index, reason }) =
+        tried.and_then(|store| Keys::load(&texts, &store))
+        && let Some(node) =
+            fields.items(key).get(index).filter(|node| node.scalar().is_some_and(|scalar| !scalar.failed))
+    {
+        builder.error(node.place, format!("`{key}[{index}]` cannot be used: {reason}"));
+    }
+    texts
 }
 
 /// Parameters of the authorization request that sign-in depends on.

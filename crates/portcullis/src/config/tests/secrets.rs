@@ -61,3 +61,10 @@ fn an_empty_secret_is_refused() {
     let problems = Folder::new(&provider("client_secret: ${env:EMPTY}")).problems();
     assert!(problems.contains("`client_secret` is empty after `${..}` was replaced"), "{problems}");
 }
+
+#[test]
+fn a_bad_key_is_named_and_not_shown() {
+    let problems = Folder::new(&provider("scopes: [openid]\n  keys: { seal: hunter2 }")).problems();
+    assert!(problems.contains("portcullis.yaml:14:17: `seal[0]` cannot be used: "), "{problems}");
+    assert!(!problems.contains("hunter2"), "{problems}");
+}

@@ -1,0 +1,40 @@
+//! What the command line takes and how it ends.
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::check::Check;
+use super::{Cli, Exit, Verb};
+
+#[test]
+fn every_verb_has_help_with_an_example() {
+    Cli::command().debug_assert();
+    for verb in Cli::command().get_subcommands_mut() {
+        let help = verb.render_long_help().to_string();
+        assert!(help.contains("Example") && help.contains(&format!("portcullis {}", verb.get_name())), "{help}");
+    }
+}
+
+fn check(config: &str) -> Exit {
+    let cli = Cli::try_parse_from(["portcullis", "check", "--config", config]).unwrap();
+    let Verb::Check(check) = cli.verb else { panic!("not check") };
+    Check::execute(&check)
+}
+
+#[test]
+fn check_tells_a_bad_file_from_one_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.yaml");
+    assert_eq!(check(path.to_str().unwrap()), Exit::Refused);
+    std::fs::write(&path, "listeners: 1\n").unwrap();
+    assert_eq!(check(path.to_str().unwrap()), Exit::Negative);
+    let route = "{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 'true' }";
+    std::fs::write(&path, format!("listeners: [{{ address: 127.0.0.1:0 }}]\nroutes: [{route}]\n")).unwrap();
+    assert_eq!(check(path.to_str().unwrap()), Exit::Done);
+}
+
+#[test]
+fn an_unknown_verb_is_a_usage_error() {
+    let error = Cli::try_parse_from(["portcullis", "scheme"]).unwrap_err();
+    assert!(error.use_stderr());
+    assert!(error.to_string().contains("schema"), "{error}");
+}
