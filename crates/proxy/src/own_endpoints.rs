@@ -1,6 +1,7 @@
 //! Hands requests for our own paths to `authenticate`: `/.portcullis/` and the JWKS, on every host that is ours.
 
-use authenticate::{Endpoint, Event, Outcome, Presented};
+use authenticate::{Endpoint, Event, Outcome, Presented, SIGN_IN_PATH};
+use authorize::Denial;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body_util::Limited;
@@ -9,6 +10,7 @@ use identity::{ClientAddress, Origin};
 
 use crate::body::Content;
 use crate::exchange::{Exchange, Verdict};
+use crate::facts::{self, HeaderFacts};
 use crate::respond::{REQUEST_ID, Refused};
 
 /// Returns whether a path is reserved: no route can have it.
@@ -27,6 +29,11 @@ pub(crate) async fn serve(
     address: ClientAddress,
 ) -> Result<Response<Content>, Refused> {
     let authenticator = exchange.snapshot.authenticator.clone().ok_or(Refused::NotFound)?;
+    if parts.uri.path() == SIGN_IN_PATH
+        && let Some(denial) = refused_everywhere(exchange, &parts.headers, address)
+    {
+        return Err(Refused::Denied(denial));
+    }
     // Signing in without a record of it would be worse than not signing in.
     exchange.reserve().map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
     exchange.verdict = Verdict { decision: audit::Decision::Allow, rule: None, reason: "own-endpoint", error: None };
@@ -46,6 +53,19 @@ pub(crate) async fn serve(
     }
     stamp(response.headers_mut(), exchange);
     Ok(response.map(Content::Own))
+}
+
+/// Returns a denial where every route of the host refuses this caller whoever they are: a banned network is not sent to
+/// the provider, by no address of ours.
+fn refused_everywhere(exchange: &Exchange, headers: &HeaderMap, address: ClientAddress) -> Option<Denial> {
+    let headers = HeaderFacts(headers);
+    let routes = exchange.snapshot.routes_of(exchange.connection.scheme(), &exchange.host);
+    let mut denials = routes.map(|(index, route)| {
+        let input = facts::input(exchange, address, route, &headers, false);
+        exchange.snapshot.authorizer.route(index)?.before_sign_in(&input)
+    });
+    let first = denials.next()??;
+    denials.all(|denial| denial.is_some()).then_some(first)
 }
 
 fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {

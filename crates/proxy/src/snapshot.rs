@@ -146,8 +146,13 @@ impl Snapshot {
         {
             return Some(sign_in.clone());
         }
-        let of_host = |route: &&LoadedRoute| route.config.scheme == scheme && route.config.host.matches(host);
-        self.routes.iter().find(of_host)?.origin(host)
+        self.routes_of(scheme, host).next()?.1.origin(host)
+    }
+
+    /// Returns the routes of a host, with their places in the configuration.
+    pub(crate) fn routes_of(&self, scheme: Scheme, host: &str) -> impl Iterator<Item = (usize, &LoadedRoute)> {
+        let routes = self.routes.iter().enumerate();
+        routes.filter(move |(_, route)| route.config.scheme == scheme && route.config.host.matches(host))
     }
 
     /// Returns the port of the https routes of a host, where there are any.

@@ -117,6 +117,8 @@ async fn a_banned_network_is_never_sent_to_sign_in() {
     assert_eq!(answer.status, 403);
     assert!(answer.body.contains("Banned."), "{}", answer.body);
     assert!(answer.header("content-security-policy").contains("default-src 'none'"));
+    let direct = proxy.get("app.example.com", "/.portcullis/sign_in?return_to=/", "Accept: text/html\r\n").await;
+    assert_eq!(direct.status, 403);
     let json = proxy.get("app.example.com", "/", "").await;
     assert_eq!(json.json()["error"], "forbidden");
     assert_eq!(json.json()["message"], "Banned.");
