@@ -82,6 +82,7 @@ fn text(format: Format) -> Value {
         Format::Size => return json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$|\\$\\{" }),
         Format::Address
         | Format::Authority
+        | Format::Certificates
         | Format::Domain
         | Format::File
         | Format::Glob
@@ -91,6 +92,7 @@ fn text(format: Format) -> Value {
         | Format::Name
         | Format::Network
         | Format::Output
+        | Format::PrivateKey
         | Format::Regex
         | Format::ServerName => return json!({ "type": "string", "minLength": 1 }),
     };

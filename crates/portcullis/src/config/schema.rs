@@ -83,6 +83,8 @@ pub(crate) enum Alone {
 pub(crate) enum Format {
     Address,
     Authority,
+    /// A PEM file with at least one certificate.
+    Certificates,
     Color,
     Domain,
     Duration,
@@ -103,6 +105,8 @@ pub(crate) enum Format {
     /// A folder or file that is made when it is missing.
     Output,
     Path,
+    /// A PEM file with a private key.
+    PrivateKey,
     Regex,
     ServerName,
     Size,

@@ -1,5 +1,10 @@
 //! Checks a tree against the description of its keys, and reports everything that does not fit.
 
+use std::path::PathBuf;
+
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
 use super::format;
 use super::problem::Problem;
 use super::schema::{Alone, Format, Key, Kind, Presence, RULE, Section};
@@ -174,6 +179,18 @@ impl Shape<'_> {
                 self.file(node, text, name);
                 None
             }
+            Format::Certificates if self.file(node, text, name) => {
+                let found =
+                    CertificateDer::pem_file_iter(self.path(node, text)).ok().and_then(|mut found| found.next());
+                (!matches!(found, Some(Ok(_)))).then_some("a file without a certificate: write a PEM file")
+            }
+            Format::PrivateKey if self.file(node, text, name) => {
+                let found = PrivateKeyDer::from_pem_file(self.path(node, text));
+                found
+                    .is_err()
+                    .then_some("a file without a private key: write a PEM file with a key that is not encrypted")
+            }
+            Format::Certificates | Format::PrivateKey => None,
             Format::Glob | Format::Output => text.is_empty().then_some("empty: write a path"),
         };
         if let Some(reason) = reason {
@@ -181,23 +198,23 @@ impl Shape<'_> {
         }
     }
 
-    fn file(&mut self, node: &Node, text: &str, name: &str) {
-        let path = self.sources.folder(node.place.file).join(text);
-        if let Err(error) = std::fs::File::open(&path)
-            .and_then(|file| file.metadata())
-            .and_then(|metadata| if metadata.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) })
-        {
-            let reason = super::reason(&error);
-            let shown = if node.scalar().is_some_and(|scalar| scalar.expanded) {
-                node.shown()
-            } else {
-                quoted(&path.display().to_string())
-            };
-            self.error(
-                node.place,
-                format!("`{name}`: cannot read {shown}: {reason}; correct the path or make the file"),
-            );
-        }
+    fn path(&self, node: &Node, text: &str) -> PathBuf {
+        self.sources.folder(node.place.file).join(text)
+    }
+
+    /// Returns whether the file can be read.
+    fn file(&mut self, node: &Node, text: &str, name: &str) -> bool {
+        let path = self.path(node, text);
+        let opened = std::fs::File::open(&path).and_then(|file| file.metadata());
+        let reason = match opened {
+            Ok(metadata) if !metadata.is_dir() => return true,
+            Ok(_) => "it is a folder".to_owned(),
+            Err(error) => super::reason(&error),
+        };
+        let expanded = node.scalar().is_some_and(|scalar| scalar.expanded);
+        let shown = if expanded { node.shown() } else { quoted(&path.display().to_string()) };
+        self.error(node.place, format!("`{name}`: cannot read {shown}: {reason}; correct the path or make the file"));
+        false
     }
 }
 

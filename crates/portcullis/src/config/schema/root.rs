@@ -123,8 +123,8 @@ pub(crate) const TLS: Section = Section {
 pub(crate) const CERTIFICATE: Section = Section {
     doc: "A certificate; both files are watched.",
     keys: &[
-        key("cert_file", Kind::Format(Format::File), Presence::Required, "The chain as PEM, leaf first."),
-        key("key_file", Kind::Format(Format::File), Presence::Required, "The private key as PEM."),
+        key("cert_file", Kind::Format(Format::Certificates), Presence::Required, "The chain as PEM, leaf first."),
+        key("key_file", Kind::Format(Format::PrivateKey), Presence::Required, "The private key as PEM."),
     ],
 };
 

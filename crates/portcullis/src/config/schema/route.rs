@@ -179,19 +179,19 @@ pub(crate) const TLS: Section = Section {
     keys: &[
         key(
             "ca_file",
-            Kind::Format(Format::File),
+            Kind::Format(Format::Certificates),
             Presence::Optional("the system's authorities"),
             "The authorities believed, as PEM.",
         ),
         key(
             "client_cert_file",
-            Kind::Format(Format::File),
+            Kind::Format(Format::Certificates),
             Presence::Optional("no client certificate"),
             "Our certificate chain as PEM.",
         ),
         key(
             "client_key_file",
-            Kind::Format(Format::File),
+            Kind::Format(Format::PrivateKey),
             Presence::Optional("no client certificate"),
             "Its private key as PEM.",
         ),

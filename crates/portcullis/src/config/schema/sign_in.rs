@@ -73,7 +73,7 @@ pub(crate) const PROVIDER: Section = Section {
         ),
         key(
             "ca_file",
-            Kind::Format(Format::File),
+            Kind::Format(Format::Certificates),
             Presence::Optional("the system's authorities"),
             "The authorities that the provider's certificate is verified against.",
         ),

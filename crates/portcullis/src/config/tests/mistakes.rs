@@ -403,6 +403,24 @@ routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 
 }
 
 #[test]
+fn a_file_without_a_certificate_is_refused() {
+    check(
+        r#"listeners:
+  - address: 127.0.0.1:0
+    tls: { certificates: [{ cert_file: portcullis.yaml, key_file: portcullis.yaml }] }
+routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
+"#,
+        r#"portcullis.yaml:3:40: `cert_file`: `portcullis.yaml` is a file without a certificate: write a PEM file
+  3 |     tls: { certificates: [{ cert_file: portcullis.yaml, key_file: portcullis.yaml }] }
+    |                                        ^^^^^^^^^^^^^^^
+portcullis.yaml:3:67: `key_file`: `portcullis.yaml` is a file without a private key: write a PEM file with a key that is not encrypted
+  3 |     tls: { certificates: [{ cert_file: portcullis.yaml, key_file: portcullis.yaml }] }
+    |                                                                   ^^^^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
 fn a_missing_file_is_named() {
     check(
         r#"listeners:
@@ -691,7 +709,10 @@ routes:
     allow: "true"
     upstream_tls: { client_cert_file: portcullis.yaml }
 "#,
-        r#"portcullis.yaml:7:39: `client_cert_file` and `client_key_file` belong together: add the other one
+        r#"portcullis.yaml:7:39: `client_cert_file`: `portcullis.yaml` is a file without a certificate: write a PEM file
+  7 |     upstream_tls: { client_cert_file: portcullis.yaml }
+    |                                       ^^^^^^^^^^^^^^^
+portcullis.yaml:7:39: `client_cert_file` and `client_key_file` belong together: add the other one
   7 |     upstream_tls: { client_cert_file: portcullis.yaml }
     |                                       ^^^^^^^^^^^^^^^
 "#,
