@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -40,11 +41,18 @@ pub(super) async fn serve_until_signalled<E>(serving: impl Future<Output = Resul
     let serving = pin!(serving);
     tokio::select! {
         served = serving => served.map(|()| Exit::Done),
-        () = async { signal().await; signal().await } => {
+        () = second_signal() => {
             tracing::warn!("stopped at once by a second signal; requests in flight were cut");
             Ok(Exit::Negative)
         }
     }
+}
+
+async fn second_signal() {
+    signal().await;
+    // `timeout` and some supervisors signal the process and its group, which is meant as one.
+    tokio::time::sleep(ONE_SIGNAL).await;
+    signal().await;
 }
 
 /// Ends with SIGTERM or SIGINT.
@@ -70,3 +78,6 @@ pub(super) fn block_on(future: impl Future<Output = Exit>) -> Exit {
         Err(error) => super::refuse(format_args!("cannot start threads: {error}; raise the limit of processes")),
     }
 }
+
+/// Signals closer together than this are one.
+const ONE_SIGNAL: Duration = Duration::from_millis(250);
