@@ -32,6 +32,7 @@ def nginx(directory, started):
     (home / "index.html").write_text("from nginx\n")
     (home / "nginx.conf").write_text(f"""
         worker_processes 1;
+        {"user root;" if os.geteuid() == 0 else ""}
         error_log {home}/error.log;
         pid {home}/pid;
         events {{ worker_connections 256; }}
@@ -148,7 +149,7 @@ def test_nginx_behind_tls_is_verified_and_told_who_asks(proxy, client, host, exp
     assert client.get(url(proxy, host, "/index.html")).text == "from nginx\n"
 
 
-@pytest.mark.parametrize(("host", "reason"), [("unknown", "unknown issuer"), ("name", "not valid for name")])
+@pytest.mark.parametrize(("host", "reason"), [("unknown", "unknown issuer"), ("name", "not valid for `127.0.0.1`")])
 def test_nginx_with_the_wrong_certificate_is_refused(proxy, client, host, reason):
     answer = client.get(url(proxy, host, "/index.html"), headers={"accept": "application/json"})
     assert answer.status_code == 502 and answer.json()["error"] == "upstream_tls_error"

@@ -48,7 +48,7 @@ async fn each_answer_has_one_record_with_its_reason() -> Result {
     assert_eq!(allowed["query_keys"], json!(["secret", "other"]));
     assert_eq!(allowed["path"], "/a");
     assert_eq!((&allowed["status"], &allowed["bytes_out"]), (&json!(200), &json!(5)));
-    assert_eq!(allowed["upstream"]["endpoint"], upstream.address().to_string());
+    assert_eq!(allowed["upstream"]["endpoint"], upstream.url());
     assert_eq!(allowed["tls"]["sni"], "member.localhost");
     assert!(allowed["ms"]["total"].as_f64().is_some_and(|ms| ms > 0.0));
 

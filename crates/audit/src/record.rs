@@ -133,7 +133,7 @@ pub struct Tls<'a> {
 /// The upstream that answered, or that failed to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Upstream<'a> {
-    /// `host:port`.
+    /// The endpoint that was reached, as `scheme://host:port`.
     pub endpoint: Cow<'a, str>,
     /// `http/1.1`, `h2` or `h2c`.
     pub protocol: &'static str,
