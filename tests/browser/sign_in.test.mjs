@@ -182,7 +182,7 @@ describe('sign-out', () => {
     const kept = (await made.cookies()).filter((cookie) => cookie.name === '__Host-portcullis');
     await page.goto(`${origin('one')}/.portcullis/sign_out`);
     await page.getByRole('button', { name: /sign out/i }).click();
-    await page.waitForURL(/signed_out/);
+    await page.waitForURL((url) => url.pathname === '/.portcullis/signed_out');
     const thief = await context(browser);
     await thief.addCookies(kept);
     for (const host of ['one', 'two']) {

@@ -135,9 +135,11 @@ pub struct Tls<'a> {
 pub struct Upstream<'a> {
     /// The endpoint that was reached, as `scheme://host:port`.
     pub endpoint: Cow<'a, str>,
-    /// `http/1.1`, `h2` or `h2c`.
+    /// `http/1.1`, `h2` or `h2c`; absent when no connection came about.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub protocol: &'static str,
     /// Why that protocol: `configured` or `alpn`.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub protocol_reason: &'static str,
     /// How many connections were tried.
     pub attempts: u32,

@@ -244,8 +244,7 @@ fn challenge(exchange: &Exchange, route: &LoadedRoute, origin: &Origin, stranger
     let provider = route.config.provider.as_ref().map(|provider| provider.as_str());
     Challenge {
         reason: if stranger { "other-provider-required" } else { "sign-in-required" },
-        origin: origin.to_string(),
-        sign_in: respond::sign_in_path(&exchange.path, &exchange.query, provider),
+        sign_in: format!("{origin}{}", respond::sign_in_path(&exchange.path, &exchange.query, provider)),
     }
 }
 

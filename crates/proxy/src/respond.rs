@@ -63,9 +63,7 @@ pub(crate) enum Refused {
 pub(crate) struct Challenge {
     /// A stable code.
     pub(crate) reason: &'static str,
-    /// The origin that was asked.
-    pub(crate) origin: String,
-    /// Where to sign in: path and query on that origin.
+    /// Where to sign in: a URL of the origin that was asked.
     pub(crate) sign_in: String,
 }
 
@@ -161,7 +159,7 @@ fn redirect_to_sign_in(challenge: &Challenge) -> Response<Content> {
 fn unauthenticated(challenge: &Challenge, exchange: &Exchange) -> Response<Content> {
     let body = serde_json::json!({
         "error": "unauthenticated",
-        "sign_in": format!("{}{}", challenge.origin, challenge.sign_in),
+        "sign_in": challenge.sign_in,
         "request_id": exchange.id.as_str(),
     });
     let headers = [(header::WWW_AUTHENTICATE, "Bearer"), (header::CONTENT_TYPE, JSON)];
@@ -197,7 +195,8 @@ fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {
         ("", name) => name,
         (email, _) => email,
     });
-    let switch = sign_in_path(&exchange.path, &exchange.query, None);
+    // Without `prompt`, the session that was refused would sign in again at once.
+    let switch = format!("{}&prompt=select_account", sign_in_path(&exchange.path, &exchange.query, None));
     let page = Forbidden {
         resource: &format!("{}{}", exchange.host, exchange.path),
         user,

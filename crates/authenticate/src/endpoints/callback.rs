@@ -12,7 +12,7 @@ use identity::{ProviderId, Secret};
 
 use super::answer::{self, Query};
 use super::attempt::{self, Leg};
-use super::sign_in::{AwaitingProvider, AwaitingTicket, hand_over};
+use super::sign_in::{AwaitingProvider, AwaitingTicket, hand_over, to_provider};
 use super::{Endpoint, EventKind, Shared};
 use crate::handoff::{Ticket, sha256, sign_in_url};
 use crate::oidc::{Attempt, Prompt, SignInError, SignedIn};
@@ -82,7 +82,7 @@ async fn receive_answer(shared: &Shared, endpoint: &Endpoint, query: &Query, hea
     let awaiting = attempt::kept::<AwaitingProvider>(&shared.keys, Leg::Provider, &endpoint.origin, id, headers, now)
         .filter(|awaiting| sha256(awaiting.state.as_bytes()) == sha256(state.as_bytes()));
     let Some(awaiting) = awaiting else { return failed(&SignInError::StateMismatch, &start_again) };
-    let mut response = match sign_in(shared, endpoint, query, &awaiting).await {
+    let mut response = match sign_in(shared, endpoint, query, &awaiting, headers).await {
         Ok(response) => response,
         Err(error) => failed(&error, &awaiting.handoff.retry_url()),
     };
@@ -97,6 +97,7 @@ async fn sign_in(
     endpoint: &Endpoint,
     query: &Query,
     awaiting: &AwaitingProvider,
+    headers: &HeaderMap,
 ) -> Result<Response, SignInError> {
     let provider = ProviderId::new(awaiting.provider.as_str())
         .ok()
@@ -109,6 +110,11 @@ async fn sign_in(
     }
     provider.check_response_issuer(query.get("iss")).await?;
     if let Some(code) = query.get("error") {
+        // Not every provider can let users choose an account; all can ask who it is (OpenID Connect Core §3.1.2.1).
+        if code == "invalid_request" && awaiting.handoff.prompt == Some(Prompt::SelectAccount) {
+            let handoff = awaiting.handoff.clone().with_prompt(Some(Prompt::Login));
+            return to_provider(shared, endpoint, &handoff, provider, headers).await;
+        }
         let bounded = |text: &str| text.chars().filter(|c| !c.is_control()).take(MAX_ERROR_TEXT).collect::<String>();
         let description = bounded(query.get("error_description").unwrap_or_default());
         return Err(SignInError::ProviderRefused { code: bounded(code), description });

@@ -141,7 +141,8 @@ fn chooser(shared: &Shared, handoff: &Handoff, sealed: &str) -> Response {
     answer::page(StatusCode::OK, pages::SignIn { app, providers: &providers }.render(&shared.config.look))
 }
 
-async fn to_provider(
+/// Sends the browser to the provider, with secrets of this attempt in a cookie.
+pub(super) async fn to_provider(
     shared: &Shared,
     endpoint: &Endpoint,
     handoff: &Handoff,

@@ -86,7 +86,7 @@ async fn a_stranger_is_challenged_as_its_kind_understands() {
     let proxy = Setup::cleartext().route(app, "true").sign_in("http://auth.example.com").start();
     let browser = proxy.get("app.example.com", "/a?b=c&d", "Accept: text/html\r\n").await;
     assert_eq!(browser.status, 302);
-    assert_eq!(browser.header("location"), "/.portcullis/sign_in?return_to=/a%3Fb%3Dc%26d");
+    assert_eq!(browser.header("location"), "http://app.example.com/.portcullis/sign_in?return_to=/a%3Fb%3Dc%26d");
     let script = proxy.get("app.example.com", "/a", "Accept: text/html\r\nSec-Fetch-Mode: cors\r\n").await;
     assert_eq!(script.status, 401);
     assert_eq!(script.header("www-authenticate"), "Bearer");
@@ -98,7 +98,7 @@ async fn a_stranger_is_challenged_as_its_kind_understands() {
         assert_eq!(grpc.status, 200);
         assert_eq!(grpc.header("content-type"), content_type);
         assert_eq!(grpc.header("grpc-status"), "16");
-        assert!(grpc.header("grpc-message").contains("/.portcullis/sign_in"), "{grpc:?}");
+        assert!(grpc.header("grpc-message").contains("http://app.example.com/.portcullis/sign_in"), "{grpc:?}");
         assert!(grpc.body.is_empty() || grpc.body.starts_with('0'));
     }
     let records = proxy.stop().await;
