@@ -15,6 +15,11 @@ async fn what_could_hide_a_second_request_is_refused() -> Result {
     let smuggled = "GET /smuggled HTTP/1.1\r\nhost: one.localhost\r\n\r\n";
     for framing in [
         "content-length: 4\r\ncontent-length: 5\r\n\r\nabcde",
+        "content-length: 5\r\ncontent-length: 5\r\n\r\nabcde",
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "content-length: 5\nx: 1\r\n\r\nabcde",
+        "x: 1\n\n",
         "content-length: +5\r\n\r\nabcde",
         "content-length: 5, 6\r\n\r\nabcde",
         "content-length: 0x5\r\n\r\nabcde",

@@ -3,10 +3,11 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -20,6 +21,19 @@ pub(crate) struct Activity {
     // In milliseconds since `opened`; `NONE` when no head is being read.
     head_since: AtomicU64,
     idle_since: AtomicU64,
+    answers: AtomicU32,
+    tunnel: AtomicBool,
+}
+
+/// What became of the last request of an HTTP/1.1 connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It waits for its answer.
+    NotYet,
+    /// After it comes another request.
+    Request,
+    /// It opened a tunnel.
+    Tunnel,
 }
 
 /// What a supervisor does next.
@@ -41,6 +55,8 @@ impl Activity {
             exchanges: AtomicU32::new(0),
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
+            answers: AtomicU32::new(0),
+            tunnel: AtomicBool::new(false),
         }
     }
 
@@ -48,6 +64,25 @@ impl Activity {
     pub(crate) fn begin(&self) {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
+    }
+
+    /// The head of its response is made.
+    pub(crate) fn answer(&self, status: StatusCode) {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            self.tunnel.store(true, Ordering::Relaxed);
+        }
+        self.answers.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns what became of the last of so many requests, which HTTP/1.1 answers in their order.
+    pub(crate) fn answered(&self, requests: u32) -> Answered {
+        if self.answers.load(Ordering::Acquire) != requests {
+            Answered::NotYet
+        } else if self.tunnel.load(Ordering::Relaxed) {
+            Answered::Tunnel
+        } else {
+            Answered::Request
+        }
     }
 
     /// Its response was sent, or will never be.

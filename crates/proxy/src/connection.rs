@@ -16,6 +16,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::activity::{Activity, Rest, Watched};
 use crate::client_address::TrustedProxies;
+use crate::head::Heads;
 use crate::listener::Serving;
 use crate::metrics::ListenerMetrics;
 use crate::tls::{H2, Served, Terminator};
@@ -183,7 +184,8 @@ where
     });
     match protocol {
         Protocol::Http1 => {
-            let io = TokioIo::new(Watched::counting_heads(stream, read, Arc::clone(&connection.activity)));
+            let watched = Watched::counting_heads(stream, read, Arc::clone(&connection.activity));
+            let io = TokioIo::new(Heads::new(watched, Arc::clone(&connection.activity)));
             let http = http1(config).serve_connection(io, service).with_upgrades();
             supervise(http, |http| http.graceful_shutdown(), &connection).await
         }
@@ -199,7 +201,9 @@ fn http1(config: &Listener) -> hyper::server::conn::http1::Builder {
     let mut http = hyper::server::conn::http1::Builder::new();
     // Time limits are those of `supervise`: hyper's own does not tell an idle connection from a slow head.
     http.timer(TokioTimer::new()).header_read_timeout(None);
-    http.max_buf_size(config.limits.max_header_bytes.max(MIN_BUFFER)).max_headers(MAX_HEADERS);
+    http.max_header_size(config.limits.max_header_bytes).max_headers(MAX_HEADERS);
+    // A bound of the buffer alone would let a head be twice as long.
+    http.max_buf_size(config.limits.max_header_bytes.max(MIN_BUFFER));
     http
 }
 

@@ -6,6 +6,7 @@ mod pipeline;
 
 mod activity;
 mod connection;
+mod head;
 mod listener;
 mod tls;
 
