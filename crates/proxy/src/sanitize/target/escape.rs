@@ -6,7 +6,7 @@ use super::Refusal;
 /// as it is, so that each path has one spelling.
 ///
 /// # Errors
-/// An escape is none, hides a NUL, or hides bytes that are no UTF-8 (an overlong `.` is `%C0%AE`).
+/// An escape is none, hides a control character, or hides bytes that are no UTF-8 (an overlong `.` is `%C0%AE`).
 pub(super) fn unescape(path: &str) -> Result<String, Refusal> {
     let mut normal = String::with_capacity(path.len());
     let mut hidden = Vec::new();
@@ -19,7 +19,7 @@ pub(super) fn unescape(path: &str) -> Result<String, Refusal> {
             hidden.push(byte);
         }
         match (byte, escaped) {
-            (0, _) | (0x01..=0x20 | 0x7f, false) => return Err(CONTROL),
+            (0x00..=0x1f | 0x7f, _) | (b' ', false) => return Err(CONTROL),
             (_, true) if is_unreserved(byte) => normal.push(char::from(byte)),
             // The only other character that passes raw; strict hosts refuse it.
             (b'/' | b'\\', false) => normal.push(char::from(byte)),
@@ -80,4 +80,4 @@ fn push_escaped(normal: &mut String, byte: u8) {
     }
 }
 
-const CONTROL: Refusal = Refusal::bad_request("control-character", "the target holds a NUL or a raw control character");
+const CONTROL: Refusal = Refusal::bad_request("control-character", "the target holds a control character");

@@ -93,6 +93,10 @@ fn what_is_no_path_is_refused() {
     check_both("/%zz", Err("escape-invalid"));
     check_both("/%+1", Err("escape-invalid"));
     check_both("/a%00", Err("control-character"));
+    check_both("/a%0d%0ab", Err("control-character"));
+    check_both("/a%1F", Err("control-character"));
+    check_both("/%7f", Err("control-character"));
+    check_both("/a%20b", Ok("/a%20b"));
     check_both("/%c0%ae%c0%ae/", Err("path-not-utf8"));
     check_both("/%e9", Err("path-not-utf8"));
     check_both("/%c3/%a9", Err("path-not-utf8"));
@@ -113,6 +117,7 @@ fn a_query_passes_as_it_came() {
     check_both("/?", Ok("/?"));
     check_both("/?x=%", Err("escape-invalid"));
     check_both("/?x=%00", Err("control-character"));
+    check_both("/?x=%0d%0a", Ok("/?x=%0d%0a"));
 }
 
 #[test]
