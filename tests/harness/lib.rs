@@ -1,11 +1,13 @@
 //! Starts real parts on loopback, so that a test is a few lines of intent.
 
 mod browser;
+mod http2;
 mod proxy;
 mod raw;
 mod upstream;
 
 pub use browser::{Answer, Browser};
+pub use http2::{Frame, frame, frames, http2};
 pub use proxy::{Folder, Proxy, Setup};
 pub use raw::{raw, status};
 pub use upstream::{Seen, Upstream};

@@ -3,6 +3,7 @@
 
 mod audit_log;
 mod headers;
+mod http2;
 mod http_messages;
 mod paths;
 mod sign_in;
