@@ -92,7 +92,6 @@ impl Browser {
     ///
     /// # Errors
     /// No HTTP answer came.
-    #[expect(clippy::string_slice, reason = "a URL is cut at its own positions")]
     pub async fn send(&mut self, method: Method, url: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer> {
         let url = Url::parse(url)?;
         let host = url.host_str().unwrap_or_default().to_owned();

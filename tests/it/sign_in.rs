@@ -60,7 +60,9 @@ async fn a_cookie_is_good_on_its_own_host_only_and_only_whole() -> Result {
     assert_eq!(status("one", &format!("portcullis={handle}")).await?, 401);
     assert_eq!(status("one", &format!("__Host-portcullis=junk; __Host-portcullis={handle}")).await?, 200);
     assert_eq!(status("one", &format!("__Host-portcullis={handle}; __Host-portcullis=junk")).await?, 200);
-    for broken in [String::new(), handle[1..].into(), format!("{handle}x"), "\"".into(), "a".repeat(16_000)] {
+    for broken in
+        [String::new(), handle.chars().skip(1).collect(), format!("{handle}x"), "\"".into(), "a".repeat(16_000)]
+    {
         assert_eq!(status("one", &format!("__Host-portcullis={broken}")).await?, 401, "{broken}");
     }
     proxy.stop().await?;
