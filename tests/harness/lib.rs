@@ -9,7 +9,7 @@ mod upstream;
 pub use browser::{Answer, Browser};
 pub use http2::{Frame, frame, frames, http2};
 pub use proxy::{Folder, Proxy, Setup};
-pub use raw::{raw, status};
+pub use raw::{raw, raw_trusting, status};
 pub use upstream::{Seen, Upstream};
 
 /// What a harness function answers: a test unwraps it.

@@ -1,7 +1,9 @@
 //! Bytes as they are, over TLS: for requests that no client library would send.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -15,9 +17,17 @@ use crate::{Proxy, Result};
 /// # Errors
 /// The connection cannot be made, or nothing comes back within ten seconds.
 pub async fn raw(proxy: &Proxy, host: &str, bytes: &[u8]) -> Result<String> {
+    raw_trusting(proxy.tls(), proxy, host, bytes).await
+}
+
+/// Does the same with a TLS client of the test's own.
+///
+/// # Errors
+/// As above.
+pub async fn raw_trusting(tls: Arc<ClientConfig>, proxy: &Proxy, host: &str, bytes: &[u8]) -> Result<String> {
     let stream = TcpStream::connect(proxy.address()).await?;
     let name = ServerName::try_from(host.to_owned())?;
-    let mut stream = TlsConnector::from(proxy.tls()).connect(name, stream).await?;
+    let mut stream = TlsConnector::from(tls).connect(name, stream).await?;
     stream.write_all(bytes).await?;
     let mut answer = Vec::new();
     loop {

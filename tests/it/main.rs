@@ -7,6 +7,7 @@ mod http2;
 mod http_messages;
 mod paths;
 mod sign_in;
+mod slow;
 mod tidy;
 mod websocket;
 

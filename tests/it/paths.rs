@@ -1,6 +1,6 @@
 //! What a path can be written like, and what none of its spellings may open.
 
-use integration::{Proxy, Setup, Upstream, raw, status};
+use integration::{Folder, Proxy, Setup, Upstream, raw, raw_trusting, status};
 use serde_json::json;
 
 use crate::Result;
@@ -161,6 +161,28 @@ async fn neither_method_override_nor_forwarded_uri_changes_what_is_decided() -> 
         let answer = raw(&proxy, "one.localhost", request.as_bytes()).await?;
         assert_eq!(status(&answer), expected, "{request}: {answer}");
     }
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_another_certificate_serves_is_misdirected() -> Result {
+    let upstream = Upstream::hello().await?;
+    let folders = [Folder::new(&["one"])?, Folder::new(&["two"])?];
+    let certificates = folders
+        .each_ref()
+        .map(|folder| json!({ "cert_file": folder.path("cert.pem"), "key_file": folder.path("key.pem") }));
+    let listeners = json!([{ "address": "127.0.0.1:0", "tls": { "certificates": certificates } }]);
+    let open = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'" });
+    let setup = Setup::default().route("one", &upstream.url(), &open).route("two", &upstream.url(), &open);
+    let proxy = setup.section(&json!({ "listeners": listeners })).start().await?;
+    let trusting = folders[0].authority().client_config()?;
+    for (host, expected) in [("one", 200), ("two", 421), ("TWO", 421), ("other", 404)] {
+        let request = format!("GET / HTTP/1.1\r\nhost: {host}.localhost\r\nconnection: close\r\n\r\n");
+        let answer = raw_trusting(trusting.clone(), &proxy, "one.localhost", request.as_bytes()).await?;
+        assert_eq!(status(&answer), expected, "{host}: {answer}");
+    }
+    assert_eq!(upstream.seen().len(), 1);
     proxy.stop().await?;
     Ok(())
 }

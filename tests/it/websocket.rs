@@ -93,3 +93,22 @@ async fn pages_of_other_sites_open_none() -> Result {
     proxy.stop().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_sent_before_the_tunnel_is_open_is_a_request_when_it_is_refused() -> Result {
+    let upstream = Upstream::answering("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await?;
+    let open = json!({ "authenticate": "none", "allow": "request.path != '/secret'", "websockets": "any" });
+    let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
+    for (early, expected) in
+        [("GET /secret HTTP/1.1\r\nhost: one.localhost\r\n\r\n", "403"), ("GET /a#b HTTP/1.1\r\n\r\n", "400")]
+    {
+        let request = format!("{}{early}", upgrade("one", ""));
+        let answer = raw(&proxy, "one.localhost", request.as_bytes()).await?;
+        let statuses: Vec<_> = answer.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)).collect();
+        assert_eq!(statuses, ["403", expected], "{answer}");
+    }
+    let paths: Vec<_> = upstream.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(paths, ["GET /ws HTTP/1.1", "GET /ws HTTP/1.1"]);
+    proxy.stop().await?;
+    Ok(())
+}
