@@ -22,14 +22,13 @@ pub enum Outcome {
     Unavailable(Arc<StoreError>),
 }
 
-/// Proves who is calling. One for each configuration; store, keys and the providers' key sets outlive it.
+/// Proves who is calling.
 #[derive(Debug)]
 pub struct Authenticator {
     pub(crate) config: Arc<Config>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<dyn Clock>,
-    providers: Arc<Providers>,
     own_paths: axum::Router,
 }
 
@@ -53,16 +52,8 @@ impl Authenticator {
             clock,
         };
         let own_paths = endpoints::router(shared.clone());
-        let Shared { config, sessions, keys, clock, providers } = shared;
-        Ok(Self { config, sessions, keys, clock, providers, own_paths })
-    }
-
-    /// Takes over what the authenticator of an earlier configuration knows of the providers that both have, so that a
-    /// reload while a provider is down stops no sign-in.
-    #[must_use]
-    pub fn following(self, earlier: &Self) -> Self {
-        self.providers.follow(&earlier.providers);
-        self
+        let Shared { config, sessions, keys, clock, providers: _ } = shared;
+        Ok(Self { config, sessions, keys, clock, own_paths })
     }
 
     /// Tells who is calling.

@@ -47,15 +47,6 @@ impl Providers {
         Ok(Self(providers))
     }
 
-    /// Takes over what others knew of the same providers.
-    pub(crate) fn follow(&self, earlier: &Self) {
-        for provider in &self.0 {
-            if let Some(same) = earlier.0.iter().find(|earlier| provider.is_asked_as(earlier)) {
-                provider.follow(same);
-            }
-        }
-    }
-
     /// Returns the provider of that id.
     pub(crate) fn get(&self, id: &ProviderId) -> Option<&Arc<Provider>> {
         self.0.iter().find(|provider| provider.id() == id)

@@ -111,7 +111,7 @@ impl App {
             config.authorizer,
             authenticator,
             audit.0.clone(),
-            Arc::clone(&metrics),
+            &metrics,
             config.look,
             clock,
         )

@@ -29,8 +29,6 @@ pub struct Snapshot {
     routes: Box<[LoadedRoute]>,
     sign_in: Option<Origin>,
     unrouted: RouteMetrics,
-    metrics: Arc<Metrics>,
-    pools: Arc<Pools>,
 }
 
 /// A route with what was made of it at load.
@@ -45,15 +43,6 @@ pub(crate) struct LoadedRoute {
     metrics: RouteMetrics,
 }
 
-/// What outlives a configuration.
-#[derive(Clone, Debug)]
-struct Lasting {
-    audit: Log,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
-    pools: Arc<Pools>,
-}
-
 impl Snapshot {
     /// Builds routes, policies and upstreams into one snapshot. Contacts no upstream.
     ///
@@ -64,50 +53,18 @@ impl Snapshot {
         authorizer: Authorizer,
         authenticator: Option<Arc<Authenticator>>,
         audit: Log,
-        metrics: Arc<Metrics>,
+        metrics: &Metrics,
         look: Arc<Look>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Vec<BuildError>> {
-        let lasting = Lasting { audit, metrics, clock, pools: Arc::new(Pools::default()) };
-        Self::assemble(config, authorizer, authenticator, look, lasting)
-    }
-
-    /// Builds the snapshot of a configuration that takes this one's place, and keeps the upstream connections that both
-    /// use.
-    ///
-    /// # Errors
-    /// All that is wrong with routes and upstream TLS.
-    pub fn successor(
-        &self,
-        config: Config,
-        authorizer: Authorizer,
-        authenticator: Option<Arc<Authenticator>>,
-        look: Arc<Look>,
-    ) -> Result<Self, Vec<BuildError>> {
-        let lasting = Lasting {
-            audit: self.audit.clone(),
-            metrics: Arc::clone(&self.metrics),
-            clock: Arc::clone(&self.clock),
-            pools: Arc::clone(&self.pools),
-        };
-        Self::assemble(config, authorizer, authenticator, look, lasting)
-    }
-
-    fn assemble(
-        config: Config,
-        authorizer: Authorizer,
-        authenticator: Option<Arc<Authenticator>>,
-        look: Arc<Look>,
-        lasting: Lasting,
-    ) -> Result<Self, Vec<BuildError>> {
-        let Lasting { audit, metrics, clock, pools } = lasting;
+        let mut pools = Pools::default();
         let mut errors = Vec::new();
         let reads_path = |route| authorizer.route(route).is_some_and(authorize::RoutePolicy::reads_path);
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
         let removed = Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref()));
         let mut routes = Vec::with_capacity(config.routes.len());
         for route in config.routes {
-            match LoadedRoute::load(route, &metrics, &pools) {
+            match LoadedRoute::load(route, metrics, &mut pools) {
                 Ok(route) => routes.push(route),
                 Err(error) => errors.push(error),
             }
@@ -125,8 +82,6 @@ impl Snapshot {
             routes: routes.into(),
             sign_in: config.authenticate,
             unrouted: metrics.route("none"),
-            metrics,
-            pools,
         })
     }
 
@@ -174,7 +129,7 @@ impl Snapshot {
 }
 
 impl LoadedRoute {
-    fn load(config: Route, metrics: &Metrics, pools: &Pools) -> Result<Self, BuildError> {
+    fn load(config: Route, metrics: &Metrics, pools: &mut Pools) -> Result<Self, BuildError> {
         let (host, origin) = match &config.host {
             Host::Exact(host) => (host.clone(), Origin::new(config.scheme, host, Some(config.port)).ok()),
             Host::Wildcard(parent) => (format!("*.{parent}"), None),

@@ -36,7 +36,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) server: Arc<Server>,
     pub(crate) folder: TempDir,
-    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
     registry: Registry,
     log: Log,
     stop: Option<oneshot::Sender<()>>,
@@ -93,15 +93,8 @@ impl Setup {
             authenticate: self.sign_in,
             routes: self.routes.into_iter().map(|(route, ..)| route).collect(),
         };
-        let snapshot = Snapshot::build(
-            config,
-            authorizer,
-            authenticator,
-            log.clone(),
-            Arc::clone(&metrics),
-            look,
-            Arc::new(SystemClock),
-        );
+        let snapshot =
+            Snapshot::build(config, authorizer, authenticator, log.clone(), &metrics, look, Arc::new(SystemClock));
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot.unwrap()));
         let (stop, stopped) = oneshot::channel();
         let serve = Arc::clone(&server).serve(Arc::clone(&snapshot), async { drop(stopped.await) }, self.drain);
@@ -126,6 +119,16 @@ impl Proxy {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text
+    }
+
+    /// Puts another configuration in force: one with no rules.
+    pub(crate) fn replace(&self, config: Config) {
+        let (authorizer, _) = Authorizer::compile(&authorize::Config::default()).unwrap();
+        let metrics = Metrics::register(&mut Registry::default());
+        let look = Arc::new(Look::new(Branding::default()));
+        let clock = Arc::new(SystemClock);
+        let next = Snapshot::build(config, authorizer, None, self.log.clone(), &metrics, look, clock);
+        self.snapshot.store(Arc::new(next.unwrap()));
     }
 
     /// Stops, and returns the audit records.

@@ -1,4 +1,4 @@
-//! Upstreams: the endpoints of a route and the connections to them, which outlive configurations.
+//! Upstreams: the endpoints of a route and the connections to them.
 
 mod balance;
 mod body;
@@ -56,7 +56,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A certificate, key or authority file, or a name, cannot be used.
-    pub(crate) fn build(route: &Route, pools: &Pools) -> Result<Self, BuildError> {
+    pub(crate) fn build(route: &Route, pools: &mut Pools) -> Result<Self, BuildError> {
         let targets = route
             .to
             .iter()

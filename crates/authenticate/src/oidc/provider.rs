@@ -74,16 +74,6 @@ impl Provider {
         &self.config
     }
 
-    /// Returns whether the other is asked at the same place, and its answers verified in the same way.
-    pub(super) fn is_asked_as(&self, other: &Self) -> bool {
-        self.config.issuer == other.config.issuer && self.config.ca_file == other.config.ca_file
-    }
-
-    /// Takes over what another knew of the same provider.
-    pub(super) fn follow(&self, earlier: &Self) {
-        self.known.store(earlier.known.load_full());
-    }
-
     /// Returns what is known of the provider, asking it when nothing is or it is too old. When it does not answer, what
     /// was known stays good.
     pub(crate) async fn known(&self) -> Result<Arc<Known>, Arc<ProviderError>> {

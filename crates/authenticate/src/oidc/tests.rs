@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::test_provider::{NOW, Signing, TestProvider, object};
 use super::transport::Transport;
-use super::{Attempt, Provider, ProviderError, Providers, SignInError};
+use super::{Attempt, Provider, ProviderError, SignInError};
 use crate::endpoints::tests::configured;
 
 struct World {
@@ -97,29 +97,6 @@ async fn old_keys_stay_good_while_the_provider_is_down() {
     world.breaks();
     world.pass(7_200);
     world.sign_in().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_reload_forgets_nothing_of_a_provider_that_stays() {
-    let world = World::new().await;
-    world.sign_in().await.unwrap();
-    world.breaks();
-    let renewed = |change: fn(&mut crate::Provider)| {
-        let mut config = configured(&world.test);
-        change(&mut config);
-        let transport = Transport::with_system_roots().unwrap();
-        let provider = Provider::new(config, "https://a.example.com/cb".into(), transport, world.clock.clone());
-        Providers(vec![Arc::new(provider)])
-    };
-    let earlier = Providers(vec![Arc::clone(&world.provider)]);
-    for (change, known) in [
-        ((|config| config.client_id = "another".into()) as fn(&mut crate::Provider), true),
-        (|config| config.ca_file = Some("/another/ca.pem".into()), false),
-    ] {
-        let providers = renewed(change);
-        providers.follow(&earlier);
-        assert_eq!(providers.iter().next().unwrap().known().await.is_ok(), known);
-    }
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(super) struct Bound {
     pub(super) session: Arc<Session>,
 }
 
-/// The sessions in memory. Outlives snapshots, as the store does.
+/// The sessions in memory.
 pub(crate) struct Live {
     handles: Cache<Hash, Arc<Bound>>,
     sessions: Cache<SignInId, Arc<Session>>,

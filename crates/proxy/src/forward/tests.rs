@@ -186,7 +186,7 @@ struct Front {
 }
 
 async fn front(http: Http, route: &Route) -> Front {
-    front_of(http, Arc::new(Cluster::build(route, &Pools::default()).unwrap())).await
+    front_of(http, Arc::new(Cluster::build(route, &mut Pools::default()).unwrap())).await
 }
 
 async fn front_of(http: Http, cluster: Arc<Cluster>) -> Front {

@@ -16,7 +16,7 @@ fn requests_are_counted_by_route_code_and_decision() {
     route.record(Decision::Allow, 200, &times);
     route.record(Decision::Allow, 200, &times);
     route.record(Decision::Deny, 418, &times);
-    // A reload makes new handles of the same series.
+    // Handles made later are of the same series.
     metrics.route("app").record(Decision::Allow, 200, &times);
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

@@ -1,7 +1,5 @@
 //! Whole requests through real sockets.
 
-use std::sync::Arc;
-
 use http::{Method, Request, Version};
 use http_body_util::{BodyExt, Empty};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -228,16 +226,11 @@ async fn a_client_that_leaves_is_recorded_too() {
 }
 
 #[tokio::test]
-async fn a_reload_is_seen_by_the_next_request_and_keeps_what_lasts() {
+async fn another_snapshot_is_seen_by_the_next_request() {
     let upstream = echo().await;
     let proxy = Setup::cleartext().route(route("old.example.com", upstream), "true").start();
     assert_eq!(proxy.get("old.example.com", "/", "").await.status, 200);
-    let rules = authorize::Config::default();
-    let (authorizer, _) = authorize::Authorizer::compile(&rules).unwrap();
-    let config = crate::Config { revision: "r2".into(), authenticate: None, routes: Vec::new() };
-    let look = Arc::new(pages::Look::new(pages::Branding::default()));
-    let next = proxy.snapshot.load().successor(config, authorizer, None, look).unwrap();
-    proxy.snapshot.store(Arc::new(next));
+    proxy.replace(crate::Config { revision: "r2".into(), authenticate: None, routes: Vec::new() });
     assert_eq!(proxy.get("old.example.com", "/", "").await.status, 404);
     let records = proxy.stop().await;
     assert_eq!((&records[0]["revision"], &records[1]["revision"]), (&"r1".into(), &"r2".into()));

@@ -1,6 +1,6 @@
-//! Which endpoints are connected to, across configurations.
+//! Which endpoints are connected to, across routes.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connect::Connector;
@@ -9,11 +9,10 @@ use super::tls::{Material, SystemRoots};
 use crate::BuildError;
 use crate::config::{self, EndpointScheme, Route, UpstreamProtocol, UpstreamTls};
 
-/// The endpoints in use. Outlives configurations: an endpoint that two of them reach in the same way keeps its
-/// connections; one that none uses any more is closed.
+/// The endpoints of a configuration while it is built: routes that reach one in the same way share its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
-    endpoints: Mutex<Vec<(Key, Weak<Endpoint>)>>,
+    endpoints: Vec<(Key, Arc<Endpoint>)>,
     roots: SystemRoots,
 }
 
@@ -28,7 +27,7 @@ struct Key {
 
 impl Pools {
     /// Returns the endpoint that `route` reaches at `address`, an existing one where there is.
-    pub(super) fn endpoint(&self, route: &Route, address: &config::Endpoint) -> Result<Arc<Endpoint>, BuildError> {
+    pub(super) fn endpoint(&mut self, route: &Route, address: &config::Endpoint) -> Result<Arc<Endpoint>, BuildError> {
         let material = match address.scheme {
             EndpointScheme::Https => Some(Material::read(&route.upstream_tls)?),
             EndpointScheme::Http | EndpointScheme::H2c => None,
@@ -39,13 +38,11 @@ impl Pools {
             connect: route.timeouts.connect,
             tls: material.as_ref().map(|read| (route.upstream_tls.clone(), read.fingerprint)),
         };
-        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        endpoints.retain(|(_, endpoint)| endpoint.strong_count() > 0);
-        if let Some(existing) = endpoints.iter().find(|(known, _)| *known == key).and_then(|(_, weak)| weak.upgrade()) {
-            return Ok(existing);
+        if let Some((_, existing)) = self.endpoints.iter().find(|(known, _)| *known == key) {
+            return Ok(Arc::clone(existing));
         }
         let endpoint = Arc::new(Endpoint::new(Connector::build(route, address, material, &self.roots)?));
-        endpoints.push((key, Arc::downgrade(&endpoint)));
+        self.endpoints.push((key, Arc::clone(&endpoint)));
         Ok(endpoint)
     }
 }

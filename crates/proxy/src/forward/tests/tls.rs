@@ -271,7 +271,7 @@ fn files_that_cannot_be_used_are_named() {
     ] {
         let mut bad = route(EndpointScheme::Https, &["127.0.0.1:1".parse().unwrap()]);
         bad.upstream_tls = tls;
-        match Cluster::build(&bad, &Pools::default()) {
+        match Cluster::build(&bad, &mut Pools::default()) {
             Err(BuildError::UnusableFile { path, reason }) => {
                 assert!(path.ends_with(file), "{path}");
                 assert!(reason.starts_with(expected), "{reason}");
@@ -281,6 +281,6 @@ fn files_that_cannot_be_used_are_named() {
     }
     let mut unnamed = route(EndpointScheme::Https, &["127.0.0.1:1".parse().unwrap()]);
     unnamed.upstream_tls.server_name = Some("no name".to_owned());
-    let error = Cluster::build(&unnamed, &Pools::default()).unwrap_err().to_string();
+    let error = Cluster::build(&unnamed, &mut Pools::default()).unwrap_err().to_string();
     assert_eq!(error, "route `app`: `no name` is no host name or address that an upstream can have");
 }
