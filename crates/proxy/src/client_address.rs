@@ -2,6 +2,7 @@
 //!
 //! PROXY protocol, `Forwarded` and single-address headers are not read.
 
+mod lost;
 mod outbound;
 
 use http::HeaderMap;
@@ -11,6 +12,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::ForwardedHeader;
 use crate::sanitize::Refusal;
 
+pub(crate) use lost::watch as watch_for_lost_addresses;
 pub(crate) use outbound::forwarded_headers;
 
 /// Networks whose forwarding headers are believed.

@@ -21,6 +21,7 @@ pub struct Metrics {
     durations: Family<StageLabels, Latency>,
     connections_opened: Family<ListenerLabels, Counter>,
     connections_open: Family<ListenerLabels, Gauge>,
+    addresses_lost: Family<ListenerLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
     certificate_not_after: Family<CertificateLabels, Gauge>,
     certificate_reload: Gauge,
@@ -34,6 +35,7 @@ impl Metrics {
             durations: Family::default(),
             connections_opened: Family::default(),
             connections_open: Family::default(),
+            addresses_lost: Family::default(),
             handshakes: Family::default(),
             certificate_not_after: Family::default(),
             certificate_reload: Gauge::default(),
@@ -58,6 +60,11 @@ impl Metrics {
             "portcullis_connections_open",
             "Downstream connections open now",
             metrics.connections_open.clone(),
+        );
+        registry.register(
+            "portcullis_client_addresses_lost",
+            "Requests that a private address forwarded while no proxy is trusted: their client's address is lost",
+            metrics.addresses_lost.clone(),
         );
         registry.register(
             "portcullis_tls_handshakes",
@@ -98,6 +105,7 @@ impl Metrics {
         ListenerMetrics {
             opened: self.connections_opened.get_or_create_owned(&labels),
             open: self.connections_open.get_or_create_owned(&labels),
+            addresses_lost: self.addresses_lost.get_or_create_owned(&labels),
             handshakes_ok: handshake("ok"),
             handshakes_failed: handshake("failed"),
         }
@@ -171,6 +179,7 @@ pub(crate) struct Times {
 pub(crate) struct ListenerMetrics {
     opened: Counter,
     open: Gauge,
+    addresses_lost: Counter,
     handshakes_ok: Counter,
     handshakes_failed: Counter,
 }
@@ -181,6 +190,11 @@ impl ListenerMetrics {
         self.opened.inc();
         self.open.inc();
         OpenConnection(self.open.clone())
+    }
+
+    /// Counts a request whose client's address is lost, and returns how many there were before.
+    pub(crate) fn address_lost(&self) -> u64 {
+        self.addresses_lost.inc()
     }
 
     /// Counts a handshake.

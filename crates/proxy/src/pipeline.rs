@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::assert_identity::assert_identity;
 use crate::body::{Content, ResponseBody};
 use crate::caller::Caller;
-use crate::client_address::{client_address, forwarded_headers};
+use crate::client_address::{client_address, forwarded_headers, watch_for_lost_addresses};
 use crate::config::{Authentication, WebSockets};
 use crate::connection::Connection;
 use crate::exchange::{Answerer, Exchange, Verdict};
@@ -109,6 +109,7 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     let trusted = &entrance.trusted_proxies;
     let address = client_address(connection.peer, &parts.headers, trusted, entrance.config.forwarded_header)?;
     exchange.address = Some(address);
+    watch_for_lost_addresses(&entrance.config.name, &address, &parts.headers, trusted, &entrance.metrics);
     let destination = destination(exchange, snapshot, host, &target)?;
     let normal = target.to_path_and_query().map_err(|_| Refused::NotFound)?;
     parts.uri = Uri::from(normal);
