@@ -138,9 +138,11 @@ async fn small_messages_to_a_slow_caller_leave_other_streams_alone() -> Result {
     Ok(())
 }
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -179,6 +181,43 @@ async fn requests_that_are_taken_back_by_the_thousand_end_the_connection() -> Re
     assert_eq!(goaway(&back), Some(Reason::ENHANCE_YOUR_CALM), "{back:?}");
     assert!(upstream.seen().len() < 1000, "{}", upstream.seen().len());
     still_serves(&proxy).await?;
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_make_us_reset_them_end_the_connection() -> Result {
+    let upstream = Upstream::hello().await?;
+    let proxy = Setup::default().route("one", &upstream.url(), &open()).start().await?;
+    for fault in [frame(WINDOW_UPDATE, 0, 0, &[0; 4]), frame(DATA, 0, 0, &[0; 4])] {
+        let mut flood = Vec::new();
+        for stream in (1..20_000_u32).step_by(2) {
+            let mut fault = fault.clone();
+            fault[5..9].copy_from_slice(&stream.to_be_bytes());
+            flood.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, &get()));
+            flood.extend(fault);
+        }
+        let back = frames(&proxy, "one.localhost", flood).await?;
+        assert!(goaway(&back).is_some_and(|reason| reason != Reason::NO_ERROR), "{:?}", back.last());
+    }
+    assert!(upstream.seen().len() < 4000, "{}", upstream.seen().len());
+    still_serves(&proxy).await?;
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn empty_frames_without_an_end_end_the_connection() -> Result {
+    let upstream = streaming(Arc::default()).await?;
+    let proxy = Setup::default().route("one", &format!("h2c://{upstream}"), &open()).start().await?;
+    let mut block = vec![0x83, 0x87, 0x04, 5];
+    block.extend(b"/sink");
+    block.extend([0x41, 13]);
+    block.extend(b"one.localhost");
+    let mut flood = frame(HEADERS, END_HEADERS, 1, &block);
+    flood.extend(frame(DATA, 0, 1, &[]).repeat(200_000));
+    let back = frames(&proxy, "one.localhost", flood).await?;
+    assert_eq!(goaway(&back), Some(Reason::ENHANCE_YOUR_CALM), "{back:?}");
     proxy.stop().await?;
     Ok(())
 }
