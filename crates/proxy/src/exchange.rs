@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use crate::Snapshot;
 use crate::connection::Connection;
+use crate::forward::Traffic;
 use crate::metrics::Times;
 use crate::request_id::RequestId;
-use crate::upgrade::Traffic;
 use crate::upstream::Progress;
 
 /// One request, as it will be remembered.

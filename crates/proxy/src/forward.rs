@@ -3,14 +3,16 @@
 //! Informational responses other than `100 Continue` and `101 Switching Protocols` end here: hyper's server has no way
 //! to send them on, and a client does not depend on them (RFC 9110 §15.2).
 
+mod address;
+mod response;
+mod upgrade;
+
 use std::sync::Arc;
 
 use authorize::Permit;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
-};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
+use http::header::{CONTENT_TYPE, EXPECT, HeaderValue, TRANSFER_ENCODING};
+use http::uri::Scheme;
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
@@ -19,11 +21,15 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::upgrade::{self, Traffic};
 use crate::upstream::{
-    Cluster, Expectation, FailureKind, FixedHost, Freshness, Lease, NotAnswered, Progress, RequestBody, Target,
+    Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Target,
     UpstreamBody, UpstreamFailure, Watch,
 };
+
+use address::address;
+use response::downstream;
+
+pub(crate) use upgrade::Traffic;
 
 /// What forwarding must know of a request beside the request.
 #[derive(Debug)]
@@ -85,8 +91,8 @@ pub(crate) async fn forward(
     answer
 }
 
-/// Forwards one request that a permit was spent for.
-pub(crate) async fn dispatch(
+// Not for others: whoever forwards shows a permit.
+async fn dispatch(
     cluster: &Cluster,
     request: Request<Incoming>,
     forward: Forward<'_>,
@@ -263,36 +269,6 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// What endpoints said that could not be connected to.
-#[derive(Debug, Default)]
-pub(crate) struct Failures {
-    last: Option<UpstreamFailure>,
-    endpoints: u32,
-    /// All failed to connect at all, rather than in TLS or later.
-    others: u32,
-}
-
-impl Failures {
-    pub(crate) fn add(&mut self, target: &Target, failure: UpstreamFailure) {
-        self.endpoints += 1;
-        if !matches!(failure.kind, FailureKind::Connect | FailureKind::Timeout) {
-            self.others += 1;
-        }
-        self.last = Some(UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), ..failure });
-    }
-
-    /// Returns the failure of an exchange for which no endpoint is left.
-    pub(crate) fn exhausted(self, attempts: u32) -> UpstreamFailure {
-        let mut failure =
-            self.last.unwrap_or_else(|| UpstreamFailure::new(FailureKind::NoHealthyUpstream, "no endpoint"));
-        if self.endpoints > 1 && self.others == 0 {
-            failure.kind = FailureKind::NoHealthyUpstream;
-        }
-        failure.attempts = attempts;
-        failure
-    }
-}
-
 /// Copies a request that may be sent again after a reused connection turns out to have been closing: without a body, and
 /// idempotent (RFC 9110 §9.2.2). Anything else is never sent twice.
 fn replayable(lease: &Lease, request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
@@ -307,55 +283,6 @@ fn replayable(lease: &Lease, request: &Request<RequestBody>) -> Option<Request<R
     Some(copy)
 }
 
-/// Writes whom the request is for: in origin-form with `Host` for HTTP/1.1 (RFC 9112 §3.2.1), with scheme and authority
-/// for HTTP/2 (RFC 9113 §8.3.1).
-fn address(
-    request: &mut Request<RequestBody>,
-    target: &Target,
-    lease: &Lease,
-    asked: &HeaderValue,
-) -> Result<(), UpstreamFailure> {
-    match lease {
-        Lease::Http1 { .. } => {
-            if request.uri().authority().is_some() {
-                *request.uri_mut() = origin_form(request.uri());
-            }
-            *request.version_mut() = Version::HTTP_11;
-            let headers = request.headers_mut();
-            headers.remove(TE);
-            headers.insert(HOST, target.host.as_ref().map_or_else(|| asked.clone(), |fixed| fixed.header.clone()));
-        }
-        Lease::Http2(_) => {
-            let authority = match &target.host {
-                Some(FixedHost { authority, .. }) => authority.clone(),
-                None => Authority::try_from(asked.as_bytes())
-                    .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the host asked for is no authority"))?,
-            };
-            let mut parts = http::uri::Parts::default();
-            parts.scheme = Some(target.endpoint.scheme());
-            parts.authority = Some(authority);
-            parts.path_and_query = Some(path_and_query(request.uri()));
-            *request.uri_mut() = Uri::from_parts(parts)
-                .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the path cannot be sent over HTTP/2"))?;
-            *request.version_mut() = Version::HTTP_2;
-            let headers = request.headers_mut();
-            headers.remove(HOST);
-            // HTTP/2 streams the body at once.
-            headers.remove(EXPECT);
-        }
-    }
-    Ok(())
-}
-
-/// Returns a target in origin-form.
-pub(crate) fn origin_form(uri: &Uri) -> Uri {
-    Uri::from(path_and_query(uri))
-}
-
-fn path_and_query(uri: &Uri) -> PathAndQuery {
-    uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
-}
-
 fn protocol(lease: &Lease, target: &Target) -> &'static str {
     match lease {
         Lease::Http1 { .. } => "http/1.1",
@@ -364,32 +291,6 @@ fn protocol(lease: &Lease, target: &Target) -> &'static str {
     }
 }
 
-/// Removes what was meant for us from a response's headers (RFC 9110 §7.6.1).
-pub(crate) fn downstream(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
-    if headers.remove(TRANSFER_ENCODING).is_some() {
-        // RFC 9112 §6.3: the length was overridden, and may have been meant to smuggle a second response.
-        headers.remove(CONTENT_LENGTH);
-    }
-    headers.remove(UPGRADE);
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-}
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const CONTINUE: &[u8] = b"100-continue";
 const EVENTS: &[u8] = b"text/event-stream";
 

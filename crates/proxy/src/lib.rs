@@ -19,7 +19,6 @@ mod own_endpoints;
 mod respond;
 mod route;
 mod sanitize;
-mod upgrade;
 mod upstream;
 mod websocket_origin;
 

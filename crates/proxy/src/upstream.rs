@@ -21,7 +21,7 @@ use crate::{BuildError, Endpoint as Address};
 pub(crate) use body::{Expectation, Progress, RequestBody, UpstreamBody, Watch};
 pub(crate) use connect::Stream as UpstreamStream;
 pub(crate) use endpoint::{Endpoint, Freshness, Lease};
-pub(crate) use failure::{FailureKind, UpstreamFailure};
+pub(crate) use failure::{FailureKind, Failures, UpstreamFailure};
 pub(crate) use http1::{Unanswered as NotAnswered, builder as http1_builder};
 pub(crate) use pools::Pools;
 

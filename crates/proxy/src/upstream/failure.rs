@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use super::tls;
+use super::{Target, tls};
 
 /// What went wrong, as the downstream is told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,5 +54,35 @@ impl UpstreamFailure {
             source = cause.source();
         }
         Self::new(kind, detail)
+    }
+}
+
+/// What endpoints said that could not be connected to.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    last: Option<UpstreamFailure>,
+    endpoints: u32,
+    /// All failed to connect at all, rather than in TLS or later.
+    others: u32,
+}
+
+impl Failures {
+    pub(crate) fn add(&mut self, target: &Target, failure: UpstreamFailure) {
+        self.endpoints += 1;
+        if !matches!(failure.kind, FailureKind::Connect | FailureKind::Timeout) {
+            self.others += 1;
+        }
+        self.last = Some(UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), ..failure });
+    }
+
+    /// Returns the failure of an exchange for which no endpoint is left.
+    pub(crate) fn exhausted(self, attempts: u32) -> UpstreamFailure {
+        let mut failure =
+            self.last.unwrap_or_else(|| UpstreamFailure::new(FailureKind::NoHealthyUpstream, "no endpoint"));
+        if self.endpoints > 1 && self.others == 0 {
+            failure.kind = FailureKind::NoHealthyUpstream;
+        }
+        failure.attempts = attempts;
+        failure
     }
 }

@@ -134,7 +134,8 @@ fn certificate_problem(problem: &CertificateError) -> String {
         CertificateError::BadEncoding => "malformed".to_owned(),
         CertificateError::NotValidForName => "not valid for the name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            let names: Vec<_> = presented.iter().map(|name| format!("`{}`", bare_name(name))).collect();
+            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
             format!("not valid for `{}`; it is for {names}", expected.to_str())
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -142,6 +143,12 @@ fn certificate_problem(problem: &CertificateError) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Returns the name in what rustls shows of it: `DnsName("app.internal")`, `IpAddress(10.0.0.1)`.
+fn bare_name(shown: &str) -> &str {
+    let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.map_or(shown, |inner| inner.trim_matches('"'))
 }
 
 fn client_certificate_problem(error: &Error, certificate: &Path) -> String {

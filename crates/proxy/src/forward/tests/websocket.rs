@@ -32,7 +32,7 @@ async fn agree(mut tcp: TcpStream) {
     assert_eq!(field(&head, "sec-websocket-version"), "13");
     assert_eq!(field(&head, "sec-websocket-protocol"), "chat, super");
     let key = HeaderValue::from_str(&field(&head, "sec-websocket-key")).unwrap();
-    let accept = crate::upgrade::accept_of(&key);
+    let accept = crate::forward::upgrade::accept_of(&key);
     // The first bytes of the tunnel come with the answer.
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
@@ -84,7 +84,7 @@ async fn talk(upgraded: hyper::upgrade::Upgraded) {
 
 #[test]
 fn the_accept_of_the_rfcs_example_is_computed() {
-    assert_eq!(crate::upgrade::accept_of(&HeaderValue::from_static(KEY)), ACCEPT);
+    assert_eq!(crate::forward::upgrade::accept_of(&HeaderValue::from_static(KEY)), ACCEPT);
 }
 
 #[tokio::test]

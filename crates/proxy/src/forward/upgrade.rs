@@ -23,13 +23,15 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio_util::sync::CancellationToken;
 
-use crate::forward::{Failures, Forward, Forwarded, Upgrade, downstream, origin_form};
+use super::address::origin_form;
+use super::response::downstream;
+use super::{Forward, Forwarded, Upgrade};
 use crate::upstream::{
-    Cluster, FailureKind, RequestBody, Target, UpstreamBody, UpstreamFailure, UpstreamStream, http1_builder,
+    Cluster, FailureKind, Failures, RequestBody, Target, UpstreamBody, UpstreamFailure, UpstreamStream, http1_builder,
 };
 
 /// Opens a WebSocket upstream; answers what the upstream answers where it refuses.
-pub(crate) async fn open(
+pub(super) async fn open(
     cluster: &Cluster,
     mut request: Request<Incoming>,
     forward: Forward<'_>,
@@ -232,7 +234,7 @@ fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool 
 }
 
 /// Computes `Sec-WebSocket-Accept` (RFC 6455 §4.2.2). SHA-1 protects nothing here; it shows that the peer read the key.
-pub(crate) fn accept_of(key: &HeaderValue) -> String {
+pub(super) fn accept_of(key: &HeaderValue) -> String {
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat());
     STANDARD.encode(hash)
 }

@@ -1,0 +1,56 @@
+//! Addresses a request to the endpoint that it goes to, in the form of the protocol that the connection speaks.
+
+use http::header::{EXPECT, HOST, HeaderValue, TE};
+use http::uri::{Authority, PathAndQuery};
+use http::{Request, Uri, Version};
+
+use crate::upstream::{FailureKind, FixedHost, Lease, RequestBody, Target, UpstreamFailure};
+
+/// Writes whom the request is for: in origin-form with `Host` for HTTP/1.1 (RFC 9112 §3.2.1), with scheme and authority
+/// for HTTP/2 (RFC 9113 §8.3.1).
+pub(super) fn address(
+    request: &mut Request<RequestBody>,
+    target: &Target,
+    lease: &Lease,
+    asked: &HeaderValue,
+) -> Result<(), UpstreamFailure> {
+    match lease {
+        Lease::Http1 { .. } => {
+            if request.uri().authority().is_some() {
+                *request.uri_mut() = origin_form(request.uri());
+            }
+            *request.version_mut() = Version::HTTP_11;
+            let headers = request.headers_mut();
+            headers.remove(TE);
+            headers.insert(HOST, target.host.as_ref().map_or_else(|| asked.clone(), |fixed| fixed.header.clone()));
+        }
+        Lease::Http2(_) => {
+            let authority = match &target.host {
+                Some(FixedHost { authority, .. }) => authority.clone(),
+                None => Authority::try_from(asked.as_bytes())
+                    .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the host asked for is no authority"))?,
+            };
+            let mut parts = http::uri::Parts::default();
+            parts.scheme = Some(target.endpoint.scheme());
+            parts.authority = Some(authority);
+            parts.path_and_query = Some(path_and_query(request.uri()));
+            *request.uri_mut() = Uri::from_parts(parts)
+                .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the path cannot be sent over HTTP/2"))?;
+            *request.version_mut() = Version::HTTP_2;
+            let headers = request.headers_mut();
+            headers.remove(HOST);
+            // HTTP/2 streams the body at once.
+            headers.remove(EXPECT);
+        }
+    }
+    Ok(())
+}
+
+/// Returns a target in origin-form.
+pub(super) fn origin_form(uri: &Uri) -> Uri {
+    Uri::from(path_and_query(uri))
+}
+
+fn path_and_query(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
+}
