@@ -4,13 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use crate::{Proxy, Result};
+use crate::{Proxy, Result, connect};
 
 /// Opens an HTTP/2 connection for `host`. Its window is wide: h2 takes many small unread messages within a narrow one for
 /// an attack.
@@ -20,7 +16,7 @@ use crate::{Proxy, Result};
 pub async fn http2(proxy: &Proxy, host: &str) -> Result<SendRequest<Bytes>> {
     let mut client = h2::client::Builder::new();
     client.initial_connection_window_size(WINDOW);
-    let (requests, connection) = client.handshake(connect(proxy, host).await?).await?;
+    let (requests, connection) = client.handshake(connect(proxy, host, &["h2"]).await?).await?;
     tokio::spawn(connection);
     Ok(requests.ready().await?)
 }
@@ -53,7 +49,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// # Errors
 /// The connection cannot be made.
 pub async fn frames(proxy: &Proxy, host: &str, frames: Vec<u8>) -> Result<Vec<Frame>> {
-    let (mut read, mut write) = tokio::io::split(connect(proxy, host).await?);
+    let (mut read, mut write) = tokio::io::split(connect(proxy, host, &["h2"]).await?);
     let sending = tokio::spawn(async move {
         write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await?;
         write.write_all(&frame(4, 0, 0, &[])).await?;
@@ -72,13 +68,6 @@ pub async fn frames(proxy: &Proxy, host: &str, frames: Vec<u8>) -> Result<Vec<Fr
         rest = after;
     }
     Ok(frames)
-}
-
-async fn connect(proxy: &Proxy, host: &str) -> Result<TlsStream<TcpStream>> {
-    let mut tls = (*proxy.tls()).clone();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(proxy.address()).await?;
-    Ok(TlsConnector::from(std::sync::Arc::new(tls)).connect(ServerName::try_from(host.to_owned())?, stream).await?)
 }
 
 const WINDOW: u32 = 64 * 1024 * 1024;

@@ -10,6 +10,8 @@ use identity::{Clock as _, Secret, SystemClock};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -148,10 +150,11 @@ fn merge(into: &mut Value, more: &Value) {
 pub struct Proxy {
     folder: Folder,
     address: SocketAddr,
+    listeners: Vec<(String, SocketAddr)>,
     admin: SocketAddr,
     provider: Provider,
     tls: Arc<ClientConfig>,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<std::result::Result<(), portcullis::serve::RunError>>,
 }
 
@@ -169,13 +172,28 @@ impl Proxy {
             return Err("the proxy ended before it was ready".into());
         };
         let address = bound.listeners.first().ok_or("no listener")?.1;
-        Ok(Self { folder, address, admin: bound.admin, provider, tls, stop, task })
+        Ok(Self {
+            folder,
+            address,
+            listeners: bound.listeners,
+            admin: bound.admin,
+            provider,
+            tls,
+            stop: Some(stop),
+            task,
+        })
     }
 
     /// Returns the address of the first listener.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the address of a listener by its name.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<SocketAddr> {
+        self.listeners.iter().find(|(other, _)| other == name).map(|(_, address)| *address)
     }
 
     /// Returns the address of the admin listener.
@@ -221,6 +239,24 @@ impl Proxy {
         } else {
             Err(format!("sign-in ended at {} with {}: {}", answer.url, answer.status, answer.text()).into())
         }
+    }
+
+    /// Gets a path of the admin listener, asked for by this name: status line, headers and body.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn admin_get(&self, host: &str, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.admin).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Begins to drain, as SIGTERM does.
+    pub fn drain(&mut self) {
+        self.stop.take();
     }
 
     /// Stops the proxy and returns its audit log.

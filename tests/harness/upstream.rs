@@ -68,6 +68,25 @@ impl Upstream {
         Ok(Self { address, seen, task })
     }
 
+    /// Starts an upstream that does what `each` does with each connection; it keeps nothing of what it receives.
+    ///
+    /// # Errors
+    /// No port can be bound.
+    pub async fn with<F, R>(each: F) -> Result<Self>
+    where
+        F: Fn(TcpStream) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(each(stream));
+            }
+        });
+        Ok(Self { address, seen: Arc::default(), task })
+    }
+
     /// Returns `127.0.0.1:PORT`.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
@@ -95,7 +114,7 @@ impl Drop for Upstream {
 
 async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, answer: Arc<Vec<u8>>) {
     let mut buffer = Vec::new();
-    while let Some(request) = read(&mut stream, &mut buffer).await {
+    while let Some(request) = read_request(&mut stream, &mut buffer).await {
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         if stream.write_all(&answer).await.is_err() {
             return;
@@ -104,7 +123,7 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, answer: Arc<V
 }
 
 /// Reads one request; what follows it stays in `buffer`.
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
+pub async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod audit_log;
+mod extended_connect;
+mod grpc;
 mod headers;
 mod http2;
 mod http_messages;

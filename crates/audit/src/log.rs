@@ -114,11 +114,17 @@ impl Log {
     /// # Errors
     /// The disk does not take records, or not as fast as they come.
     pub fn reserve(&self) -> Result<Slot, AuditError> {
+        self.check().map(|()| Slot { log: Some(Arc::clone(&self.inner)) })
+    }
+
+    /// Checks that the log takes records, as [`Log::reserve`] does.
+    ///
+    /// # Errors
+    /// Why requests are refused now.
+    pub fn check(&self) -> Result<(), AuditError> {
         let shared = &self.inner.shared;
         match shared.state.load(Ordering::Acquire) {
-            OPEN if shared.waiting.load(Ordering::Relaxed) < MAX_WAITING_BYTES => {
-                Ok(Slot { log: Some(Arc::clone(&self.inner)) })
-            }
+            OPEN if shared.waiting.load(Ordering::Relaxed) < MAX_WAITING_BYTES => Ok(()),
             OPEN => Err(AuditError::Full),
             CLOSED => Err(AuditError::Closed),
             _ => Err(shared.failure().unwrap_or(AuditError::Full)),

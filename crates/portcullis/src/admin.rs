@@ -1,9 +1,11 @@
 //! The listener for operators: health, readiness and metrics. It has no sign-in and decides nothing.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use audit::Log;
 use axum::Router;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{RawQuery, Request, State as Extract};
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 pub(crate) struct State {
     registry: Registry,
     revision: String,
+    audit: Log,
     phase: AtomicU8,
     /// What is wrong with which certificate file; the last good one serves.
     certificates: Mutex<Vec<String>>,
@@ -31,8 +34,8 @@ const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl State {
-    pub(crate) const fn new(registry: Registry, revision: String) -> Self {
-        Self { registry, revision, phase: AtomicU8::new(STARTING), certificates: Mutex::new(Vec::new()) }
+    pub(crate) const fn new(registry: Registry, revision: String, audit: Log) -> Self {
+        Self { registry, revision, audit, phase: AtomicU8::new(STARTING), certificates: Mutex::new(Vec::new()) }
     }
 
     pub(crate) fn serving(&self) {
@@ -50,6 +53,8 @@ impl State {
 
     fn readiness(&self) -> (StatusCode, &'static str) {
         match self.phase.load(Ordering::Relaxed) {
+            // It would refuse every request; another instance may have a better disk.
+            SERVING if self.audit.check().is_err() => (StatusCode::SERVICE_UNAVAILABLE, "audit log unavailable"),
             SERVING => (StatusCode::OK, "ready"),
             DRAINING => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
@@ -122,7 +127,14 @@ async fn readyz(Extract(state): Extract<Arc<State>>, RawQuery(query): RawQuery) 
     } else {
         format!("certificates: the last good ones serve, because:\n  {certificates}")
     };
-    (status, format!("{phase}\nrevision: {}\n{certificates}\n", state.revision)).into_response()
+    let audit = match state.audit.check() {
+        Ok(()) => "audit log: good".to_owned(),
+        Err(error) => {
+            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+            format!("audit log: requests are refused, because: {error}{source}")
+        }
+    };
+    (status, format!("{phase}\nrevision: {}\n{certificates}\n{audit}\n", state.revision)).into_response()
 }
 
 async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {

@@ -22,7 +22,7 @@ use crate::config::Config;
 pub struct App {
     pub(crate) server: Arc<Server>,
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(crate) audit: AuditLog,
+    pub(crate) audit: Log,
     pub(crate) admin: TcpListener,
     pub(crate) state: Arc<State>,
     pub(crate) certificate_files: Vec<PathBuf>,
@@ -69,16 +69,6 @@ pub enum StartError {
     },
 }
 
-/// Closes the log when it is dropped, so that no way of ending loses what is still in memory.
-#[derive(Debug)]
-pub(crate) struct AuditLog(Log);
-
-impl Drop for AuditLog {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
 impl App {
     /// Opens and binds.
     ///
@@ -104,13 +94,13 @@ impl App {
         };
 
         // The log before the routes: a proxy that cannot record may not decide.
-        let audit = AuditLog(Log::open(&config.audit)?);
+        let audit = Log::open(&config.audit)?;
         let revision = config.proxy.revision.clone();
         let snapshot = Snapshot::build(
             config.proxy,
             config.authorizer,
             authenticator,
-            audit.0.clone(),
+            audit.clone(),
             &metrics,
             config.look,
             clock,
@@ -132,12 +122,13 @@ impl App {
             admin: admin.local_addr().map_err(unbound)?,
             revision: revision.clone(),
         };
+        let state = Arc::new(State::new(registry, revision, audit.clone()));
         Ok(Self {
             server: Arc::new(server),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             audit,
             admin,
-            state: Arc::new(State::new(registry, revision)),
+            state,
             certificate_files,
             drain_timeout: config.drain_timeout,
             bound,

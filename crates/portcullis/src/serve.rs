@@ -42,8 +42,7 @@ pub async fn run_file(
 }
 
 async fn serve(app: App, shutdown: impl Future<Output = ()> + Send) {
-    // `_audit` closes the log when everything else has ended.
-    let App { server, snapshot, audit: _audit, admin, state, certificate_files, drain_timeout, bound } = app;
+    let App { server, snapshot, audit, admin, state, certificate_files, drain_timeout, bound } = app;
     for (name, address) in &bound.listeners {
         tracing::info!(listener.name = name, server.address = %address, "listening");
     }
@@ -67,6 +66,8 @@ async fn serve(app: App, shutdown: impl Future<Output = ()> + Send) {
         admin::serve(admin, Arc::clone(&state), stopped.clone()),
         certificates::watch(&certificate_files, &server, &state, stopped),
     );
+    // Not where the future is dropped: then requests are being cut, and the last of them to leave its record closes it.
+    audit.close();
     tracing::info!("stopped");
 }
 

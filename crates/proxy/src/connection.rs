@@ -12,13 +12,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use identity::{Ip, Scheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 
 use crate::activity::{Activity, Rest, Watched};
 use crate::client_address::TrustedProxies;
 use crate::head::Heads;
 use crate::listener::Serving;
-use crate::metrics::ListenerMetrics;
+use crate::metrics::{ListenerMetrics, OpenConnection};
 use crate::tls::{H2, Served, Terminator};
 use crate::{Listener, Snapshot, pipeline};
 
@@ -39,6 +40,15 @@ pub(crate) struct Connection {
     pub(crate) peer: Ip,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) activity: Arc<Activity>,
+    // Given back when the last exchange is over: a tunnel outlives the task of its connection.
+    _place: Place,
+}
+
+/// A place among the connections that a listener may have open, until dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _open: OpenConnection,
 }
 
 /// What the handshake agreed on.
@@ -75,13 +85,18 @@ impl Connection {
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, entrance: Arc<Entrance>, serving: Serving) {
-    let _open = entrance.metrics.open();
+pub(crate) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    entrance: Arc<Entrance>,
+    serving: Serving,
+) {
     // Small frames wait for nobody: Nagle's algorithm and delayed acknowledgements together cost 40 ms.
     let _ = stream.set_nodelay(true);
     let ended = match &entrance.tls {
-        Some(terminator) => serve_tls(stream, peer, terminator, &entrance, &serving).await,
-        None => serve_cleartext(stream, peer, &entrance, &serving).await,
+        Some(terminator) => serve_tls(stream, peer, place, terminator, &entrance, &serving).await,
+        None => serve_cleartext(stream, peer, place, &entrance, &serving).await,
     };
     if let Err(error) = ended {
         tracing::debug!(listener = entrance.config.name, client.address = %peer, %error, "connection ended");
@@ -91,6 +106,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, entrance: Arc<Ent
 async fn serve_tls(
     stream: TcpStream,
     peer: SocketAddr,
+    place: Place,
     terminator: &Terminator,
     entrance: &Arc<Entrance>,
     serving: &Serving,
@@ -113,28 +129,36 @@ async fn serve_tls(
         sni: session.server_name().map(str::to_ascii_lowercase).unwrap_or_default().into(),
         certificate: terminator.certificates.select(session.server_name()),
     };
-    serve_http(stream, Vec::new(), protocol, connection(peer, Some(facts), entrance, serving)).await
+    serve_http(stream, Vec::new(), protocol, connection(peer, place, Some(facts), entrance, serving)).await
 }
 
 async fn serve_cleartext(
     mut stream: TcpStream,
     peer: SocketAddr,
+    place: Place,
     entrance: &Arc<Entrance>,
     serving: &Serving,
 ) -> io::Result<()> {
     let sniffing = sniff(&mut stream, entrance.config.limits.idle_timeout, entrance.config.limits.header_timeout);
     let Some(sniffed) = serving.stop.run_until_cancelled(sniffing).await else { return Ok(()) };
     let Some((protocol, read)) = sniffed? else { return Ok(()) };
-    serve_http(stream, read, protocol, connection(peer, None, entrance, serving)).await
+    serve_http(stream, read, protocol, connection(peer, place, None, entrance, serving)).await
 }
 
-fn connection(peer: SocketAddr, tls: Option<TlsFacts>, entrance: &Arc<Entrance>, serving: &Serving) -> Arc<Connection> {
+fn connection(
+    peer: SocketAddr,
+    place: Place,
+    tls: Option<TlsFacts>,
+    entrance: &Arc<Entrance>,
+    serving: &Serving,
+) -> Arc<Connection> {
     Arc::new(Connection {
         entrance: Arc::clone(entrance),
         serving: serving.clone(),
         peer: Ip::from(peer),
         tls,
         activity: Arc::new(Activity::new(entrance.config.limits.header_timeout, entrance.config.limits.idle_timeout)),
+        _place: place,
     })
 }
 

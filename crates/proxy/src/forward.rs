@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::upstream::{
     Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Target,
-    UpstreamBody, UpstreamFailure, Watch,
+    TrailerRules, UpstreamBody, UpstreamFailure, Watch,
 };
 
 use address::address;
@@ -46,6 +46,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) close: CancellationToken,
     /// Follows the request's body; absent where there is none.
     pub(crate) progress: Option<Arc<Progress>>,
+    /// What does not pass in the request's trailers.
+    pub(crate) trailers: &'a TrailerRules,
 }
 
 /// How a request opens a WebSocket.
@@ -183,7 +185,7 @@ impl<'a> Exchange<'a> {
         let (received, given_up) = oneshot::channel();
         let asked = expects.then(CancellationToken::new);
         let expectation = asked.clone().map(Expectation::new);
-        let body = RequestBody::streamed(body, progress, given_up, expectation);
+        let body = RequestBody::streamed(body, progress, given_up, expectation, self.forward.trailers.clone());
         let mut request = Request::from_parts(parts, body);
         if let Some(asked) = asked {
             hyper::ext::on_informational(&mut request, move |response| {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client_address::TrustedProxies;
-use crate::connection::{self, Entrance};
+use crate::connection::{self, Entrance, Place};
 use crate::tls::Terminator;
 use crate::{Listener, Metrics, ServeError, Snapshot};
 
@@ -72,6 +72,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` ends; then stops accepting, lets requests end for at most `drain`, and closes the rest.
+    /// Dropping the future closes all at once.
     pub async fn serve(
         self: Arc<Self>,
         snapshot: Arc<ArcSwap<Snapshot>>,
@@ -85,6 +86,8 @@ impl Server {
             stop: CancellationToken::new(),
             close: CancellationToken::new(),
         };
+        // The tasks are not ours to drop: without these they would serve on after the future is gone.
+        let _guards = (serving.stop.clone().drop_guard(), serving.close.clone().drop_guard());
         let accepting = TaskTracker::new();
         for listener in &self.listeners {
             let socket = listener.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -158,11 +161,8 @@ async fn accept(socket: TcpListener, entrance: Arc<Entrance>, serving: Serving) 
             // The permit comes first: past the limit clients wait in the kernel's queue and cost us nothing.
             let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
             let (stream, peer) = accept_one(&socket, &entrance.config.name).await;
-            let connection = connection::serve(stream, peer, Arc::clone(&entrance), serving.clone());
-            serving.connections.spawn(async move {
-                connection.await;
-                drop(permit);
-            });
+            let place = Place { _permit: permit, _open: entrance.metrics.open() };
+            serving.connections.spawn(connection::serve(stream, peer, place, Arc::clone(&entrance), serving.clone()));
         }
     };
     serving.stop.run_until_cancelled(accepting).await;

@@ -26,6 +26,7 @@ use crate::respond::{self, Challenge, Refused};
 use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Authority, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
+use crate::upstream::TrailerRules;
 use crate::{own_endpoints, websocket_origin};
 
 /// Answers one request.
@@ -283,7 +284,11 @@ async fn send(
     let began = Instant::now();
     let host = HeaderValue::from_str(&arrived.authority.to_string()).map_err(|_| Refused::NotFound)?;
     let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body());
-    let serving = &exchange.connection.serving;
+    let Connection { serving, entrance, .. } = &*exchange.connection;
+    let trailers = TrailerRules {
+        removed: Arc::clone(&exchange.snapshot.removed),
+        underscores: entrance.config.limits.underscore_headers,
+    };
     let context = Forward {
         grpc: caller.is_grpc(),
         upgrade: arrived.upgrade,
@@ -291,6 +296,7 @@ async fn send(
         tunnels: &serving.tunnels,
         close: serving.close.clone(),
         progress,
+        trailers: &trailers,
     };
     let forwarded = forward(permit, &route.cluster, request, context).await;
     exchange.answered_in(began.elapsed());

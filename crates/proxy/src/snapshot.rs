@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub(crate) table: Table,
     pub(crate) authorizer: Authorizer,
     pub(crate) authenticator: Option<Arc<Authenticator>>,
-    pub(crate) removed: Removed,
+    pub(crate) removed: Arc<Removed>,
     pub(crate) audit: Log,
     pub(crate) look: Arc<Look>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -61,7 +61,7 @@ impl Snapshot {
         let mut errors = Vec::new();
         let reads_path = |route| authorizer.route(route).is_some_and(authorize::RoutePolicy::reads_path);
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
-        let removed = Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref()));
+        let removed = Arc::new(Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref())));
         let mut routes = Vec::with_capacity(config.routes.len());
         for route in config.routes {
             match LoadedRoute::load(route, metrics, &mut pools) {

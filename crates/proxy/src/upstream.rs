@@ -18,7 +18,7 @@ use http::uri::Authority;
 use crate::config::{EndpointScheme, HostHeader, Route, Timeouts};
 use crate::{BuildError, Endpoint as Address};
 
-pub(crate) use body::{Expectation, Progress, RequestBody, UpstreamBody, Watch};
+pub(crate) use body::{Expectation, Progress, RequestBody, TrailerRules, UpstreamBody, Watch};
 pub(crate) use connect::Stream as UpstreamStream;
 pub(crate) use endpoint::{Endpoint, Freshness, Lease};
 pub(crate) use failure::{FailureKind, Failures, UpstreamFailure};

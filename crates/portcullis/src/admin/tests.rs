@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use audit::Log;
+
 use super::{Own, State, is_own};
 
 #[test]
@@ -18,10 +20,14 @@ fn names_other_than_ours_are_refused() {
 
 #[test]
 fn a_state_that_starts_or_drains_is_not_ready() {
-    let state = State::new(prometheus_client::registry::Registry::default(), "r".to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
+    let state = State::new(prometheus_client::registry::Registry::default(), "r".to_owned(), log.clone());
     assert_eq!(state.readiness().0, 503);
     state.serving();
     assert_eq!(state.readiness().0, 200);
+    log.close();
+    assert_eq!(state.readiness(), (axum::http::StatusCode::SERVICE_UNAVAILABLE, "audit log unavailable"));
     state.draining();
     assert_eq!(state.readiness(), (axum::http::StatusCode::SERVICE_UNAVAILABLE, "draining"));
 }

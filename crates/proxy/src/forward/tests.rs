@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Forward, Upgrade, dispatch};
-use crate::upstream::{Cluster, Pools, Progress};
+use crate::upstream::{Cluster, Pools, Progress, TrailerRules};
 use crate::{
     Authentication, EncodedSlashes, Endpoint, EndpointScheme, Host, HostHeader, Path, Route, Timeouts,
     UpstreamProtocol, UpstreamTls, WebSockets,
@@ -226,7 +226,10 @@ async fn answer(
     let host = HeaderValue::from_static("app.example.com");
     let progress = (!request.body().is_end_stream()).then(|| Arc::new(Progress::new()));
     let given_up = request.uri().path() == "/given-up";
-    match dispatch(cluster, request, Forward { grpc, upgrade, host: &host, tunnels, close, progress }).await {
+    let trailers =
+        TrailerRules { removed: Arc::new(crate::sanitize::Removed::new([])), underscores: crate::Underscores::Drop };
+    let context = Forward { grpc, upgrade, host: &host, tunnels, close, progress, trailers: &trailers };
+    match dispatch(cluster, request, context).await {
         // As where a session is revoked in the middle of a stream.
         Ok(_) if given_up => Response::builder().status(204).body(empty()).unwrap(),
         Ok(forwarded) => {

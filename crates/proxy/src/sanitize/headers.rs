@@ -95,6 +95,20 @@ pub(crate) fn headers(
     Ok(upgrade)
 }
 
+/// Removes from a request's trailers what may not pass as a header: an app that merges both (RFC 9110 §6.5.1 lets it)
+/// would believe it.
+pub(crate) fn trailers(trailers: &mut HeaderMap, removed: &Removed, underscores: Underscores) {
+    let passes = |name: &HeaderName| match removed.verdict(name.as_str(), underscores) {
+        Verdict::Keep => !names::FRAMING.contains(&name.as_str()) && !names::CREDENTIALS.contains(&name.as_str()),
+        // Too late to refuse: the head has gone.
+        Verdict::Remove | Verdict::Refuse => false,
+    };
+    let doomed: Vec<HeaderName> = trailers.keys().filter(|name| !passes(name)).cloned().collect();
+    for name in doomed {
+        trailers.remove(name);
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Keep,

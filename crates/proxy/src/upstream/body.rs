@@ -14,6 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::http2::Slot;
+use crate::Underscores;
+use crate::sanitize::{self, Removed};
 
 /// A request's body on its way upstream.
 #[derive(Debug)]
@@ -23,6 +25,14 @@ pub(crate) struct RequestBody {
     /// Ends with an error when the response is given up, so that the stream is reset although we could send on.
     given_up: Option<oneshot::Receiver<()>>,
     expectation: Option<Expectation>,
+    trailers: Option<TrailerRules>,
+}
+
+/// What does not pass in a request's trailers.
+#[derive(Clone, Debug)]
+pub(crate) struct TrailerRules {
+    pub(crate) removed: Arc<Removed>,
+    pub(crate) underscores: Underscores,
 }
 
 /// What breaks off a request's body.
@@ -39,7 +49,7 @@ pub(crate) enum RequestBodyError {
 impl RequestBody {
     /// The body of a request without one.
     pub(crate) const fn empty() -> Self {
-        Self { inner: None, progress: None, given_up: None, expectation: None }
+        Self { inner: None, progress: None, given_up: None, expectation: None, trailers: None }
     }
 
     /// A body that is passed on as it comes.
@@ -48,8 +58,15 @@ impl RequestBody {
         progress: Arc<Progress>,
         given_up: oneshot::Receiver<()>,
         expectation: Option<Expectation>,
+        trailers: TrailerRules,
     ) -> Self {
-        Self { inner: Some(inner), progress: Some(progress), given_up: Some(given_up), expectation }
+        Self {
+            inner: Some(inner),
+            progress: Some(progress),
+            given_up: Some(given_up),
+            expectation,
+            trailers: Some(trailers),
+        }
     }
 
     fn report(&self, state: u8) {
@@ -78,7 +95,10 @@ impl Body for RequestBody {
             this.expectation = None;
         }
         match ready!(Pin::new(inner).poll_frame(cx)) {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let (Some(trailers), Some(rules)) = (frame.trailers_mut(), &this.trailers) {
+                    sanitize::trailers(trailers, &rules.removed, rules.underscores);
+                }
                 if let Some(progress) = &this.progress {
                     progress.moved();
                     progress.count(frame.data_ref().map_or(0, Bytes::len));

@@ -16,6 +16,9 @@ pub(super) const HOP_BY_HOP: [&str; 9] = [
 /// Headers that carry the message itself. `Connection` cannot remove them, and no other spelling of them passes.
 pub(super) const FRAMING: [&str; 2] = ["content-length", "host"];
 
+/// Headers that say who asks. They were looked at in the head, and in a trailer nobody would look at them again.
+pub(super) const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
+
 /// Headers by which proxies tell apps who is calling, from where and for what: only we say so.
 pub(super) const SPOOFABLE: [&str; 33] = [
     "client-ip",
