@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use askama::Template;
 use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use identity::{Clock, Secret};
 
+use crate::configuration::{self, Addresses};
 use crate::folder::{CA, Folder};
 use crate::grpc::Grpc;
 use crate::provider::{Client, Provider, User};
@@ -28,16 +28,6 @@ pub struct Demo {
     provider: Provider,
     web: Web,
     grpc: Grpc,
-}
-
-#[derive(Template)]
-#[template(path = "portcullis.yaml", escape = "none")]
-struct ConfigFile<'a> {
-    port: u16,
-    admin: SocketAddr,
-    issuer: &'a str,
-    web: String,
-    grpc: String,
 }
 
 impl Demo {
@@ -65,15 +55,16 @@ impl Demo {
         let grpc = Grpc::start().await?;
 
         folder.keep("policies/demo.yaml", POLICIES)?;
-        let config = ConfigFile {
-            port,
-            admin,
-            issuer: provider.issuer(),
-            web: format!("http://{}", web.server().address()),
-            grpc: format!("h2c://{}", grpc.address()),
+        let addresses = Addresses {
+            proxy: format!("localhost:{port}"),
+            listener: format!("127.0.0.1:{port}"),
+            admin: admin.to_string(),
+            provider: provider.issuer().trim_start_matches("https://").to_owned(),
+            web: web.server().address().to_string(),
+            grpc: grpc.address().to_string(),
         };
-        folder.renew("portcullis.yaml", &format!("{}\n", config.render()?))?;
-        let [config_file, ca_file, audit_dir] = ["portcullis.yaml", CA, "audit"].map(|name| folder.path(name));
+        configuration::write(&folder, &addresses)?;
+        let [config_file, ca_file, audit_dir] = [configuration::FILE, CA, "audit"].map(|name| folder.path(name));
         Ok(Self { config_file, ca_file, audit_dir, port, admin, users, provider, web, grpc })
     }
 

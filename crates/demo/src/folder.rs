@@ -61,20 +61,13 @@ impl Folder {
         replace().map_err(|source| DemoError::File { path: path.clone(), source })
     }
 
-    /// Writes a file, and keeps the one that is there as `NAME.previous`.
-    pub(crate) fn renew(&self, name: &str, text: &str) -> Result<(), DemoError> {
-        if let Some(previous) = self.read(name)? {
-            self.write(&format!("{name}.previous"), &previous)?;
-        }
-        self.write(name, text)
-    }
-
     /// Writes a file unless it is there.
     pub(crate) fn keep(&self, name: &str, text: &str) -> Result<(), DemoError> {
         if self.read(name)?.is_some() { Ok(()) } else { self.write(name, text) }
     }
 
-    fn read(&self, name: &str) -> Result<Option<String>, DemoError> {
+    /// Returns the text of a file, where there is one.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<String>, DemoError> {
         let path = self.path(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),

@@ -1,6 +1,7 @@
 //! A provider, apps and certificates on loopback, for `portcullis demo` and for tests.
 
 mod certificates;
+mod configuration;
 mod demo;
 mod error;
 mod folder;

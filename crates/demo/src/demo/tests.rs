@@ -51,12 +51,18 @@ async fn a_later_start_keeps_the_authority_and_what_was_edited() {
     let path = |name: &str| folder.path().join(name);
     let authority = fs::read(path("ca.pem")).unwrap();
     fs::write(path("policies/demo.yaml"), "policies: []\n").unwrap();
-    fs::write(path("portcullis.yaml"), "# mine\n").unwrap();
+    let mut mine = fs::read_to_string(path("portcullis.yaml")).unwrap();
+    mine += "# mine\n";
+    fs::write(path("portcullis.yaml"), mine).unwrap();
 
     let demo = start(folder.path()).await;
     assert_eq!(fs::read(demo.ca_file()).unwrap(), authority);
     assert_eq!(fs::read_to_string(path("policies/demo.yaml")).unwrap(), "policies: []\n");
-    assert_eq!(fs::read_to_string(path("portcullis.yaml.previous")).unwrap(), "# mine\n");
+    let config = fs::read_to_string(demo.config_file()).unwrap();
+    assert!(config.ends_with("# mine\n"));
+    assert!(config.contains(&format!("issuer: {}", demo.provider.issuer())), "only the addresses are new");
+    assert!(config.contains(&format!("to: h2c://{}", demo.grpc.address())));
+    assert!(config.contains(&format!("from: https://app.localhost:{}\n", demo.port())));
 }
 
 #[cfg(unix)]
