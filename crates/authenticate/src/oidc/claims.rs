@@ -72,6 +72,8 @@ fn vouched_email<'a>(provider: &config::Provider, claims: &'a Claims) -> &'a str
         _ => false,
     };
     let email = claims.at(&provider.claims.email).and_then(Value::as_str).unwrap_or_default();
+    // `email_verified` speaks of `email` (OpenID Connect Core §5.1): what is in another claim, a user may have chosen.
+    let vouched = vouched && claims.get("email").and_then(Value::as_str) == Some(email);
     if vouched || !provider.require_verified_email { email } else { "" }
 }
 

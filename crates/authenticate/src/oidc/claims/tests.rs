@@ -46,6 +46,18 @@ fn an_address_counts_only_where_the_provider_vouches_for_it() {
 }
 
 #[test]
+fn a_claim_that_the_provider_did_not_verify_is_no_address() {
+    let upn = Provider { claims: ClaimNames { email: "upn".into(), ..ClaimNames::default() }, ..provider() };
+    let email = |more: Value| identity(&upn, claims(more)).unwrap().email().to_owned();
+    // Whoever may choose their `upn` would be taken for somebody else, vouched for by their own verified address.
+    assert_eq!(email(json!({ "upn": "admin@x.org", "email": "mine@x.org", "email_verified": true })), "");
+    assert_eq!(email(json!({ "upn": "admin@x.org", "email_verified": true })), "");
+    assert_eq!(email(json!({ "upn": "a@x.org", "email": "a@x.org", "email_verified": true })), "a@x.org");
+    let trusting = Provider { require_verified_email: false, ..upn.clone() };
+    assert_eq!(identity(&trusting, claims(json!({ "upn": "a@x.org" }))).unwrap().email(), "a@x.org");
+}
+
+#[test]
 fn a_user_is_issuer_and_subject_never_the_address() {
     let ada = of(json!({ "email": "same@x.org", "email_verified": true }));
     assert_eq!(ada.id(), "https://idp.example.com|ada");
