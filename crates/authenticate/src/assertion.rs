@@ -19,6 +19,7 @@ pub(crate) struct AssertionCache(ArcSwap<Vec<Assertion>>);
 struct Assertion {
     audience: Origin,
     value: HeaderValue,
+    signed: Timestamp,
     // Half of its life: an upstream never gets one that is about to end.
     fresh_until: Timestamp,
 }
@@ -54,7 +55,7 @@ pub(crate) fn assertion(
     }
     let value = sign(session, audience, keys, now)?;
     let fresh_until = now.checked_add(LIFE / 2).unwrap_or(now);
-    let new = Assertion { audience: audience.clone(), value: value.clone(), fresh_until };
+    let new = Assertion { audience: audience.clone(), value: value.clone(), signed: now, fresh_until };
     // Two requests at once may both sign; the list keeps whichever came last, and both are good.
     let others = cached.iter().filter(|other| other.is_fresh(now) && other.audience != *audience);
     let list = std::iter::once(new).chain(others.cloned()).take(MAX_AUDIENCES).collect();
@@ -64,7 +65,8 @@ pub(crate) fn assertion(
 
 impl Assertion {
     fn is_fresh(&self, now: Timestamp) -> bool {
-        now < self.fresh_until
+        // Signed in the future: the clock was set back, and upstreams would refuse the `iat`.
+        self.signed <= now && now < self.fresh_until
     }
 }
 

@@ -46,8 +46,16 @@ pub(super) type Client =
 #[derive(Debug, Default)]
 struct Attempts {
     failures: u32,
-    failed: Option<(Timestamp, Arc<ProviderError>)>,
+    failed: Option<Failed>,
     keys_refetched: Option<Timestamp>,
+}
+
+/// The last time that the provider could not be asked.
+#[derive(Debug)]
+struct Failed {
+    at: Timestamp,
+    back_off: SignedDuration,
+    error: Arc<ProviderError>,
 }
 
 impl Provider {
@@ -108,7 +116,7 @@ impl Provider {
         let now = self.clock.now();
         {
             let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            if attempts.keys_refetched.is_some_and(|last| now < last + KEYS_COOL_DOWN) {
+            if attempts.keys_refetched.is_some_and(|last| within(last, KEYS_COOL_DOWN, now)) {
                 return None;
             }
             attempts.keys_refetched = Some(now);
@@ -156,7 +164,7 @@ impl Provider {
     }
 
     fn is_fresh(&self, known: &Known) -> bool {
-        self.clock.now() < known.discovered + REDISCOVER_AFTER
+        within(known.discovered, REDISCOVER_AFTER, self.clock.now())
     }
 
     async fn ask(&self) -> Result<Arc<Known>, Arc<ProviderError>> {
@@ -175,7 +183,8 @@ impl Provider {
             Err(error) => {
                 let error = Arc::new(error);
                 tracing::warn!(provider = %self.config.id, %error, "cannot discover the provider");
-                attempts.failed = Some((now + back_off(attempts.failures), Arc::clone(&error)));
+                let back_off = back_off(attempts.failures);
+                attempts.failed = Some(Failed { at: self.clock.now(), back_off, error: Arc::clone(&error) });
                 attempts.failures = attempts.failures.saturating_add(1);
                 Err(error)
             }
@@ -184,7 +193,11 @@ impl Provider {
 
     fn backing_off(&self, now: Timestamp) -> Option<Arc<ProviderError>> {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.failed.as_ref().filter(|(until, _)| now < *until).map(|(_, error)| Arc::clone(error))
+        attempts
+            .failed
+            .as_ref()
+            .filter(|failed| within(failed.at, failed.back_off, now))
+            .map(|failed| Arc::clone(&failed.error))
     }
 
     async fn discover(&self, now: Timestamp) -> Result<Arc<Known>, ProviderError> {
@@ -210,6 +223,12 @@ impl Provider {
     fn unavailable(&self, source: TransportError) -> ProviderError {
         ProviderError::Unavailable { provider: self.config.id.to_string(), source }
     }
+}
+
+/// Returns whether `now` is less than so long after `since`. A time that lies ahead says nothing: the clock was set back,
+/// and waiting for it could take for ever.
+fn within(since: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
+    since <= now && now < since + duration
 }
 
 /// Returns how long a provider is left alone after so many failures: up to half a minute, and jittered, so that many

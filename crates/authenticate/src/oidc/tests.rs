@@ -232,3 +232,50 @@ async fn serve_tls(
     });
     port
 }
+
+#[tokio::test]
+async fn whoever_waits_for_a_silent_provider_does_not_ask_it_again() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let clock = Arc::new(FixedClock::new(Timestamp::from_second(NOW).unwrap()));
+    let mut config = configured(&TestProvider::start().await);
+    config.issuer = identity::Issuer::new(format!("http://{}", silent.local_addr().unwrap())).unwrap();
+    let transport = Transport::with_system_roots().unwrap();
+    let provider = Provider::new(config, "https://a.example.com/cb".into(), transport, clock.clone());
+    let asked = async {
+        let mut asked = 0;
+        loop {
+            drop(silent.accept().await);
+            asked += 1;
+            // It took longer to fail than it is left alone after that.
+            clock.set(clock.now() + SignedDuration::from_secs(5));
+            assert_eq!(asked, 1, "a request that had waited asked again");
+        }
+    };
+    let wait = async { tokio::join!(provider.known(), provider.known(), provider.known()) };
+    tokio::select! {
+        (one, two, three) = wait => assert!(one.is_err() && two.is_err() && three.is_err()),
+        () = asked => {}
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_locks_nobody_out() {
+    let world = World::new().await;
+    world.pass(1_000_000);
+    world.breaks();
+    assert!(world.provider.known().await.is_err());
+    world.recovers();
+    world.pass(-1_000_000);
+    world.sign_in().await.unwrap();
+    // Discovered, and the keys fetched again, in a future that will not come for long.
+    world.pass(1_000_000);
+    world.test.lie(|lies| lies.signing = Signing::WithAnotherKey);
+    assert!(world.sign_in().await.is_err());
+    world.pass(-1_000_000);
+    let key = world.test.shared.another_public_key();
+    world.test.lie(|lies| {
+        lies.keys = Some(json!({ "keys": [key] }));
+        lies.header.insert("kid".into(), "k2".into());
+    });
+    world.sign_in().await.unwrap();
+}
