@@ -129,7 +129,7 @@ impl Checker<'_> {
 
     fn fact(&mut self, fact: &'static Fact) -> Typed {
         self.needs_sign_in |= fact.needs_sign_in();
-        self.reads_path |= fact.name == "request.path";
+        self.reads_path |= fact.reads_path();
         Typed::new(Type::parse(fact.of), Code::Fact(fact))
     }
 

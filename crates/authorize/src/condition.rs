@@ -88,7 +88,7 @@ impl Condition {
         self.needs_sign_in
     }
 
-    /// Returns whether the condition mentions `request.path`.
+    /// Returns whether the condition mentions `request.path`, or what is cut out of it.
     pub(crate) const fn reads_path(&self) -> bool {
         self.reads_path
     }

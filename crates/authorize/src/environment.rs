@@ -42,6 +42,11 @@ impl Fact {
         }
     }
 
+    /// Returns whether the field is the path, or is cut out of it.
+    pub(crate) fn reads_path(&self) -> bool {
+        self.name == "request.path" || self.name.starts_with("request.grpc.")
+    }
+
     /// Returns whether the field is known only once somebody has signed in.
     pub(crate) fn needs_sign_in(&self) -> bool {
         self.name.starts_with("user.") || self.name.starts_with("session.")

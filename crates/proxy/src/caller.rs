@@ -32,6 +32,12 @@ impl Caller {
         if navigates { Self::Browser } else { Self::Program }
     }
 
+    /// Returns whether the path names a method of a service: gRPC, and gRPC-Web too, which reaches the same methods. A rule
+    /// over `request.grpc` must not depend on which of the two a caller chooses.
+    pub(crate) const fn calls_a_method(self) -> bool {
+        matches!(self, Self::Grpc(_))
+    }
+
     /// Returns whether this is gRPC (and not gRPC-Web, which is plain HTTP to everybody between).
     pub(crate) fn is_grpc(self) -> bool {
         self == Self::Grpc(GRPC)

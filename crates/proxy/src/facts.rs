@@ -47,7 +47,7 @@ pub(crate) fn input<'a>(
     address: ClientAddress,
     route: &'a LoadedRoute,
     headers: &'a HeaderFacts<'a>,
-    is_grpc: bool,
+    calls_a_method: bool,
 ) -> Input<'a> {
     let tls = exchange.connection.tls.as_ref();
     Input {
@@ -64,7 +64,7 @@ pub(crate) fn input<'a>(
             time: exchange.time,
             protocol: exchange.protocol,
             id: exchange.id.as_str(),
-            grpc: if is_grpc { grpc(&exchange.path) } else { Grpc::default() },
+            grpc: if calls_a_method { grpc(&exchange.path) } else { Grpc::default() },
             tls: tls.map_or_else(Tls::default, |tls| Tls {
                 version: tls.version,
                 sni: &tls.sni,

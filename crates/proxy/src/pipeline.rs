@@ -220,7 +220,7 @@ fn decide(
     let stranger = exchange.session.take_if(|session| !accepted(session)).is_some();
     let headers = HeaderFacts(headers);
     let decided = {
-        let input = facts::input(exchange, address, route, &headers, caller.is_grpc());
+        let input = facts::input(exchange, address, route, &headers, caller.calls_a_method());
         let challenged = exchange.session.is_none() && route.config.authenticate == Authentication::Required;
         match challenged.then(|| policy.before_sign_in(&input)) {
             Some(Some(denial)) => Err(Refused::Denied(denial)),

@@ -16,6 +16,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 
 use crate::body::Content;
 use crate::caller::Caller;
+use crate::config::Authentication;
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::sanitize::Refusal;
 use crate::upstream::UpstreamFailure;
@@ -195,14 +196,21 @@ fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {
         ("", name) => name,
         (email, _) => email,
     });
-    // Without `prompt`, the session that was refused would sign in again at once.
-    let switch = format!("{}&prompt=select_account", sign_in_path(&exchange.path, &exchange.query, None));
+    let route = exchange.route.and_then(|route| exchange.snapshot.route(route)).map(|route| &route.config);
+    let provider = route.and_then(|route| route.provider.as_ref()).map(|provider| provider.as_str());
+    let sign_in = sign_in_path(&exchange.path, &exchange.query, provider);
+    let sign_in = match (user, route.map(|route| route.authenticate)) {
+        // Without `prompt`, the session that was refused would sign in again at once.
+        (Some(_), _) => Some(format!("{sign_in}&prompt=select_account")),
+        (None, Some(Authentication::Optional)) if exchange.snapshot.authenticator.is_some() => Some(sign_in),
+        (None, _) => None,
+    };
     let page = Forbidden {
         resource: &format!("{}{}", exchange.host, exchange.path),
         user,
         message: denial.message.as_deref(),
         request_id: exchange.id.as_str(),
-        switch_user_url: user.is_some().then_some(&*switch),
+        switch_user_url: sign_in.as_deref(),
     };
     html(StatusCode::FORBIDDEN, page.render(&exchange.snapshot.look), exchange)
 }

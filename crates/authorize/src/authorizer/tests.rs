@@ -134,6 +134,8 @@ fn a_route_knows_whether_its_rules_read_the_path() {
     let reads = |config: &Config| Authorizer::compile(config).unwrap().0.route(0).unwrap().reads_path();
     assert!(!reads(&config(&["request.method == \"GET\""], &["request.host == \"x\""])));
     assert!(reads(&config(&["request.path == \"/\""], &[])));
+    assert!(reads(&config(&["request.grpc.service == \"shop.Orders\""], &[])));
+    assert!(reads(&config(&["true"], &["request.grpc.method == \"Delete\""])));
     assert!(reads(&config(&[], &["[1].exists(x, request.path.glob(\"/a\"))"])));
     let mut guarded = config(&["true"], &[]);
     guarded.guard.deny = rules("deny", &["has(request.path)"]);

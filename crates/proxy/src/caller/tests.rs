@@ -40,4 +40,5 @@ fn grpc_is_told_by_its_content_type() {
     check(&Method::POST, &[("content-type", "application/grpcx")], Caller::Program);
     assert!(Caller::Grpc("application/grpc").is_grpc());
     assert!(!Caller::Grpc("application/grpc-web").is_grpc());
+    assert!(Caller::Grpc("application/grpc-web").calls_a_method());
 }

@@ -281,3 +281,33 @@ async fn a_websocket_is_recorded_when_it_ends_with_what_it_carried() {
     assert_eq!((&socket["bytes_in"], &socket["bytes_out"]), (&5.into(), &7.into()), "{socket}");
     assert_eq!(records.len(), 2);
 }
+
+#[tokio::test]
+async fn a_rule_over_a_grpc_method_holds_for_every_way_to_call_it() {
+    let app = route("app.example.com", echo().await);
+    let deny = r#"request.grpc.service == "admin.Admin""#;
+    let proxy = Setup::cleartext().route(app, "request.method == \"GET\"").denying(deny, None).start();
+    for content_type in ["application/grpc", "application/grpc-web", "application/grpc-web-text+proto"] {
+        for path in ["/admin.Admin/Wipe", "//admin.Admin/Wipe", "/./admin.Admin//Wipe", "/admin%2eAdmin/Wipe"] {
+            let more = format!("Content-Type: {content_type}\r\n");
+            let answer = proxy.get("app.example.com", path, &more).await;
+            assert_eq!(answer.header("grpc-status"), "7", "{content_type} {path}: {answer:?}");
+        }
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_of_a_refusal_offers_sign_in_where_that_may_help() {
+    for (authenticate, offered) in [(Authentication::Optional, true), (Authentication::None, false)] {
+        let mut app = route("app.example.com", nobody().await);
+        app.authenticate = authenticate;
+        app.provider = Some(identity::ProviderId::new("corp").unwrap());
+        let proxy = Setup::cleartext().route(app, "user.authenticated").sign_in("http://auth.example.com").start();
+        let answer = proxy.get("app.example.com", "/a", "Accept: text/html\r\n").await;
+        assert_eq!(answer.status, 403);
+        let link = "/.portcullis/sign_in?return_to=/a&#38;provider=corp\"";
+        assert_eq!(answer.body.contains(link), offered, "{}", answer.body);
+        proxy.stop().await;
+    }
+}
