@@ -58,6 +58,8 @@ pub struct Event {
     pub kind: EventKind,
     /// Whose session it is about, where there is one.
     pub session: Option<Arc<Session>>,
+    /// Further sessions that it ended: each has a record of its own in the audit log.
+    pub ended: Vec<Arc<Session>>,
     /// A stable kebab-case code: `signed-in`, `state-mismatch`, `token-invalid`...
     pub reason: &'static str,
     /// What exactly went wrong, for the log and the audit record; no token, no claim.
@@ -69,9 +71,9 @@ pub struct Event {
 pub enum EventKind {
     /// A sign-in ended, well or badly: `Event::error` tells.
     SignIn,
-    /// A user signed out.
+    /// A user signed out, or could not: `Event::error` tells.
     SignOut,
-    /// A provider ended a session (back-channel logout).
+    /// A provider ended sessions (back-channel logout), or tried to: `Event::error` tells.
     Revoke,
 }
 

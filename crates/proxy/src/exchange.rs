@@ -42,6 +42,7 @@ pub(crate) struct Exchange {
     /// The WebSocket that this request opened.
     pub(crate) tunnel: Option<JoinHandle<Traffic>>,
     kind: Kind,
+    ended: Vec<Arc<Session>>,
     started: Instant,
     user_agent: Option<HeaderValue>,
     slot: Option<Slot>,
@@ -95,6 +96,7 @@ impl Exchange {
             verdict: Verdict { decision: Decision::Deny, rule: None, reason: "client-left", error: None },
             tunnel: None,
             kind: Kind::Request,
+            ended: Vec::new(),
             started: Instant::now(),
             user_agent: request.headers().get(header::USER_AGENT).cloned(),
             slot: None,
@@ -137,20 +139,19 @@ impl Exchange {
     }
 
     /// Notes what one of our own endpoints did.
-    pub(crate) fn did(&mut self, event: &authenticate::Event) {
+    pub(crate) fn did(&mut self, event: authenticate::Event) {
         self.kind = match event.kind {
             authenticate::EventKind::SignIn => Kind::SignIn,
             authenticate::EventKind::SignOut => Kind::SignOut,
             authenticate::EventKind::Revoke => Kind::Revoke,
         };
         self.verdict.reason = event.reason;
-        self.verdict.error.clone_from(&event.error);
-        if event.error.is_some() {
-            self.verdict.decision = Decision::Deny;
-        }
+        self.verdict.decision = if event.error.is_some() { Decision::Deny } else { Decision::Allow };
+        self.verdict.error = event.error;
         if event.session.is_some() {
-            self.session.clone_from(&event.session);
+            self.session = event.session;
         }
+        self.ended = event.ended;
     }
 
     /// Notes the head of the response.
@@ -177,12 +178,6 @@ impl Exchange {
 
     fn record(&self, total: Duration) -> Record<'_> {
         let session = self.session.as_deref();
-        let user = session.map(|session| session.identity()).map(|identity| audit::User {
-            id: identity.id().into(),
-            email: identity.email().into(),
-            groups: Cow::Borrowed(identity.groups()),
-            provider: identity.provider().as_str().into(),
-        });
         Record {
             time: self.time,
             id: self.id.as_str().into(),
@@ -192,7 +187,7 @@ impl Exchange {
             client_ip: self.address.map(|address| address.client.get()),
             peer_ip: Some(self.connection.peer.get()),
             client_ip_source: self.address.map(|address| address.source.as_str()),
-            user,
+            user: session.map(user),
             session: session.map(|session| session.id().as_str().into()),
             method: self.method.as_str().into(),
             scheme: self.connection.scheme().as_str(),
@@ -221,6 +216,20 @@ impl Exchange {
                 total: milliseconds(total),
             },
             user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
+        }
+    }
+
+    /// Describes one of the further sessions that this request ended.
+    fn record_of_ended<'a>(&'a self, session: &'a Session, total: Duration) -> Record<'a> {
+        let reason = if self.kind == Kind::SignIn { "session-replaced" } else { "backchannel-logout" };
+        Record {
+            kind: Kind::Revoke,
+            user: Some(user(session)),
+            session: Some(session.id().as_str().into()),
+            decision: Decision::Allow,
+            reason: reason.into(),
+            error: None,
+            ..self.record(total)
         }
     }
 
@@ -268,9 +277,28 @@ impl Drop for Exchange {
             // Nothing was forwarded: what is forwarded has its place already.
             Err(error) => tracing::error!(request.id = self.id.as_str(), %error, "a refusal has no audit record"),
         }
+        for session in &self.ended {
+            match self.snapshot.audit.reserve() {
+                Ok(slot) => slot.write(&self.record_of_ended(session, total)),
+                Err(error) => {
+                    let (id, session) = (self.id.as_str(), session.id().as_str());
+                    tracing::error!(request.id = id, session.hash = session, %error, "the end of a session has no audit record");
+                }
+            }
+        }
         let times = Times { policy: self.policy, upstream: self.upstream_time, total };
         self.snapshot.metrics_of(self.route).record(self.verdict.decision, self.status, &times);
         self.access(total);
+    }
+}
+
+fn user(session: &Session) -> audit::User<'_> {
+    let identity = session.identity();
+    audit::User {
+        id: identity.id().into(),
+        email: identity.email().into(),
+        groups: Cow::Borrowed(identity.groups()),
+        provider: identity.provider().as_str().into(),
     }
 }
 

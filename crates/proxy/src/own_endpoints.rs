@@ -3,7 +3,7 @@
 use authenticate::{Endpoint, Event, Outcome, Presented, SIGN_IN_PATH};
 use authorize::Denial;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Limited;
 use hyper::body::Incoming;
 use identity::{ClientAddress, Origin};
@@ -45,11 +45,19 @@ pub(crate) async fn serve(
         }
         exchange.session = Some(std::sync::Arc::clone(session));
     }
+    let unavailable = if let Outcome::Unavailable(error) = &outcome { Some(error.to_string()) } else { None };
     let endpoint = Endpoint { origin, outcome, address, request_id: exchange.id.as_str().into(), apps };
     let body = axum::body::Body::new(Limited::new(body, MAX_BODY));
     let mut response = authenticator.serve(endpoint, Request::from_parts(parts, body)).await;
     if let Some(event) = response.extensions_mut().remove::<Event>() {
-        exchange.did(&event);
+        exchange.did(event);
+    } else if let Some(error) = unavailable.filter(|_| response.status() == StatusCode::SERVICE_UNAVAILABLE) {
+        exchange.verdict = Verdict {
+            decision: audit::Decision::Deny,
+            rule: None,
+            reason: "session-store-unavailable",
+            error: Some(error.into()),
+        };
     }
     stamp(response.headers_mut(), exchange);
     Ok(response.map(Content::Own))

@@ -47,7 +47,7 @@ fn memory() -> Arc<Store> {
 
 async fn cookie_of(authenticator: &Authenticator, subject: &str, at: &Origin) -> String {
     let id = authenticator.sessions.create(sign_in_of(subject)).await.unwrap();
-    let (set_cookie, _) = authenticator.sessions.issue_handle(&id, at).await.unwrap();
+    let (set_cookie, _) = authenticator.sessions.issue_handle(&id, at).await.unwrap().unwrap();
     set_cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 

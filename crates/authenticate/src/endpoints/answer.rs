@@ -127,7 +127,15 @@ pub(super) fn with_event(
     reason: &'static str,
     error: Option<Arc<str>>,
 ) -> Response {
-    response.extensions_mut().insert(Event { kind, session, reason, error });
+    response.extensions_mut().insert(Event { kind, session, ended: Vec::new(), reason, error });
+    response
+}
+
+/// Notes on an answer which further sessions ended with what it did.
+pub(super) fn with_ended(mut response: Response, ended: impl IntoIterator<Item = Arc<Session>>) -> Response {
+    if let Some(event) = response.extensions_mut().get_mut::<Event>() {
+        event.ended.extend(ended);
+    }
     response
 }
 

@@ -1,5 +1,6 @@
 //! `/.portcullis/callback`: the provider's answer on the host of `authenticate.url`, and the ticket on an app's host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -63,14 +64,15 @@ async fn redeem_ticket(
         .filter(|awaiting| ticket.is_for(&awaiting.verifier))
         .ok_or(SignInError::BrowserMismatch)?;
     let sign_in = ticket.sign_in().ok_or(SignInError::TicketInvalid)?;
-    let (handle, session) = shared.sessions.issue_handle(&sign_in, origin).await?;
-    end_previous(shared, endpoint, &session, None).await?;
+    let (handle, session) = shared.sessions.issue_handle(&sign_in, origin).await?.ok_or(SignInError::SessionEnded)?;
+    let ended = end_previous(shared, endpoint, &session, None).await?;
     let mut response = answer::redirect(&awaiting.return_to);
     response.headers_mut().append(SET_COOKIE, handle);
     if let Some(line) = attempt::forget(Leg::Ticket, origin, &ticket.attempt) {
         response.headers_mut().append(SET_COOKIE, line);
     }
-    Ok(answer::with_event(response, EventKind::SignIn, Some(session), "handed-over", None))
+    let response = answer::with_event(response, EventKind::SignIn, Some(session), "handed-over", None);
+    Ok(answer::with_ended(response, ended))
 }
 
 async fn receive_answer(shared: &Shared, endpoint: &Endpoint, query: &Query, headers: &HeaderMap) -> Response {
@@ -128,31 +130,34 @@ async fn sign_in(
     let SignedIn { identity, id_token, refresh_token, provider_session } = provider.redeem(&secrets, code).await?;
     let new = NewSession { identity, id_token: Some(id_token), refresh_token, provider_session };
     let sign_in = shared.sessions.create(new).await?;
-    let (handle, session) = shared.sessions.issue_handle(&sign_in, &endpoint.origin).await?;
-    end_previous(shared, endpoint, &session, awaiting.handoff.prompt).await?;
+    let (handle, session) =
+        shared.sessions.issue_handle(&sign_in, &endpoint.origin).await?.ok_or(SignInError::SessionEnded)?;
+    let ended = end_previous(shared, endpoint, &session, awaiting.handoff.prompt).await?;
     let mut response = hand_over(shared, &awaiting.handoff, &sign_in).await?;
     response.headers_mut().append(SET_COOKIE, handle);
-    Ok(answer::with_event(response, EventKind::SignIn, Some(session), "signed-in", None))
+    let response = answer::with_event(response, EventKind::SignIn, Some(session), "signed-in", None);
+    Ok(answer::with_ended(response, ended))
 }
 
 /// Ends the session that this browser had on this host before when it was another user's, or when a fresh sign-in was
 /// asked for: its handles are worth nothing any more (session fixation). One that the same user just made in another
-/// tab stays.
+/// tab stays. Returns the session that was ended.
 async fn end_previous(
     shared: &Shared,
     endpoint: &Endpoint,
     new: &Session,
     prompt: Option<Prompt>,
-) -> Result<(), StoreError> {
+) -> Result<Option<Arc<Session>>, StoreError> {
     match &endpoint.outcome {
         Outcome::Authenticated(previous) => {
             let other_user = previous.identity().id() != new.identity().id();
-            if other_user || (prompt.is_some() && previous.id() != new.id()) {
-                shared.sessions.end(previous).await?;
+            if !other_user && (prompt.is_none() || previous.id() == new.id()) {
+                return Ok(None);
             }
-            Ok(())
+            shared.sessions.end(previous).await?;
+            Ok(Some(Arc::clone(previous)))
         }
-        Outcome::NotAuthenticated => Ok(()),
+        Outcome::NotAuthenticated => Ok(None),
         Outcome::Unavailable(error) => Err(StoreError::Failed(error.to_string())),
     }
 }

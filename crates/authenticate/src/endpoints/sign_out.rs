@@ -10,7 +10,7 @@ use identity::Origin;
 
 use super::answer::{self, Fault};
 use super::{Endpoint, EventKind, SIGN_OUT_PATH, SIGNED_OUT_PATH, Shared, account, attempt};
-use crate::{Outcome, cookie};
+use crate::{Outcome, StoreError, cookie};
 
 /// Asks whether to sign out: a GET, which any site can cause, ends nothing.
 pub(super) async fn confirm(State(shared): State<Shared>, Extension(endpoint): Extension<Endpoint>) -> Response {
@@ -40,18 +40,20 @@ pub(super) async fn sign_out(
             code: "cross-site",
             retry_url: Some(SIGN_OUT_PATH),
         };
-        return answer::fault(&shared.config, &endpoint.request_id, &foreign);
+        let response = answer::fault(&shared.config, &endpoint.request_id, &foreign);
+        let error = Some("a page of another site asked, or a client that does not say which page did".into());
+        return answer::with_event(response, EventKind::SignOut, None, "cross-site", error);
     }
     let session = match &endpoint.outcome {
         Outcome::Authenticated(session) => session,
         Outcome::NotAuthenticated => {
             return forgetting(answer::redirect(SIGNED_OUT_PATH), &endpoint, request.headers());
         }
-        Outcome::Unavailable(_) => return answer::store_unavailable(&shared, &endpoint),
+        Outcome::Unavailable(error) => return not_ended(&shared, &endpoint, error),
     };
     let id_token = shared.sessions.id_token(session).await;
-    if shared.sessions.end(session).await.is_err() {
-        return answer::store_unavailable(&shared, &endpoint);
+    if let Err(error) = shared.sessions.end(session).await {
+        return not_ended(&shared, &endpoint, &error);
     }
     let at_provider = match shared.providers.get(session.identity().provider()) {
         Some(provider) => {
@@ -69,6 +71,11 @@ pub(super) async fn sign_out(
 pub(super) async fn signed_out(State(shared): State<Shared>, Extension(endpoint): Extension<Endpoint>) -> Response {
     let document = pages::SignedOut { sign_in_url: shared.home(&endpoint.origin) }.render(&shared.config.look);
     std::future::ready(answer::page(StatusCode::OK, document)).await
+}
+
+fn not_ended(shared: &Shared, endpoint: &Endpoint, error: &StoreError) -> Response {
+    let response = answer::store_unavailable(shared, endpoint);
+    answer::with_event(response, EventKind::SignOut, None, "store-unavailable", Some(error.to_string().into()))
 }
 
 fn forgetting(mut response: Response, endpoint: &Endpoint, headers: &HeaderMap) -> Response {

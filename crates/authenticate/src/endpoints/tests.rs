@@ -59,6 +59,10 @@ impl World {
     }
 
     pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Store::open(&StoreLocation::Memory).unwrap(), change).await
+    }
+
+    pub(super) async fn on(store: Store, change: impl FnOnce(&mut Config)) -> Self {
         let provider = TestProvider::start().await;
         let mut config = Config {
             url: AUTH.parse().unwrap(),
@@ -68,7 +72,7 @@ impl World {
         };
         change(&mut config);
         let clock = Arc::new(FixedClock::new(Timestamp::from_second(NOW).unwrap()));
-        let store = Arc::new(Store::open(&StoreLocation::Memory).unwrap());
+        let store = Arc::new(store);
         let keys = Arc::new(Keys::load(&KeyTexts::default(), &store).unwrap());
         let authenticator = Authenticator::new(config, store, keys, clock.clone()).unwrap();
         Self { provider, clock, authenticator }

@@ -79,6 +79,9 @@ pub(crate) enum SignInError {
     /// The ticket is unknown, used, too old, or for another host.
     #[error("the ticket is unknown, was used before, or is too old")]
     TicketInvalid,
+    /// The session that was to be handed over has ended meanwhile.
+    #[error("the session was ended before it was handed over")]
+    SessionEnded,
     /// The ticket belongs to another browser.
     #[error("the ticket belongs to a sign-in that this browser did not start")]
     BrowserMismatch,
@@ -106,6 +109,7 @@ impl SignInError {
             Self::SubjectMismatch => "subject-mismatch",
             Self::EmailDomainNotAllowed => "email-domain-not-allowed",
             Self::TicketInvalid => "ticket-invalid",
+            Self::SessionEnded => "session-ended",
             Self::BrowserMismatch => "browser-mismatch",
             Self::Store(_) => "store-unavailable",
         }
@@ -127,6 +131,7 @@ impl SignInError {
             | Self::IssuerMismatch(_)
             | Self::CodeMissing
             | Self::TicketInvalid
+            | Self::SessionEnded
             | Self::BrowserMismatch => StatusCode::BAD_REQUEST,
         }
     }
@@ -156,6 +161,7 @@ impl SignInError {
             | Self::IssuerMismatch(_)
             | Self::CodeMissing
             | Self::TicketInvalid
+            | Self::SessionEnded
             | Self::BrowserMismatch => {
                 "This sign-in took too long, was used before, or was started in another browser. Start again.".into()
             }

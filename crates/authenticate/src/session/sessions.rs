@@ -63,17 +63,15 @@ impl Sessions {
         Ok(id)
     }
 
-    /// Makes a new handle of a sign-in for one host, and the `Set-Cookie` that carries it.
-    ///
-    /// # Errors
-    /// The store failed, or the sign-in has ended.
+    /// Makes a new handle of a sign-in for one host, and the `Set-Cookie` that carries it; `None` when the sign-in has
+    /// ended.
     pub(crate) async fn issue_handle(
         &self,
         sign_in: &SignInId,
         origin: &Origin,
-    ) -> Result<(HeaderValue, Arc<Session>), StoreError> {
+    ) -> Result<Option<(HeaderValue, Arc<Session>)>, StoreError> {
         let now = self.clock.now();
-        let session = self.load(sign_in).await?.ok_or_else(|| StoreError::Failed("the session has ended".into()))?;
+        let Some(session) = self.load(sign_in).await? else { return Ok(None) };
         let handle = Handle::random();
         let hash = handle.hash();
         let record = HandleRecord { sign_in: *sign_in, origin: origin.clone() };
@@ -82,7 +80,7 @@ impl Sessions {
             Change::put(Key::handles_of(sign_in.as_bytes()).with(&hash), Vec::new(), session.expires),
         ];
         self.store.run(move |backend| backend.commit(&changes, now)).await?;
-        Ok((cookie::set(origin, &handle), session))
+        Ok(Some((cookie::set(origin, &handle), session)))
     }
 
     /// Returns the sign-in that a session stands for, while the store still knows it.
@@ -120,19 +118,19 @@ impl Sessions {
     }
 
     /// Ends what a provider says has ended: its session `sid`, or all sessions of `subject`. Where both are named, both
-    /// must agree. Returns the sessions that were ended.
+    /// must agree. The sessions that were ended are added to `ended`, also when the store fails on the way.
     pub(crate) async fn end_provider_session(
         &self,
         issuer: &Issuer,
         sid: Option<&str>,
         subject: Option<&Subject>,
-    ) -> Result<Vec<Arc<Session>>, StoreError> {
+        ended: &mut Vec<Arc<Session>>,
+    ) -> Result<(), StoreError> {
         let sign_ins = match (sid, subject) {
             (Some(sid), _) => self.sign_ins(of_provider_session(issuer, sid)).await?,
             (None, Some(subject)) => self.sign_ins(of_user(issuer, subject)).await?,
             (None, None) => Vec::new(),
         };
-        let mut ended = Vec::new();
         for sign_in in sign_ins {
             let Some(session) = self.load(&sign_in).await? else { continue };
             if subject.is_none_or(|subject| session.identity.subject() == subject) {
@@ -140,7 +138,7 @@ impl Sessions {
                 ended.push(session);
             }
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// Returns the ID token of the sign-in.
@@ -173,6 +171,14 @@ impl Sessions {
         let name = sha256(&[kind.as_bytes(), key]);
         let sealed = self.keys.seal_bytes(ONCE, &name, value);
         self.store.run(move |backend| backend.put_new(&Key::once(&name), &sealed, after(now, ttl), now)).await
+    }
+
+    /// Returns whether a value is kept under that key.
+    pub(crate) async fn has_once(&self, kind: &'static str, key: &[u8]) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let name = sha256(&[kind.as_bytes(), key]);
+        let kept = self.store.run(move |backend| backend.get(&Key::once(&name), now)).await?;
+        Ok(kept.is_some())
     }
 
     /// Removes and returns a value that was kept: of several callers at once, one gets it.

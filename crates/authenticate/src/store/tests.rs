@@ -1,6 +1,8 @@
 //! The same promises for every backend, and what a file does beyond them.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 
@@ -33,6 +35,48 @@ impl Backend for Broken {
     }
     fn take(&self, _: &Key, _: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
         broken()
+    }
+}
+
+/// A store that works until it has made so many further changes.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    memory: memory::Memory,
+    pub(crate) changes_left: Arc<AtomicUsize>,
+}
+
+impl Failing {
+    pub(crate) fn new() -> Self {
+        Self { memory: memory::Memory::default(), changes_left: Arc::new(AtomicUsize::new(usize::MAX)) }
+    }
+
+    fn change(&self) -> Result<(), StoreError> {
+        let left = self.changes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).or_else(|_| broken())
+    }
+}
+
+impl Backend for Failing {
+    fn blocks(&self) -> bool {
+        false
+    }
+    fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
+        self.memory.get(key, now)
+    }
+    fn below(&self, prefix: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.memory.below(prefix, now)
+    }
+    fn commit(&self, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
+        self.change()?;
+        self.memory.commit(changes, now)
+    }
+    fn put_new(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.change()?;
+        self.memory.put_new(key, value, expires, now)
+    }
+    fn take(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
+        self.change()?;
+        self.memory.take(key, now)
     }
 }
 

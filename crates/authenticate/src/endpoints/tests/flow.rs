@@ -106,8 +106,13 @@ async fn a_new_sign_in_makes_the_old_handles_worthless() {
         lies.claims.insert("sub".into(), "bob".into());
     });
     let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?prompt=select_account").await;
-    let ticket = location(&world.get(&mut browser, &callback).await);
-    world.get(&mut browser, &ticket).await;
+    let answer = world.get(&mut browser, &callback).await;
+    assert_eq!(
+        answer.extensions().get::<Event>().unwrap().ended.len(),
+        1,
+        "the end of the other user's session is told"
+    );
+    world.get(&mut browser, &location(&answer)).await;
     assert!(world.user(&mut browser).await.unwrap()["id"].as_str().unwrap().ends_with("|bob"));
     assert_nobody(&world, &mut Browser { jar: before }).await;
 }
@@ -163,15 +168,16 @@ async fn a_change_of_user_asks_the_provider_although_somebody_is_signed_in() {
     }
 }
 
+fn two_providers(config: &mut Config) {
+    let mut second = config.providers[0].clone();
+    second.id = ProviderId::new("partner").unwrap();
+    second.name = "Partners & Co".into();
+    config.providers.push(second);
+}
+
 #[tokio::test]
 async fn several_providers_are_offered_for_choice() {
-    let world = World::with(|config| {
-        let mut second = config.providers[0].clone();
-        second.id = ProviderId::new("partner").unwrap();
-        second.name = "Partners & Co".into();
-        config.providers.push(second);
-    })
-    .await;
+    let world = World::with(two_providers).await;
     let mut browser = Browser::default();
     let response = world.get(&mut browser, &format!("{APP}/.portcullis/sign_in")).await;
     let chooser = location(&response);
@@ -289,4 +295,31 @@ async fn a_cookie_that_a_sibling_set_beside_ours_changes_nothing() {
     // One line of the jar becomes two cookies of the same name, the foreign one first.
     browser.jar.get_mut(AUTH).unwrap().insert(name.clone(), format!("foreign; {name}={value}"));
     assert_eq!(reason(&world.get(&mut browser, &callback).await), "signed-in");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_on_its_way_to_the_app_is_not_handed_over() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in").await;
+    let ticket = location(&world.get(&mut browser, &callback).await);
+    let own = ("sec-fetch-site", "same-origin");
+    world.post(&mut browser, &format!("{AUTH}/.portcullis/sign_out"), own, "").await;
+    let response = world.get(&mut browser, &ticket).await;
+    assert_eq!((response.status(), reason(&response)), (StatusCode::BAD_REQUEST, "session-ended"));
+    assert_nobody(&world, &mut browser).await;
+}
+
+#[tokio::test]
+async fn a_session_of_another_provider_does_not_do_where_a_route_asks_for_one() {
+    let world = World::with(two_providers).await;
+    let mut browser = Browser::default();
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?provider=corp").await;
+    let ticket = location(&world.get(&mut browser, &callback).await);
+    world.get(&mut browser, &ticket).await;
+    assert_eq!(world.user(&mut browser).await.unwrap()["provider"], "corp");
+    // No ticket for the session that is there: it would lead back to the same challenge, and round again.
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?provider=partner").await;
+    let ticket = location(&world.get(&mut browser, &callback).await);
+    world.get(&mut browser, &ticket).await;
+    assert_eq!(world.user(&mut browser).await.unwrap()["provider"], "partner");
 }

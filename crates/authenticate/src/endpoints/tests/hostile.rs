@@ -1,9 +1,12 @@
 //! A hostile provider never yields a session, and neither does a hostile browser.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::oidc::test_provider::{Lies, Signing, object};
+use crate::store::tests::Failing;
 
 /// Signs in while the provider lies; returns the reason of the refusal.
 async fn refused(name: &str, lie: impl FnOnce(&mut Lies)) -> &'static str {
@@ -236,4 +239,102 @@ async fn a_request_that_was_not_sealed_here_leads_nowhere() {
     }
     let long = format!("{AUTH}/.portcullis/sign_in?request={}", "x".repeat(17_000));
     assert_eq!(world.get(&mut browser, &long).await.status(), StatusCode::URI_TOO_LONG);
+}
+
+#[tokio::test]
+async fn a_code_of_one_provider_yields_no_session_of_another() {
+    let other = TestProvider::start().await;
+    let world = World::with(|config| {
+        let second = Provider { id: ProviderId::new("other").unwrap(), ..configured(&other) };
+        config.providers.push(second);
+    })
+    .await;
+    let mut browser = Browser::default();
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?provider=corp").await;
+    let response = world.get(&mut browser, &format!("{callback}&iss={}", other.issuer)).await;
+    assert_eq!(reason(&response), "issuer-mismatch");
+    assert_eq!((world.provider.asked("/token"), other.asked("/token")), (0, 0), "the code went to a provider");
+
+    // A provider that hands out what another one signed.
+    let callback = world.callback_url(&mut browser, "/.portcullis/sign_in?provider=corp").await;
+    let (_, nonce) = callback.split_once("&code=").unwrap();
+    let claims = json!({
+        "iss": other.issuer, "aud": CLIENT, "sub": "ada", "exp": NOW + 600, "iat": NOW, "nonce": nonce,
+    });
+    let stolen = other.token(object(claims));
+    world.provider.lie(|lies| lies.token = object(json!({ "id_token": stolen })));
+    assert_eq!(reason(&world.get(&mut browser, &callback).await), "token-invalid");
+    assert_nobody(&world, &mut browser).await;
+}
+
+#[tokio::test]
+async fn what_was_sealed_for_one_end_opens_no_other() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let start = world.get(&mut browser, &format!("{APP}/.portcullis/sign_in")).await;
+    let request = location(&start).split_once("request=").unwrap().1.to_owned();
+    let to_provider = world.get(&mut browser, &location(&start)).await;
+    let provider = Url::parse(&location(&to_provider)).unwrap();
+    let callback = format!("{AUTH}/.portcullis/callback?{}", world.provider.authorize(&provider));
+    let jar = browser.jar.clone();
+    let (attempt, kept) = jar[APP].iter().next().unwrap();
+    let (flow, state) = jar[AUTH].iter().next().unwrap();
+    for sealed in [kept, state] {
+        let response = world.get(&mut browser, &format!("{AUTH}/.portcullis/sign_in?request={sealed}")).await;
+        assert_eq!(reason(&response), "request-invalid", "a cookie was taken for a request");
+    }
+    for (origin, name, value) in [(AUTH, flow, kept), (AUTH, flow, &request), (AUTH, attempt, state)] {
+        let mut tossed = Browser::default();
+        tossed.jar.entry(origin.into()).or_default().insert(name.clone(), value.clone());
+        assert_eq!(reason(&world.get(&mut tossed, &callback).await), "state-mismatch", "{name}");
+    }
+    let response = world.get(&mut browser, &format!("{APP}/.portcullis/callback?ticket={request}")).await;
+    assert_eq!(reason(&response), "ticket-invalid");
+    // Only the host of sign-in opens requests: no app can be made to answer for it.
+    let response = world.get(&mut browser, &format!("{APP}/.portcullis/sign_in?request={request}")).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_on_the_way_yields_no_session() {
+    // Every change that a sign-in makes, one after the other.
+    for changes in 0..6 {
+        let backend = Failing::new();
+        let changes_left = Arc::clone(&backend.changes_left);
+        let world = World::on(Store::with_backend(backend), |_| ()).await;
+        changes_left.store(changes, Ordering::SeqCst);
+        let mut browser = Browser::default();
+        let response = world.sign_in(&mut browser).await;
+        assert_eq!((response.status(), reason(&response)), (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"));
+        assert_eq!(world.user(&mut browser).await, None, "after {changes} changes");
+    }
+}
+
+#[tokio::test]
+async fn claims_of_any_size_and_form_make_a_session_or_none() {
+    let long = "x".repeat(100_000);
+    let cases = [
+        json!({ "name": "Ada\r\nSet-Cookie: x=y" }),
+        json!({ "name": long }),
+        json!({ "groups": (0..1_000).map(|group| format!("group-{group}")).collect::<Vec<_>>() }),
+        json!({ "groups": [[[[]]], {}, 7, "<script>"] }),
+        json!({ "email": "<script>@example.com" }),
+        json!({ "sub": "<script>alert(1)</script>", "name": "", "email": "" }),
+    ];
+    for case in cases {
+        let (world, mut browser) = (World::new().await, Browser::default());
+        world.provider.lie(|lies| lies.claims = object(case.clone()));
+        world.sign_in(&mut browser).await;
+        assert!(world.user(&mut browser).await.is_some(), "{case:.80}");
+        let page = world.get(&mut browser, &format!("{APP}/.portcullis/")).await;
+        assert!(page.headers().get("set-cookie").is_none());
+        assert!(!text(page).await.contains("<script>"));
+        let page = world.get(&mut browser, &format!("{APP}/.portcullis/sign_out")).await;
+        assert!(!text(page).await.contains("<script>"));
+    }
+    let reason = refused("name", |lies| lies.claims = object(json!({ "name": { "first": "Ada" } }))).await;
+    assert_eq!(reason, "token-invalid");
+    // Past what an answer of the token endpoint may have, there is no session at all.
+    let huge = object(json!({ "name": "x".repeat(1_000_000) }));
+    let reason = refused("huge", |lies| lies.claims = huge).await;
+    assert_eq!(reason, "exchange-failed");
 }

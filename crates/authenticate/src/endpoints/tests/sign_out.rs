@@ -1,9 +1,12 @@
 //! Sign-out by the user, and by the provider.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::oidc::test_provider::object;
+use crate::store::tests::Failing;
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -145,4 +148,88 @@ async fn nobody_gets_json_that_says_where_to_sign_in() {
     let keys = world.get(&mut browser, &format!("{APP}/.well-known/portcullis/jwks.json")).await;
     let keys: Value = serde_json::from_str(&text(keys).await).unwrap();
     assert_eq!(keys["keys"][0]["kty"], "EC");
+}
+
+/// Returns the ids of all sessions that an answer ended.
+fn ended(response: &Response) -> std::collections::BTreeSet<String> {
+    let event = response.extensions().get::<Event>().unwrap();
+    event.session.iter().chain(&event.ended).map(|session| session.id().as_str().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_session_that_a_provider_ends_is_told() {
+    let world = World::new().await;
+    let mut browsers = [Browser::default(), Browser::default(), Browser::default()];
+    for browser in &mut browsers {
+        world.sign_in(browser).await;
+    }
+    let mut claims = logout_claims(&world);
+    claims.remove("sid");
+    let response = logout(&world, &world.provider.token(claims)).await;
+    assert_eq!((reason(&response), ended(&response).len()), ("backchannel-logout", 3));
+    for browser in &mut browsers {
+        assert_nobody(&world, browser).await;
+    }
+}
+
+#[tokio::test]
+async fn a_logout_that_the_store_cut_short_is_taken_up_again() {
+    let backend = Failing::new();
+    let changes_left = Arc::clone(&backend.changes_left);
+    let world = World::on(Store::with_backend(backend), |_| ()).await;
+    let mut browsers = [Browser::default(), Browser::default()];
+    for browser in &mut browsers {
+        world.sign_in(browser).await;
+    }
+    let token = world.provider.token(logout_claims(&world));
+    changes_left.store(1, Ordering::SeqCst);
+    let response = logout(&world, &token).await;
+    assert_eq!((response.status(), reason(&response)), (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"));
+    assert_eq!(ended(&response).len(), 1, "what did end is told");
+    changes_left.store(usize::MAX, Ordering::SeqCst);
+    let response = logout(&world, &token).await;
+    assert_eq!((response.status(), ended(&response).len()), (StatusCode::OK, 1));
+    for browser in &mut browsers {
+        assert_nobody(&world, browser).await;
+    }
+}
+
+/// A body that never comes.
+struct Silent;
+
+impl hyper::body::Body for Silent {
+    type Data = bytes::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_logout_token_that_trickles_in_is_given_up() {
+    let form = super::super::backchannel_logout::form(Body::new(Silent), std::time::Duration::from_millis(10)).await;
+    assert_eq!(form.unwrap_err(), "the body did not come in time");
+}
+
+#[tokio::test]
+async fn a_sign_out_that_does_not_happen_says_so() {
+    let backend = Failing::new();
+    let changes_left = Arc::clone(&backend.changes_left);
+    let world = World::on(Store::with_backend(backend), |_| ()).await;
+    let mut browser = Browser::default();
+    world.sign_in(&mut browser).await;
+    let url = format!("{APP}/.portcullis/sign_out");
+    let response = world.post(&mut browser, &url, ("sec-fetch-site", "cross-site"), "").await;
+    assert_eq!(reason(&response), "cross-site");
+    changes_left.store(0, Ordering::SeqCst);
+    let response = world.post(&mut browser, &url, SAME_ORIGIN, "").await;
+    assert_eq!((response.status(), reason(&response)), (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"));
+    assert!(
+        browser.cookies(APP).contains(&"__Host-portcullis".to_owned()),
+        "the handle of a live session was forgotten"
+    );
 }
