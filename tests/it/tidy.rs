@@ -1,5 +1,6 @@
 //! Habits of the repository that no lint knows.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,15 +73,99 @@ fn links_between_documents_lead_somewhere() -> Result {
     Ok(())
 }
 
+/// The text of all files of a kind below a folder, without tests.
+fn text_of(folder: &str, extension: &str) -> Result<String> {
+    let is_test = |file: &str| {
+        let name = file.rsplit('/').next().unwrap_or_default();
+        file.contains("/tests/") || name == "tests.rs" || name.starts_with("test_") || name == "fixture.rs"
+    };
+    let mut text = String::new();
+    for file in files()?.iter().filter(|file| file.starts_with(folder) && is(file, extension) && !is_test(file)) {
+        text += &fs::read_to_string(root().join(file))?;
+    }
+    Ok(text)
+}
+
+/// The words between two `quote` on one line that consist of lower-case parts, joined by `joint`.
+fn words(text: &str, quote: char, joint: char) -> BTreeSet<&str> {
+    let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let is_word =
+        |word: &&str| word.contains(joint) && word.starts_with(char::is_alphabetic) && word.split(joint).all(part);
+    text.lines().flat_map(|line| line.split(quote)).filter(is_word).collect()
+}
+
+/// Words in the code of the shape of a reason code that are none.
+const NO_CODES: [&str; 13] = [
+    "cross-site",
+    "ends-v1",
+    "grpc-message",
+    "no-referrer",
+    "no-store",
+    "rows-v1",
+    "same-origin",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sign-in",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+
 #[test]
-fn every_reason_code_and_metric_is_documented() -> Result {
-    let docs: String = files()?
-        .iter()
-        .filter(|file| is(file, "md") && file.starts_with("docs/"))
-        .map(|file| fs::read_to_string(root().join(file)))
-        .collect::<std::result::Result<_, _>>()?;
-    for reason in authorize::Reason::ALL {
-        assert!(docs.contains(&format!("`{}`", reason.as_str())), "{} is not documented", reason.as_str());
+fn every_reason_code_is_documented_and_every_documented_one_exists() -> Result {
+    let docs = text_of("docs/", "md")?;
+    let mut code = String::new();
+    for folder in ["audit", "authenticate", "authorize", "proxy"] {
+        code += &text_of(&format!("crates/{folder}/src/"), "rs")?;
+    }
+    let (documented, used) = (words(&docs, '`', '-'), words(&code, '"', '-'));
+    assert!(used.contains("no-policy-matched") && used.contains("token-invalid"), "the code is not read: {used:?}");
+    for word in used.difference(&documented) {
+        assert!(NO_CODES.contains(word), "`{word}` is not documented (or belongs into NO_CODES)");
+    }
+    for page in ["audit", "client-address", "http-status-codes", "request-path", "routing", "sign-in"] {
+        let page = fs::read_to_string(root().join(format!("docs/{page}.md")))?;
+        for word in words(&page, '`', '-').difference(&used) {
+            assert!(code.contains(&format!("\"{word}\"")), "`{word}` is documented, and nothing in the code has it");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_error_code_that_callers_are_told_is_documented() -> Result {
+    let told = fs::read_to_string(root().join("crates/proxy/src/respond/told.rs"))?;
+    let page = fs::read_to_string(root().join("docs/http-status-codes.md"))?;
+    let (told, documented) = (words(&told, '"', '_'), words(&page, '`', '_'));
+    assert!(told.contains("upstream_connect_error"), "{told:?}");
+    for code in &told {
+        assert!(documented.contains(code), "`{code}` is not documented");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_one_exists() -> Result {
+    let (code, page) = (text_of("crates/", "rs")?, fs::read_to_string(root().join("docs/operations.md"))?);
+    let is_metric = |word: &&str| word.starts_with("portcullis_");
+    let registered: BTreeSet<_> = words(&code, '"', '_').into_iter().filter(is_metric).collect();
+    let documented: BTreeSet<_> = words(&page, '`', '_').into_iter().filter(is_metric).collect();
+    assert!(registered.contains("portcullis_requests"), "{registered:?}");
+    // The text format adds `_total` to counters.
+    let name = |documented: &str| documented.strip_suffix("_total").unwrap_or(documented).to_owned();
+    let documented: BTreeSet<_> = documented.into_iter().map(name).collect();
+    let registered: BTreeSet<_> = registered.into_iter().map(str::to_owned).collect();
+    assert_eq!(registered, documented);
+    Ok(())
+}
+
+#[test]
+fn crates_that_only_think_reach_for_nothing() -> Result {
+    for name in ["identity", "authorize"] {
+        let manifest = fs::read_to_string(root().join(format!("crates/{name}/Cargo.toml")))?;
+        for io in ["tokio", "hyper", "http", "axum", "rustls"] {
+            assert!(!manifest.lines().any(|line| line.starts_with(&format!("{io}."))), "{name} depends on {io}");
+        }
     }
     Ok(())
 }
