@@ -160,6 +160,19 @@ fn every_metric_is_documented_and_every_documented_one_exists() -> Result {
 }
 
 #[test]
+fn every_field_of_the_access_event_is_documented() -> Result {
+    let exchange = fs::read_to_string(root().join("crates/proxy/src/exchange.rs"))?;
+    let page = fs::read_to_string(root().join("docs/logging.md"))?;
+    let event = exchange.split("fn access").nth(1).and_then(|rest| rest.split("\n    }").next()).unwrap_or_default();
+    let fields: Vec<_> = event.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim()).collect();
+    assert!(fields.contains(&"request.id"), "{fields:?}");
+    for field in fields {
+        assert!(page.contains(&format!("| `{field}` |")), "`{field}` is not documented");
+    }
+    Ok(())
+}
+
+#[test]
 fn crates_that_only_think_reach_for_nothing() -> Result {
     for name in ["identity", "authorize"] {
         let manifest = fs::read_to_string(root().join(format!("crates/{name}/Cargo.toml")))?;

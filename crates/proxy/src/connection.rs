@@ -99,7 +99,7 @@ pub(crate) async fn serve(
         None => serve_cleartext(stream, peer, place, &entrance, &serving).await,
     };
     if let Err(error) = ended {
-        tracing::debug!(listener = entrance.config.name, client.address = %peer, %error, "connection ended");
+        tracing::debug!(listener.name = entrance.config.name, client.address = %peer, %error, "connection ended");
     }
 }
 

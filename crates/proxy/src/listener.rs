@@ -95,7 +95,9 @@ impl Server {
                 Some(Ok(socket)) => {
                     accepting.spawn(accept(socket, Arc::clone(&listener.entrance), serving.clone()));
                 }
-                Some(Err(error)) => tracing::error!(listener = listener.entrance.config.name, %error, "cannot accept"),
+                Some(Err(error)) => {
+                    tracing::error!(listener.name = listener.entrance.config.name, %error, "cannot accept")
+                }
                 None => {}
             }
         }
@@ -178,7 +180,7 @@ async fn accept_one(socket: &TcpListener, listener: &str) -> (tokio::net::TcpStr
             }
             // EMFILE, ENFILE, ENOMEM: they stay until something is closed, so trying at once would spin.
             Err(error) => {
-                tracing::warn!(listener, %error, "cannot accept connections, trying again");
+                tracing::warn!(listener.name = listener, %error, "cannot accept connections, trying again");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }

@@ -89,7 +89,7 @@ fn is_of_domain(email: &str, domain: &str) -> bool {
 
 fn groups(provider: &config::Provider, claims: &Claims) -> Box<[Box<str>]> {
     let none = |reason: &str| {
-        tracing::warn!(provider = %provider.id, claim = provider.claims.groups, reason, "the user has no groups");
+        tracing::warn!(provider.id = %provider.id, claim = provider.claims.groups, reason, "the user has no groups");
         Box::default()
     };
     match claims.at(&provider.claims.groups) {

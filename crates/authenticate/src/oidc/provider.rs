@@ -129,7 +129,7 @@ impl Provider {
                 Some(known)
             }
             Err(error) => {
-                tracing::warn!(provider = %self.config.id, %error, "cannot fetch the key set; the old keys stay in use");
+                tracing::warn!(provider.id = %self.config.id, %error, "cannot fetch the key set; the old keys stay in use");
                 None
             }
         }
@@ -182,7 +182,7 @@ impl Provider {
             }
             Err(error) => {
                 let error = Arc::new(error);
-                tracing::warn!(provider = %self.config.id, %error, "cannot discover the provider");
+                tracing::warn!(provider.id = %self.config.id, %error, "cannot discover the provider");
                 let back_off = back_off(attempts.failures);
                 attempts.failed = Some(Failed { at: self.clock.now(), back_off, error: Arc::clone(&error) });
                 attempts.failures = attempts.failures.saturating_add(1);

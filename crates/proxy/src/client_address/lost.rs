@@ -19,7 +19,7 @@ pub(crate) fn watch(
 ) {
     if is_lost(address.peer, headers, trusted) && metrics.address_lost() == 0 {
         tracing::warn!(
-            listener,
+            listener.name = listener,
             peer.address = %address.peer,
             "a private address forwards requests of others, but `trusted_proxies` is empty: policies and the audit log \
              see its address instead of the client's; if it is a proxy of yours, add its network to `trusted_proxies` \
