@@ -37,8 +37,10 @@ enum State {
     Undecided,
     /// A tunnel.
     Tunnel,
-    /// A head was faulty.
+    /// A head was faulty; its end is due.
     Refused,
+    /// Nothing more is read.
+    Over,
 }
 
 impl<S> Heads<S> {
@@ -131,8 +133,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
             State::Refused => {
                 // hyper looks at a head that came in parts only when it sees its end.
                 buf.put_slice(END.get(..buf.remaining()).unwrap_or(END));
+                this.state = State::Over;
                 Poll::Ready(Ok(()))
             }
+            State::Over => Poll::Ready(Ok(())),
         }
     }
 }
