@@ -1,12 +1,11 @@
 //! The demo's certificate authority and the certificate that it signs.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+    KeyPair, KeyUsagePurpose, NameConstraints,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
@@ -50,18 +49,16 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Signs a certificate for `hosts`, `localhost` and `127.0.0.1`.
+    /// Signs a certificate for `hosts`: names, or addresses.
     ///
     /// # Errors
-    /// A host is no name.
+    /// A host is neither.
     pub fn sign(&self, hosts: &[String], now: Timestamp) -> Result<Leaf, DemoError> {
         let params = authority_params(now)?;
         let issuer = Issuer::from_params(&params, &self.key);
         let key = KeyPair::generate()?;
         // No `*.localhost`: clients refuse a wildcard right below a top-level name, and rustls the whole certificate.
-        let names = hosts.iter().cloned().chain(["localhost".into()]);
-        let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name.push(DnType::CommonName, "Portcullis demo");
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -22,6 +22,7 @@ pub struct Demo {
     config_file: PathBuf,
     ca_file: PathBuf,
     audit_dir: PathBuf,
+    _folder: Folder,
     port: u16,
     admin: SocketAddr,
     users: Vec<User>,
@@ -43,14 +44,17 @@ impl Demo {
         let now = clock.now();
         let authority = folder.authority(now)?;
         let hosts = HOSTS.iter().map(|(_, host)| *host).chain([SPARE_HOST]);
-        let leaf = authority.sign(&hosts.map(|host| format!("{host}.localhost")).collect::<Vec<_>>(), now)?;
-        folder.write_leaf(&leaf)?;
+        let hosts: Vec<_> = hosts.map(|host| format!("{host}.localhost")).collect();
+        folder.write_leaf(&authority.sign(&hosts, now)?)?;
+        // BoringSSL, which gRPC for Python and C++ is built with, knows no constraints on addresses and refuses every
+        // certificate with one. So the proxy's has names alone, and the provider's the address.
+        let issuer = authority.sign(&[Ipv4Addr::LOCALHOST.to_string()], now)?;
 
         let users = users();
         let secret = client_secret()?;
         folder.write("client-secret", &secret)?;
         let provider =
-            Provider::start(users.clone(), vec![client(port, secret)], Some(leaf.server_config()?), clock).await?;
+            Provider::start(users.clone(), vec![client(port, secret)], Some(issuer.server_config()?), clock).await?;
         let web = Web::start(Some(proxy(port, &authority)?)).await?;
         let grpc = Grpc::start().await?;
 
@@ -65,7 +69,7 @@ impl Demo {
         };
         configuration::write(&folder, &addresses)?;
         let [config_file, ca_file, audit_dir] = [configuration::FILE, CA, "audit"].map(|name| folder.path(name));
-        Ok(Self { config_file, ca_file, audit_dir, port, admin, users, provider, web, grpc })
+        Ok(Self { config_file, ca_file, audit_dir, _folder: folder, port, admin, users, provider, web, grpc })
     }
 
     /// Returns the configuration to run the proxy with.
@@ -121,7 +125,7 @@ fn users() -> Vec<User> {
     vec![
         User::new("ada", "Ada Lovelace", &["engineering"]),
         User::new("grace", "Grace Hopper", &["engineering", "sre"]),
-        User::new("linus", "Linus Pauling", &["contractors"]),
+        User::new("carl", "Carl Contractor", &["contractors"]),
     ]
 }
 
@@ -144,11 +148,18 @@ fn client_secret() -> Result<String, DemoError> {
 /// Finds the ports of the proxy. They are known before it starts because its configuration names them; they are free
 /// when this returns, and the proxy says so if they no longer are.
 fn ports(port: u16) -> Result<(u16, SocketAddr), DemoError> {
-    let taken = |source: io::Error| DemoError::PortTaken { port, source };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| refused(port, source))?;
     let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|admin| admin.local_addr());
     let port = listener.local_addr().map_err(DemoError::Bind)?.port();
     Ok((port, admin.map_err(DemoError::Bind)?))
+}
+
+fn refused(port: u16, source: io::Error) -> DemoError {
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        DemoError::PortForbidden { port, source }
+    } else {
+        DemoError::PortTaken { port, source }
+    }
 }
 
 /// What each host is for, and its name below `localhost`.

@@ -14,9 +14,29 @@ pub enum DemoError {
         /// What the system said.
         source: io::Error,
     },
+    /// The port that was asked for needs a right that this user lacks.
+    #[error("port {port} needs root: choose one from 1024 up with `--port`, or any free one with `--port 0`")]
+    PortForbidden {
+        /// The port.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
     /// No port can be had.
     #[error("no port of 127.0.0.1 can be bound: {0}")]
     Bind(#[source] io::Error),
+    /// Where the folder should be, there is a file.
+    #[error("`{}` is a file: choose a folder with `--dir`", path.display())]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another demo runs in the folder.
+    #[error("another demo runs in `{}`: stop it, or choose another folder with `--dir`", path.display())]
+    FolderTaken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file of the folder cannot be read or written.
     #[error("`{}` cannot be read or written: {source}; choose another folder with `--dir`", path.display())]
     File {

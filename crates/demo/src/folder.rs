@@ -12,20 +12,29 @@ use crate::{Authority, DemoError, Leaf};
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// Held for as long as the demo runs: a second one would exchange the files of the first.
+    _lock: fs::File,
 }
 
 impl Folder {
     /// Makes the folder, or takes the one that is there.
     pub(crate) fn open(path: &Path) -> Result<Self, DemoError> {
-        let folder = || -> io::Result<PathBuf> {
+        let folder = || -> io::Result<(PathBuf, fs::File)> {
             private_directory(path)?;
             let path = path.canonicalize()?;
+            let lock = private_file(&path.join("lock"))?;
             private_directory(&path.join("policies"))?;
-            Ok(path)
+            Ok((path, lock))
         };
-        match folder() {
-            Ok(path) => Ok(Self { path }),
-            Err(source) => Err(DemoError::File { path: path.into(), source }),
+        let (path, lock) = match folder() {
+            Ok(folder) => folder,
+            Err(_) if path.is_file() => return Err(DemoError::NoFolder { path: path.into() }),
+            Err(source) => return Err(DemoError::File { path: path.into(), source }),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(DemoError::FolderTaken { path }),
+            Err(fs::TryLockError::Error(source)) => Err(DemoError::File { path, source }),
         }
     }
 

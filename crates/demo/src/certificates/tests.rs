@@ -19,8 +19,9 @@ async fn handshake(authority: &Authority, leaf: &Leaf, name: &str) -> bool {
 async fn clients_that_trust_the_authority_reach_every_name_on_loopback() {
     let now = SystemClock.now();
     let authority = Authority::generate(now).unwrap();
-    let leaf = authority.sign(&["app.localhost".into(), "ws.localhost".into()], now).unwrap();
-    for name in ["app.localhost", "ws.localhost", "localhost", "127.0.0.1"] {
+    let hosts = ["app.localhost", "ws.localhost", "127.0.0.1"];
+    let leaf = authority.sign(&hosts.map(Into::into), now).unwrap();
+    for name in hosts {
         assert!(handshake(&authority, &leaf, name).await, "{name}");
     }
     for name in ["example.com", "other.localhost", "127.0.0.2"] {

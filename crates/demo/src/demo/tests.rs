@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use http::Request;
 use identity::SystemClock;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
 
-use super::Demo;
+use super::{Demo, refused};
 use crate::browser::send_tls;
 use crate::{Authority, DemoError};
 
@@ -80,6 +81,17 @@ async fn nobody_else_can_read_the_keys() {
 }
 
 #[tokio::test]
+async fn the_certificate_of_the_proxy_has_no_address_which_grpc_clients_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    start(folder.path()).await;
+    let leaf = CertificateDer::from_pem_file(folder.path().join("demo.pem")).unwrap();
+    let holds = |name: &[u8]| leaf.windows(name.len()).any(|bytes| bytes == name);
+    // RFC 5280 §4.2.1.6: [2] is a name, [7] an address.
+    assert!(holds(b"\x82\x0dapp.localhost"));
+    assert!(!holds(b"\x87\x04\x7f\x00\x00\x01"));
+}
+
+#[tokio::test]
 async fn a_taken_port_is_an_error_that_says_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -88,6 +100,34 @@ async fn a_taken_port_is_an_error_that_says_what_to_do() {
     assert!(matches!(error, DemoError::PortTaken { .. }));
     assert!(error.to_string().contains("--port"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written before the port is known");
+}
+
+#[tokio::test]
+async fn a_second_demo_leaves_the_files_of_the_first_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path()).await;
+    let config = fs::read_to_string(first.config_file()).unwrap();
+    let error = Demo::start(folder.path(), 0, Arc::new(SystemClock)).await.unwrap_err();
+    assert!(matches!(error, DemoError::FolderTaken { .. }), "{error}");
+    assert_eq!(fs::read_to_string(first.config_file()).unwrap(), config);
+    first.shutdown().await;
+    start(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_file_in_place_of_the_folder_is_called_a_file() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("notes");
+    fs::write(&file, "").unwrap();
+    let error = Demo::start(&file, 0, Arc::new(SystemClock)).await.unwrap_err().to_string();
+    assert_eq!(error, format!("`{}` is a file: choose a folder with `--dir`", file.display()));
+}
+
+#[test]
+fn a_port_without_permission_is_not_called_taken() {
+    let error = refused(443, std::io::ErrorKind::PermissionDenied.into()).to_string();
+    assert_eq!(error, "port 443 needs root: choose one from 1024 up with `--port`, or any free one with `--port 0`");
+    assert!(matches!(refused(443, std::io::ErrorKind::AddrInUse.into()), DemoError::PortTaken { .. }));
 }
 
 #[tokio::test]
@@ -101,7 +141,7 @@ async fn the_summary_and_the_guide_name_files_users_and_urls() {
     assert_eq!(summary["users"][0]["email"], "ada@example.com");
     assert_eq!(summary["urls"]["app"], format!("https://app.localhost:{}", demo.port()));
     let guide = demo.guide().unwrap();
-    for part in ["ada ", "grace ", "linus ", "curl --cacert", "tail -f", demo.ca_file().to_str().unwrap()] {
+    for part in ["ada ", "grace ", "carl ", "curl --cacert", "tail -f", demo.ca_file().to_str().unwrap()] {
         assert!(guide.contains(part), "`{part}` is missing:\n{guide}");
     }
 }

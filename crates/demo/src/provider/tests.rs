@@ -24,7 +24,7 @@ const CALLBACK: &str = "https://auth.test/callback";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-one-43-or-more";
 
 async fn provider() -> Provider {
-    let users = vec![User::new("ada", "Ada", &["engineering"]), User::new("linus", "Linus", &["contractors"])];
+    let users = vec![User::new("ada", "Ada", &["engineering"]), User::new("carl", "Carl", &["contractors"])];
     let client =
         Client { id: "app".into(), secret: Secret::new("s+cret".into()), redirect_uris: vec![CALLBACK.into()] };
     Provider::start(users, vec![client], None, Arc::new(SystemClock)).await.unwrap()
@@ -204,7 +204,7 @@ async fn faulty_requests_are_answered_with_their_error_and_state() {
 #[tokio::test]
 async fn a_browser_stays_signed_in_until_it_is_asked_again_or_signs_out() {
     let provider = provider().await;
-    let cookie = cookie(&provider.sign_in("linus").await);
+    let cookie = cookie(&provider.sign_in("carl").await);
     let headers = [("cookie", cookie.as_str())];
     assert!(answer(&provider.get(&authorize(&[]), &headers).await).contains_key("code"));
     for prompt in ["login", "select_account"] {
