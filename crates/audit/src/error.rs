@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The directory or a segment cannot be written.
-    #[error("cannot write the audit log in `{}`", dir.display())]
+    #[error("cannot write the audit log in `{}`: {source}", dir.display())]
     Unwritable {
         /// The directory.
         dir: PathBuf,

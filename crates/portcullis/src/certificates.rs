@@ -38,7 +38,7 @@ async fn reload(server: &Arc<Server>, state: &State) {
         Err(_) => vec!["the certificates could not be read".to_owned()],
     };
     if problems.is_empty() {
-        tracing::info!("certificates read again");
+        tracing::debug!("certificates read again");
     }
     for problem in &problems {
         tracing::error!(error = problem, "a certificate cannot be used; the last good one stays in service");

@@ -41,7 +41,7 @@ pub enum BuildError {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address cannot be bound.
-    #[error("listener `{listener}`: cannot bind `{address}`: {source}")]
+    #[error("listener `{listener}`: cannot bind `{address}`: {source}; {}", remedy(source))]
     Bind {
         /// The listener's name.
         listener: String,
@@ -58,4 +58,17 @@ pub enum ServeError {
         /// Why.
         source: BuildError,
     },
+}
+
+/// Says what to do about an address that cannot be bound.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "stop what uses it, or set another `address`",
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE, or set another `address`"
+        }
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address: set one that it has, or `0.0.0.0`",
+        _ => "set another `address`",
+    }
 }

@@ -108,7 +108,12 @@ impl Certificates {
                 Arc::new,
             )
         });
-        let served = served.collect();
+        let served: Vec<_> = served.collect();
+        for ((new, old), files) in served.iter().zip(&old.served).zip(&self.files) {
+            if new.key.cert != old.key.cert {
+                tracing::info!(listener.name = &*self.listener, path = %files.cert_file.display(), "certificate exchanged");
+            }
+        }
         self.index.store(Arc::new(Index::new(served)));
         self.tell_expiry();
         if errors.is_empty() { Ok(()) } else { Err(errors) }

@@ -28,7 +28,9 @@ impl File {
         }
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(MODE).open(path);
-        let file = file.map_err(|error| unopenable(error.to_string()))?;
+        let file = file.map_err(|error| {
+            unopenable(format!("{error}: write the path of a file that the user of portcullis may read and write"))
+        })?;
         let metadata = file.metadata().map_err(|error| unopenable(error.to_string()))?;
         if metadata.permissions().mode() & 0o077 != 0 {
             tracing::warn!(path = %path.display(), "the session store was open to other accounts; its mode is now 0600");

@@ -61,6 +61,11 @@ fn unexpected(text: &str, start: usize, characters: &[char]) -> Fault {
     let at = start..(start + if spelt { length } else { 1 }).min(characters.len());
     let shown: String = text.chars().take(40).collect();
     let fault = Fault::new(at, format!("syntax error: `{shown}` is not expected here"));
+    match text {
+        "and" => return fault.help("write `&&` for and"),
+        "or" => return fault.help("write `||` for or"),
+        _ => {}
+    }
     match text.chars().next() {
         Some('=') => fault.help("write `==` to compare"),
         Some('&') => fault.help("write `&&` for and"),

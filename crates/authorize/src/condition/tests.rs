@@ -23,6 +23,8 @@ fn syntax_errors_say_what_is_not_expected() {
     check("user.email = 1", "=", "syntax error: `=` is not expected here", "write `==` to compare");
     check("user.authenticated & true", "&", "syntax error: `&` is not expected here", "write `&&` for and");
     check("user.authenticated | true", "|", "syntax error: `|` is not expected here", "write `||` for or");
+    check("user.authenticated and true", "and", "syntax error: `and` is not expected here", "write `&&` for and");
+    check("user.authenticated or true", "or", "syntax error: `or` is not expected here", "write `||` for or");
     check("a b", "b", "syntax error: `b` is not expected here", "");
     check("user.email == “x”", "“", "syntax error: `“` is not expected here", "write straight quotes: `\"` or `'`");
     check(

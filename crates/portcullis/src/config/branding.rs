@@ -16,7 +16,8 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Arc<Look> {
     let logo = fields.path("logo_file", &builder.sources).and_then(|path| match logo(&path) {
         Ok(logo) => Some(logo),
         Err(reason) => {
-            if let Some(node) = fields.get("logo_file") {
+            // A file that is not there was reported before.
+            if let Some(node) = fields.get("logo_file").filter(|_| path.is_file()) {
                 builder.error(node.place, format!("`logo_file`: {reason}"));
             }
             None

@@ -78,7 +78,8 @@ fn resolve(reference: &str, environment: Environment<'_>, folder: &Path) -> Resu
             // Files made by editors and `echo` end with a line break that is no part of the value.
             Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
         }
-        _ => Err("`${` starts neither `${env:NAME}` nor `${file:PATH}`: write `$${` for a plain `${`".to_owned()),
+        _ => Err("`${` starts neither `${env:NAME}` nor `${file:PATH}`: write one of them, or `$${` for a plain `${`"
+            .to_owned()),
     }
 }
 

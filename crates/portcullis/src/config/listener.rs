@@ -1,13 +1,16 @@
 //! `listeners[]` to the proxy's own configuration.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use proxy::{Certificate, ForwardedHeader, Http2, Limits, Listener, ListenerTls, TlsVersion, Underscores};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::builder::Builder;
 use super::fields::Fields;
-use super::format;
 use super::tree::{Node, quoted};
+use super::{format, schema};
 
 /// Builds every listener.
 pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Vec<Listener> {
@@ -16,19 +19,30 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Vec<Listene
         builder.error(empty.place, "`listeners` is empty: add at least one with an `address`");
     }
     let listeners: Vec<_> = nodes.iter().filter_map(|node| listener(builder, node)).collect();
-    let mut names = HashMap::new();
+    let mut names = HashSet::new();
+    let mut addresses: HashSet<_> =
+        root.section("admin", &schema::ADMIN).read("address", format::address).into_iter().collect();
     for (node, listener) in nodes.iter().zip(&listeners) {
-        if names.insert(listener.name.clone(), ()).is_some() {
-            let place = node.get("name").or_else(|| node.get("address")).map_or(node.place, |node| node.place);
-            builder
-                .error(place, format!("two listeners are called {}: give one another `name`", quoted(&listener.name)));
+        let place = |key| node.get(key).or_else(|| node.get("address")).map_or(node.place, |node| node.place);
+        // Port 0 is another one each time.
+        if listener.address.port() != 0 && !addresses.insert(listener.address) {
+            let address = quoted(&listener.address.to_string());
+            builder.error(
+                place("address"),
+                format!("another listener, or `admin`, has the address {address}: give one another port"),
+            );
+        } else if !names.insert(&listener.name) {
+            builder.error(
+                place("name"),
+                format!("two listeners are called {}: give one another `name`", quoted(&listener.name)),
+            );
         }
     }
     listeners
 }
 
 fn listener(builder: &mut Builder<'_>, node: &Node) -> Option<Listener> {
-    let fields = Fields::new(&super::schema::LISTENER, Some(node));
+    let fields = Fields::new(&schema::LISTENER, Some(node));
     let https = fields.get("tls").is_some();
     match (fields.get("protocol"), https) {
         (Some(protocol), false) if protocol.text() == Some("https") => {
@@ -63,22 +77,24 @@ fn listener(builder: &mut Builder<'_>, node: &Node) -> Option<Listener> {
             Some("none") => ForwardedHeader::None,
             _ => ForwardedHeader::XForwardedFor,
         },
-        http2: http2(builder, &fields.section("http2", &super::schema::HTTP2)),
-        limits: limits(builder, &fields.section("limits", &super::schema::LIMITS)),
+        http2: http2(builder, &fields.section("http2", &schema::HTTP2)),
+        limits: limits(builder, &fields.section("limits", &schema::LIMITS)),
     })
 }
 
 fn tls(builder: &mut Builder<'_>, listener: &Fields<'_>) -> ListenerTls {
-    let fields = listener.section("tls", &super::schema::TLS);
+    let fields = listener.section("tls", &schema::TLS);
     if let Some(empty) = fields.get("certificates").filter(|node| node.items().is_empty()) {
         builder.error(empty.place, "`certificates` is empty: add one with `cert_file` and `key_file`");
     }
     let certificates = fields.items("certificates").iter().filter_map(|node| {
-        let fields = Fields::new(&super::schema::CERTIFICATE, Some(node));
-        Some(Certificate {
+        let fields = Fields::new(&schema::CERTIFICATE, Some(node));
+        let certificate = Certificate {
             cert_file: fields.path("cert_file", &builder.sources)?,
             key_file: fields.path("key_file", &builder.sources)?,
-        })
+        };
+        check_pair(builder, &certificate, fields.get("key_file"));
+        Some(certificate)
     });
     ListenerTls {
         certificates: certificates.collect(),
@@ -86,6 +102,17 @@ fn tls(builder: &mut Builder<'_>, listener: &Fields<'_>) -> ListenerTls {
             Some("1.3") => TlsVersion::V1_3,
             _ => TlsVersion::V1_2,
         },
+    }
+}
+
+/// Refuses a key of another certificate. What is wrong with one file alone was said before.
+pub(super) fn check_pair(builder: &mut Builder<'_>, certificate: &Certificate, key_node: Option<&Node>) {
+    let Certificate { cert_file, key_file } = certificate;
+    let chain = CertificateDer::pem_file_iter(cert_file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let (Ok(chain), Ok(key), Some(node)) = (chain, PrivateKeyDer::from_pem_file(key_file), key_node) else { return };
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    if let Err(rustls::Error::InconsistentKeys(_)) = CertifiedKey::from_der(chain, key, &provider) {
+        builder.error(node.place, "this key does not belong to the certificate: write the files of one pair");
     }
 }
 

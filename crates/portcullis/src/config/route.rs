@@ -191,7 +191,10 @@ fn rules<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
         match named.policies.iter().position(|policy| policy.name == text) {
             Some(index) => policies.push(index),
             None => {
-                let hint = hint(text, named.policies.iter().map(|policy| policy.name.as_str()));
+                let hint = match named.policies {
+                    [] => "there is none: write it into a file, and name the file in `policy_files`".to_owned(),
+                    policies => hint(text, policies.iter().map(|policy| policy.name.as_str())),
+                };
                 builder.error(node.place, format!("no policy is called {}: {hint}", node.shown()));
             }
         }

@@ -1,5 +1,6 @@
 //! Checks a tree against the description of its keys, and reports everything that does not fit.
 
+use std::io;
 use std::path::PathBuf;
 
 use rustls_pki_types::pem::PemObject as _;
@@ -78,7 +79,9 @@ impl Shape<'_> {
         match kind {
             Kind::Any | Kind::Flag => {}
             Kind::Secret | Kind::Text => {
-                if node.text() == Some("") {
+                // An empty variable in a secret was reported with its type.
+                let reported = matches!(kind, Kind::Secret) && node.scalar().is_some_and(|scalar| scalar.expanded);
+                if node.text() == Some("") && !reported {
                     self.error(node.place, format!("`{name}` is empty: write a text, or remove the key"));
                 }
             }
@@ -208,12 +211,15 @@ impl Shape<'_> {
         let opened = std::fs::File::open(&path).and_then(|file| file.metadata());
         let reason = match opened {
             Ok(metadata) if !metadata.is_dir() => return true,
-            Ok(_) => "it is a folder".to_owned(),
-            Err(error) => super::reason(&error),
+            Ok(_) => "it is a folder; write the path of a file".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                "permission denied; make it readable for the user of portcullis".to_owned()
+            }
+            Err(error) => format!("{}; correct the path or make the file", super::reason(&error)),
         };
         let expanded = node.scalar().is_some_and(|scalar| scalar.expanded);
         let shown = if expanded { node.shown() } else { quoted(&path.display().to_string()) };
-        self.error(node.place, format!("`{name}`: cannot read {shown}: {reason}; correct the path or make the file"));
+        self.error(node.place, format!("`{name}`: cannot read {shown}: {reason}"));
         false
     }
 }

@@ -65,7 +65,8 @@ impl<'t> Reader<'t> {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let at = self.place_of(*error.marker(), *error.marker());
-                Err(Problem::error(at, format!("not valid YAML: {}", error.kind())))
+                let what = error.kind().to_string();
+                Err(Problem::error(at, format!("not valid YAML: {what}{}", remedy(&what))))
             }
             None => Err(Problem::error(Place::start_of(self.file), "not valid YAML: the file ends too early")),
         }
@@ -187,6 +188,19 @@ fn scalar(text: String, style: ScalarStyle) -> Value {
     match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" if style == Style::Plain => Value::Null,
         _ => Value::Scalar(Scalar { text, style, expanded: false, failed: false }),
+    }
+}
+
+/// Says what to do about the slips that writing rules into YAML leads to.
+fn remedy(what: &str) -> &'static str {
+    if what.starts_with("invalid trailing content after double-quoted") {
+        ": put the whole text into single quotes, such as '\"staff\" in user.groups'"
+    } else if what.starts_with("invalid trailing content after single-quoted") {
+        ": put the whole text into double quotes"
+    } else if what.starts_with("tabs disallowed") || what.ends_with("found a tab") {
+        ": indent with spaces"
+    } else {
+        ""
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::test_support::{Proxy, Setup, certificate, echo, http2, listener, nobody, route, send_raw};
-use crate::{Certificate, ListenerTls, Metrics, Server, TlsVersion};
+use crate::{Certificate, ListenerTls, Metrics, ServeError, Server, TlsVersion};
 
 struct Tls {
     folder: TempDir,
@@ -151,7 +151,16 @@ fn what_is_wrong_with_a_listener_is_said_before_anything_is_served() {
     let mut busy = listener();
     busy.address = taken.local_addr().unwrap();
     let errors = Server::bind(vec![listener(), busy], &metrics).unwrap_err();
-    assert!(errors[0].to_string().starts_with("listener `test`: cannot bind `127.0.0.1:"), "{}", errors[0]);
+    let error = errors[0].to_string();
+    assert!(error.starts_with("listener `test`: cannot bind `127.0.0.1:"), "{error}");
+    assert!(error.ends_with("; stop what uses it, or set another `address`"), "{error}");
+}
+
+#[test]
+fn a_port_that_needs_a_right_is_told_which() {
+    let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let error = ServeError::Bind { listener: "test".to_owned(), address: ([0, 0, 0, 0], 443).into(), source };
+    assert!(error.to_string().contains("CAP_NET_BIND_SERVICE"), "{error}");
 }
 
 /// A limit that never strikes hangs the test.

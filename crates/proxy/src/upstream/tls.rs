@@ -141,6 +141,10 @@ fn certificate_problem(problem: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "not meant for servers".to_owned()
         }
+        // rustls has no word of its own for what `openssl req -x509` makes by default.
+        CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
+            "that of an authority; give the upstream one with `basicConstraints=CA:FALSE`".to_owned()
+        }
         other => other.to_string(),
     }
 }

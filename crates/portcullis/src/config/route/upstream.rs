@@ -4,6 +4,7 @@ use proxy::{Certificate, Endpoint, EndpointScheme, HostHeader, UpstreamProtocol,
 
 use crate::config::builder::Builder;
 use crate::config::fields::Fields;
+use crate::config::listener::check_pair;
 use crate::config::{format, schema};
 
 /// The upstream's part of a route.
@@ -83,6 +84,10 @@ fn tls(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: Option<EndpointSc
     if let (Some(node), None) | (None, Some(node)) = pair {
         builder.error(node.place, "`client_cert_file` and `client_key_file` belong together: add the other one");
     }
+    let client_certificate = certificate.zip(key).map(|(cert_file, key_file)| Certificate { cert_file, key_file });
+    if let Some(certificate) = &client_certificate {
+        check_pair(builder, certificate, fields.get("client_key_file"));
+    }
     if let Some(node) = fields.get("insecure_skip_verify").filter(|_| fields.flag("insecure_skip_verify")) {
         builder.warning(
             node.place,
@@ -92,7 +97,7 @@ fn tls(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: Option<EndpointSc
     }
     UpstreamTls {
         ca_file: fields.path("ca_file", &builder.sources),
-        client_certificate: certificate.zip(key).map(|(cert_file, key_file)| Certificate { cert_file, key_file }),
+        client_certificate,
         server_name: fields.read("server_name", format::server_name),
         danger_skip_verify: fields.flag("insecure_skip_verify"),
     }

@@ -1,6 +1,6 @@
 //! Each kind of mistake, with its exact message, place, line and caret.
 
-use super::check;
+use super::{Folder, GOOD, check};
 
 #[test]
 fn an_unknown_key_names_the_close_one() {
@@ -403,6 +403,99 @@ routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 
 }
 
 #[test]
+fn two_listeners_need_two_addresses() {
+    check(
+        r#"listeners: [{ name: a, address: "127.0.0.1:8443" }, { name: b, address: "127.0.0.1:8443" }]
+admin: { address: "127.0.0.1:8444" }
+routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
+"#,
+        r#"portcullis.yaml:1:73: another listener, or `admin`, has the address `127.0.0.1:8443`: give one another port
+  1 | listeners: [{ name: a, address: "127.0.0.1:8443" }, { name: b, address: "127.0.0.1:8443" }]
+    |                                                                         ^^^^^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
+fn a_listener_and_admin_need_two_addresses() {
+    check(
+        r#"listeners: [{ address: "127.0.0.1:9901" }]
+routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
+"#,
+        r#"portcullis.yaml:1:24: another listener, or `admin`, has the address `127.0.0.1:9901`: give one another port
+  1 | listeners: [{ address: "127.0.0.1:9901" }]
+    |                        ^^^^^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let pair = || rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    let (one, other) = (pair(), pair());
+    let problems = Folder::new(
+        r#"listeners:
+  - address: 127.0.0.1:0
+    tls: { certificates: [{ cert_file: a.pem, key_file: a.key }] }
+routes:
+  - from: https://a.test
+    to: https://10.0.0.1
+    authenticate: none
+    allow: "true"
+    upstream_tls: { client_cert_file: a.pem, client_key_file: a.key }
+"#,
+    )
+    .with("a.pem", one.cert.pem())
+    .with("a.key", other.signing_key.serialize_pem())
+    .problems();
+    let expected = r#"portcullis.yaml:3:57: this key does not belong to the certificate: write the files of one pair
+  3 |     tls: { certificates: [{ cert_file: a.pem, key_file: a.key }] }
+    |                                                         ^^^^^
+portcullis.yaml:9:63: this key does not belong to the certificate: write the files of one pair
+  9 |     upstream_tls: { client_cert_file: a.pem, client_key_file: a.key }
+    |                                                               ^^^^^
+"#;
+    assert_eq!(problems.trim_end(), expected.trim_end());
+}
+
+#[test]
+fn a_rule_that_is_quoted_in_part_is_told_how_to_quote_it() {
+    check(
+        r#"listeners: [{ address: 127.0.0.1:0 }]
+routes:
+  - allow: "staff" in user.groups
+"#,
+        r#"portcullis.yaml:3:20: not valid YAML: invalid trailing content after double-quoted scalar: put the whole text into single quotes, such as '"staff" in user.groups'
+  3 |   - allow: "staff" in user.groups
+    |                    ^
+"#,
+    );
+    check(
+        r#"routes:
+  - deny: 'staff' in user.groups
+"#,
+        r#"portcullis.yaml:2:19: not valid YAML: invalid trailing content after single-quoted scalar: put the whole text into double quotes
+  2 |   - deny: 'staff' in user.groups
+    |                   ^
+"#,
+    );
+}
+
+#[test]
+fn a_tab_is_told_to_be_spaces() {
+    for config in ["listeners:\n  - address: 127.0.0.1:0\n\ttls: {}\n", "admin:\n\taddress: 127.0.0.1:0\n"] {
+        let problems = Folder::new(config).problems();
+        assert!(problems.contains(": indent with spaces"), "{problems}");
+    }
+}
+
+#[test]
+fn a_logo_that_is_not_there_is_reported_once() {
+    let problems = Folder::new(&format!("{GOOD}branding: {{ logo_file: logo.svg }}\n")).problems();
+    assert_eq!(problems.matches("`logo_file`").count(), 1, "{problems}");
+}
+
+#[test]
 fn a_file_without_a_certificate_is_refused() {
     check(
         r#"listeners:
@@ -772,7 +865,7 @@ routes:
     allow: "true"
     policy: engineers
 "#,
-        r#"portcullis.yaml:7:13: no policy is called `engineers`: none is defined
+        r#"portcullis.yaml:7:13: no policy is called `engineers`: there is none: write it into a file, and name the file in `policy_files`
   7 |     policy: engineers
     |             ^^^^^^^^^
 "#,
@@ -1024,7 +1117,7 @@ fn an_unknown_reference_says_how_to_write_it() {
 routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 drain_timeout: ${NOPE}
 "#,
-        r#"portcullis.yaml:3:16: `${` starts neither `${env:NAME}` nor `${file:PATH}`: write `$${` for a plain `${`
+        r#"portcullis.yaml:3:16: `${` starts neither `${env:NAME}` nor `${file:PATH}`: write one of them, or `$${` for a plain `${`
 "#,
     );
 }

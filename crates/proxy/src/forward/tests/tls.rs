@@ -170,6 +170,13 @@ async fn each_refusal_has_its_own_reason() {
         refused(server(&authority, &purpose, &[]), authority.trusted()).await,
         "upstream certificate: not meant for servers"
     );
+    // As `openssl req -x509` makes them.
+    let mut own_authority = leaf();
+    own_authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    assert_eq!(
+        refused(server(&authority, &own_authority, &[]), authority.trusted()).await,
+        "upstream certificate: that of an authority; give the upstream one with `basicConstraints=CA:FALSE`"
+    );
 }
 
 #[tokio::test]
