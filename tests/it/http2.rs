@@ -124,7 +124,7 @@ async fn small_messages_to_a_slow_caller_leave_other_streams_alone() -> Result {
     let proxy = Setup::default().route("one", &format!("h2c://{upstream}"), &open()).start().await?;
     let slow = http2(&proxy, "one.localhost").await?;
     let mut stalled = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..STALLED {
         let (response, _) = slow.clone().ready().await?.send_request(request("/stream"), true)?;
         stalled.push(timeout(Duration::from_secs(10), response).await??.into_body());
     }
@@ -138,6 +138,8 @@ async fn small_messages_to_a_slow_caller_leave_other_streams_alone() -> Result {
     Ok(())
 }
 
+/// Readers of one user that stall at once: all on the one connection to the upstream.
+const STALLED: usize = 12;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;

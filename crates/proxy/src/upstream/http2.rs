@@ -266,9 +266,10 @@ async fn drive(
 
 /// Bytes that an upstream may send on a stream, and on a connection, before we read. Far apart on purpose: h2 takes a
 /// connection for an attack when unread small frames on it exceed half of the connection's window, and one gRPC stream
-/// whose reader stalls can leave 250 times a sixth of its own window. See `docs/adr/0007-own-upstream-pools.md`.
+/// whose reader stalls can leave 250 times a sixth of its own window. Users share these connections, so one of them must
+/// not end it for the others. See `docs/adr/0007-own-upstream-pools.md`.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 
 /// Bytes of a response's header list, decompressed.
 const MAX_RESPONSE_HEADERS: u32 = 128 * 1024;
