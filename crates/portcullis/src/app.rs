@@ -93,6 +93,8 @@ impl App {
             None => None,
         };
 
+        let certificate_files = certificate_files(&config.listeners, &config.proxy.routes);
+
         // The log before the routes: a proxy that cannot record may not decide.
         let audit = Log::open(&config.audit)?;
         let revision = config.proxy.revision.clone();
@@ -109,11 +111,6 @@ impl App {
 
         // Ports last: whoever can connect is served.
         let names: Vec<_> = config.listeners.iter().map(|listener| listener.name.clone()).collect();
-        let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let certificate_files = tls
-            .flat_map(|tls| &tls.certificates)
-            .flat_map(|certificate| [certificate.cert_file.clone(), certificate.key_file.clone()])
-            .collect();
         let server = Server::bind(config.listeners, &metrics).map_err(StartError::Listeners)?;
         let unbound = |source| StartError::Admin { address: config.admin, source };
         let admin = TcpListener::bind(config.admin).await.map_err(unbound)?;
@@ -134,6 +131,14 @@ impl App {
             bound,
         })
     }
+}
+
+/// All files that may be renewed while the process runs.
+fn certificate_files(listeners: &[proxy::Listener], routes: &[proxy::Route]) -> Vec<PathBuf> {
+    let of_listeners = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let of_routes = routes.iter().filter_map(|route| route.upstream_tls.client_certificate.as_ref());
+    let pairs = of_listeners.chain(of_routes).flat_map(|pair| [pair.cert_file.clone(), pair.key_file.clone()]);
+    pairs.chain(routes.iter().filter_map(|route| route.upstream_tls.ca_file.clone())).collect()
 }
 
 fn lines<E: std::fmt::Display>(errors: &[E]) -> String {

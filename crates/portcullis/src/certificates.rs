@@ -1,18 +1,25 @@
-//! Watches certificate and key files, and has the listeners swap them.
+//! Watches certificate and key files, and has listeners and upstreams swap them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher as _};
-use proxy::Server;
+use proxy::{Server, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::State;
 
 /// Reads the files again whenever their folders change, and on SIGHUP, until `stopped` turns true.
-pub(crate) async fn watch(files: &[PathBuf], server: &Arc<Server>, state: &State, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn watch(
+    files: &[PathBuf],
+    server: &Arc<Server>,
+    snapshot: &ArcSwap<Snapshot>,
+    state: &State,
+    mut stopped: watch::Receiver<bool>,
+) {
     let (changed, mut changes) = mpsc::channel(1);
     let _watcher = watcher(files, changed.clone());
     let mut hangups = hangups();
@@ -26,13 +33,13 @@ pub(crate) async fn watch(files: &[PathBuf], server: &Arc<Server>, state: &State
                 while tokio::time::timeout(QUIET, changes.recv()).await.is_ok() {}
             }
         }
-        reload(server, state).await;
+        reload(server, snapshot.load_full(), state).await;
     }
 }
 
-async fn reload(server: &Arc<Server>, state: &State) {
+async fn reload(server: &Arc<Server>, snapshot: Arc<Snapshot>, state: &State) {
     let reading = Arc::clone(server);
-    let problems = match tokio::task::spawn_blocking(move || reading.reload_certificates()).await {
+    let problems = match tokio::task::spawn_blocking(move || reading.reload_certificates(&snapshot)).await {
         Ok(Ok(())) => Vec::new(),
         Ok(Err(problems)) => problems.iter().map(ToString::to_string).collect(),
         Err(_) => vec!["the certificates could not be read".to_owned()],

@@ -57,14 +57,14 @@ async fn serve(app: App, shutdown: impl Future<Output = ()> + Send) {
         tracing::info!(drain.timeout = ?drain_timeout, "draining");
     };
     let proxy = async {
-        Arc::clone(&server).serve(snapshot, drain, drain_timeout).await;
+        Arc::clone(&server).serve(Arc::clone(&snapshot), drain, drain_timeout).await;
         // The admin listener answers until the last request has ended; then it and the watcher go.
         let _ = stop.send(true);
     };
     tokio::join!(
         proxy,
         admin::serve(admin, Arc::clone(&state), stopped.clone()),
-        certificates::watch(&certificate_files, &server, &state, stopped),
+        certificates::watch(&certificate_files, &server, &snapshot, &state, stopped),
     );
     // Not where the future is dropped: then requests are being cut, and the last of them to leave its record closes it.
     audit.close();

@@ -58,6 +58,14 @@ pub enum ServeError {
         /// Why.
         source: BuildError,
     },
+    /// The files of a route's `upstream_tls` cannot be read again.
+    #[error("route `{route}`: {source}")]
+    UpstreamTls {
+        /// The route's name.
+        route: String,
+        /// Why.
+        source: BuildError,
+    },
 }
 
 /// Says what to do about an address that cannot be bound.

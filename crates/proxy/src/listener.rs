@@ -55,12 +55,13 @@ impl Server {
         self.listeners.iter().map(|listener| listener.address).collect()
     }
 
-    /// Reads all certificate and key files again; a file that is bad keeps the last good one in service.
+    /// Reads all certificate, key and authority files again, those of the listeners and those of the routes of
+    /// `snapshot`; a file that is bad keeps the last good one in service.
     ///
     /// # Errors
     /// What is wrong with which file; the good ones were swapped all the same.
-    pub fn reload_certificates(&self) -> Result<(), Vec<ServeError>> {
-        let mut errors = Vec::new();
+    pub fn reload_certificates(&self, snapshot: &Snapshot) -> Result<(), Vec<ServeError>> {
+        let mut errors: Vec<_> = snapshot.reload_certificates().collect();
         for Bound { entrance, .. } in &self.listeners {
             let Some(tls) = &entrance.tls else { continue };
             if let Err(bad) = tls.certificates.reload() {

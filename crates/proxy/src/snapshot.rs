@@ -13,7 +13,7 @@ use crate::metrics::RouteMetrics;
 use crate::route::Table;
 use crate::sanitize::Removed;
 use crate::upstream::{Cluster, Pools};
-use crate::{BuildError, Config, Metrics};
+use crate::{BuildError, Config, Metrics, ServeError};
 
 /// One configuration, ready to serve.
 #[derive(Debug)]
@@ -82,6 +82,14 @@ impl Snapshot {
             routes: routes.into(),
             sign_in: config.authenticate,
             unrouted: metrics.route("none"),
+        })
+    }
+
+    /// Reads the files of all routes' `upstream_tls` again.
+    pub(crate) fn reload_certificates(&self) -> impl Iterator<Item = ServeError> {
+        self.routes.iter().filter_map(|route| {
+            let source = route.cluster.reload_certificates().err()?;
+            Some(ServeError::UpstreamTls { route: route.config.name.clone(), source })
         })
     }
 

@@ -121,6 +121,11 @@ impl Proxy {
         text
     }
 
+    /// Reads certificate files again.
+    pub(crate) fn reload_certificates(&self) -> Result<(), Vec<crate::ServeError>> {
+        self.server.reload_certificates(&self.snapshot.load())
+    }
+
     /// Puts another configuration in force: one with no rules.
     pub(crate) fn replace(&self, config: Config) {
         let (authorizer, _) = Authorizer::compile(&authorize::Config::default()).unwrap();

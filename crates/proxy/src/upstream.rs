@@ -72,6 +72,14 @@ impl Cluster {
         Ok(Self { targets, turn: RoundRobin::default(), timeouts: route.timeouts.clone() })
     }
 
+    /// Reads the files of `upstream_tls` again. Connections that are open stay; a bad file keeps the last good ones.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub(crate) fn reload_certificates(&self) -> Result<(), BuildError> {
+        self.targets.iter().try_for_each(|target| target.endpoint.reload_certificates())
+    }
+
     /// Returns every endpoint once, beginning with the one whose turn it is.
     pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Target> {
         self.turn.next(&self.targets)

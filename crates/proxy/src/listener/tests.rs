@@ -132,7 +132,7 @@ async fn a_renewed_certificate_is_served_without_a_restart() {
     let shown = |stream: &TlsStream<TcpStream>| stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
     let mut old = tls.connect(&proxy, "a.test", b"http/1.1").await.unwrap();
     certificate(tls.folder.path(), "a.test", &["a.test"]);
-    proxy.server.reload_certificates().unwrap();
+    proxy.reload_certificates().unwrap();
     let new = tls.connect(&proxy, "a.test", b"http/1.1").await.unwrap();
     assert_ne!(shown(&old), shown(&new));
     old.write_all(GET_A.as_bytes()).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_renewed_certificate_is_served_without_a_restart() {
     old.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
     std::fs::write(&tls.files[0].key_file, "bad").unwrap();
-    assert_eq!(proxy.server.reload_certificates().unwrap_err().len(), 1);
+    assert_eq!(proxy.reload_certificates().unwrap_err().len(), 1);
     assert!(proxy.metrics().contains("portcullis_tls_certificate_reload_success 0"));
 }
 

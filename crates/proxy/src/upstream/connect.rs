@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -20,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::tls::{self, Material, SystemRoots};
 use super::{FailureKind, UpstreamFailure};
 use crate::BuildError;
-use crate::config::{self, EndpointScheme, Route, UpstreamProtocol};
+use crate::config::{self, EndpointScheme, Route, UpstreamProtocol, UpstreamTls};
 
 /// How one endpoint is reached.
 #[derive(Debug)]
@@ -72,8 +73,17 @@ enum Place {
 #[derive(Debug)]
 struct Tls {
     server_name: ServerName<'static>,
+    settings: UpstreamTls,
+    speaks: Speaks,
+    clients: ArcSwap<Clients>,
+}
+
+/// What the files said when they were last good.
+#[derive(Debug)]
+struct Clients {
     exchange: Arc<ClientConfig>,
     upgrade: Arc<ClientConfig>,
+    fingerprint: [u8; 32],
 }
 
 impl Connector {
@@ -107,6 +117,11 @@ impl Connector {
         let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
         let name = format!("{scheme}://{host}:{}", address.port).into();
         Ok(Self { name, speaks, limit: route.timeouts.connect, place, tls, turn: AtomicUsize::new(0) })
+    }
+
+    /// Reads the files of TLS again.
+    pub(super) fn reload_certificates(&self) -> Result<(), BuildError> {
+        self.tls.as_ref().map_or(Ok(()), Tls::reload)
     }
 
     /// Returns the scheme of requests.
@@ -195,7 +210,43 @@ impl Tls {
         let name = route.upstream_tls.server_name.as_deref().unwrap_or(host);
         let server_name = tls::server_name(name)
             .ok_or_else(|| BuildError::UnusableUpstreamName { route: route.name.clone(), name: name.to_owned() })?;
-        let mut upgrade = material.client(&route.upstream_tls, roots)?;
+        let settings = route.upstream_tls.clone();
+        let clients = ArcSwap::from_pointee(Clients::build(&settings, speaks, material, roots)?);
+        Ok(Self { server_name, settings, speaks, clients })
+    }
+
+    /// Reads the files again; connections that are open stay.
+    fn reload(&self) -> Result<(), BuildError> {
+        let material = Material::read(&self.settings)?;
+        if material.fingerprint != self.clients.load().fingerprint {
+            let clients = Clients::build(&self.settings, self.speaks, material, &SystemRoots::default())?;
+            self.clients.store(Arc::new(clients));
+        }
+        Ok(())
+    }
+
+    async fn handshake(&self, tcp: TcpStream, purpose: Purpose) -> Result<TlsStream<TcpStream>, UpstreamFailure> {
+        let clients = self.clients.load_full();
+        let config = match purpose {
+            Purpose::Exchange => &clients.exchange,
+            Purpose::Upgrade => &clients.upgrade,
+        };
+        TlsConnector::from(Arc::clone(config)).connect(self.server_name.clone(), tcp).await.map_err(|error| {
+            let detail = tls::reason(&error).unwrap_or_else(|| format!("tls handshake: {error}"));
+            UpstreamFailure::new(FailureKind::Tls, detail)
+        })
+    }
+}
+
+impl Clients {
+    fn build(
+        settings: &UpstreamTls,
+        speaks: Speaks,
+        material: Material,
+        roots: &SystemRoots,
+    ) -> Result<Self, BuildError> {
+        let fingerprint = material.fingerprint;
+        let mut upgrade = material.client(settings, roots)?;
         let mut exchange = upgrade.clone();
         upgrade.alpn_protocols = vec![b"http/1.1".to_vec()];
         exchange.alpn_protocols = match speaks {
@@ -203,18 +254,7 @@ impl Tls {
             Speaks::Http2 => vec![b"h2".to_vec()],
             Speaks::Negotiated => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
-        Ok(Self { server_name, exchange: Arc::new(exchange), upgrade: Arc::new(upgrade) })
-    }
-
-    async fn handshake(&self, tcp: TcpStream, purpose: Purpose) -> Result<TlsStream<TcpStream>, UpstreamFailure> {
-        let config = match purpose {
-            Purpose::Exchange => &self.exchange,
-            Purpose::Upgrade => &self.upgrade,
-        };
-        TlsConnector::from(Arc::clone(config)).connect(self.server_name.clone(), tcp).await.map_err(|error| {
-            let detail = tls::reason(&error).unwrap_or_else(|| format!("tls handshake: {error}"));
-            UpstreamFailure::new(FailureKind::Tls, detail)
-        })
+        Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), fingerprint })
     }
 }
 

@@ -14,6 +14,7 @@ use super::connect::{Connector, Purpose, Speaks, Spoken, Stream};
 use super::failure::{FailureKind, UpstreamFailure};
 use super::http1::{self, Unanswered};
 use super::http2::{self, Slot, Turn};
+use crate::BuildError;
 
 /// One endpoint and the connections to it.
 #[derive(Debug)]
@@ -44,6 +45,11 @@ pub(crate) enum Freshness {
 impl Endpoint {
     pub(super) fn new(connector: Connector) -> Self {
         Self { connector, http1: Arc::default(), http2: Arc::default(), chose_http1: AtomicBool::new(false) }
+    }
+
+    /// Reads the files of TLS again, for new connections.
+    pub(super) fn reload_certificates(&self) -> Result<(), BuildError> {
+        self.connector.reload_certificates()
     }
 
     /// Returns the endpoint as logs name it.

@@ -20,7 +20,7 @@ use crate::config::UpstreamTls;
 pub(super) struct Material {
     authorities: Option<Vec<CertificateDer<'static>>>,
     presented: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-    /// Of the contents of the files: a renewed certificate must not be served by connections of the old one.
+    /// Of the contents of the files: tells one set from the next.
     pub(super) fingerprint: [u8; 32],
 }
 

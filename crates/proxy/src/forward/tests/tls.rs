@@ -239,6 +239,26 @@ async fn a_client_certificate_is_presented_where_the_route_has_one() {
 }
 
 #[tokio::test]
+async fn renewed_files_are_used_for_new_connections_and_bad_ones_are_not() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let upstream = tls_upstream(server(&new, &leaf(), &["http/1.1"])).await;
+    let mut over_tls = route(EndpointScheme::Https, &[upstream.address]);
+    let file = old.folder.path().join("ca.pem");
+    over_tls.upstream_tls.ca_file = Some(file.clone());
+    let cluster = Arc::new(Cluster::build(&over_tls, &mut Pools::default()).unwrap());
+    let front = front_of(Http::One, Arc::clone(&cluster)).await;
+    let client = Client::connect(Http::One, &front).await;
+    assert_eq!(failure(client.get("/").await).await.0, "Tls");
+    fs::copy(new.folder.path().join("ca.pem"), &file).unwrap();
+    cluster.reload_certificates().unwrap();
+    assert_eq!(client.get("/").await.status(), 200);
+    fs::write(&file, "nothing").unwrap();
+    assert!(cluster.reload_certificates().is_err());
+    let client = Client::connect(Http::One, &front).await;
+    assert_eq!(client.get("/").await.status(), 200);
+}
+
+#[tokio::test]
 async fn an_upstream_that_speaks_no_tls_says_so() {
     let upstream = upstream(Http::One, |_| async { Response::new(empty()) }).await;
     let (kind, detail) = failure(get(&upstream, UpstreamTls::default(), UpstreamProtocol::FromScheme).await).await;
