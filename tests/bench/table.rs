@@ -1,0 +1,84 @@
+//! The rounds as a table, and what they say together.
+
+use std::fmt;
+
+use crate::load::{IN_FLIGHT, Protocol, STREAMS};
+use crate::scenario::{Both, Cost, Measured};
+
+/// The rounds in the order in which they ran.
+#[derive(Debug, Default)]
+pub(crate) struct Table(Vec<(Protocol, Both<Cost>)>);
+
+impl Table {
+    /// Adds a round.
+    pub(crate) fn add(&mut self, protocol: Protocol, costs: Both<Cost>) {
+        self.0.push((protocol, costs));
+    }
+
+    /// Returns what Portcullis cost as a multiple of the bare proxy, for each round.
+    pub(crate) fn ratios(&self, protocol: Protocol) -> Vec<f64> {
+        self.rounds(protocol).map(ratio).collect()
+    }
+
+    fn rounds(&self, protocol: Protocol) -> impl Iterator<Item = &Both<Cost>> {
+        self.0.iter().filter(move |(other, _)| *other == protocol).map(|(_, costs)| costs)
+    }
+
+    fn median(&self, protocol: Protocol, of: impl Fn(&Both<Cost>) -> f64) -> f64 {
+        median(self.rounds(protocol).map(of).collect())
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{IN_FLIGHT} requests in flight over TLS: HTTP/1.1 on {IN_FLIGHT} connections, HTTP/2 on {}. \
+             Upstream: HTTP/1.1, 1 KiB.\n",
+            IN_FLIGHT / STREAMS
+        )?;
+        writeln!(f, "{:<9} {:>6} {:>19} {:>19} {:>6} {:>21}", "", "", "CPU µs a request", "", "", "requests/s")?;
+        writeln!(
+            f,
+            "{:<9} {:>6} {:>19} {:>19} {:>6} {:>10} {:>10}",
+            "client", "round", "bare", "portcullis", "ratio", "bare", "portcullis"
+        )?;
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            for (number, costs) in self.table.rounds(protocol).enumerate() {
+                row(f, protocol, number + 1, &|of| of(costs))?;
+            }
+            row(f, protocol, "median", &|of| self.table.median(protocol, of))?;
+        }
+        let Self { idle_kib: idle, loaded_kib: loaded, .. } = self;
+        writeln!(f, "\nresident: idle, bare {} KiB, portcullis {} KiB;", idle.bare, idle.portcullis)?;
+        writeln!(f, "     after load, bare {} KiB, portcullis {} KiB\n", loaded.bare, loaded.portcullis)
+    }
+}
+
+fn row(
+    f: &mut fmt::Formatter<'_>,
+    protocol: Protocol,
+    name: impl fmt::Display,
+    value: &dyn Fn(&dyn Fn(&Both<Cost>) -> f64) -> f64,
+) -> fmt::Result {
+    writeln!(
+        f,
+        "{:<9} {name:>6} {:>19.1} {:>19.1} {:>6.2} {:>10.0} {:>10.0}",
+        protocol.to_string(),
+        value(&|costs| costs.bare.cpu_micros()),
+        value(&|costs| costs.portcullis.cpu_micros()),
+        value(&ratio),
+        value(&|costs| costs.bare.per_second()),
+        value(&|costs| costs.portcullis.per_second()),
+    )
+}
+
+fn ratio(costs: &Both<Cost>) -> f64 {
+    costs.portcullis.cpu_micros() / costs.bare.cpu_micros()
+}
+
+/// Returns the middle value: one disturbed round moves it little.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
