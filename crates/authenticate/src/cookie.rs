@@ -89,6 +89,14 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     if !any {
         return;
     }
+    let mut lines = headers.get_all(COOKIE).iter();
+    if let (Some(only), None) = (lines.next(), lines.next()) {
+        match without_own(only) {
+            Some(kept) => drop(headers.insert(COOKIE, kept)),
+            None => drop(headers.remove(COOKIE)),
+        }
+        return;
+    }
     let kept: Vec<_> = headers.get_all(COOKIE).iter().filter_map(without_own).collect();
     headers.remove(COOKIE);
     for line in kept {

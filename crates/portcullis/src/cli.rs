@@ -31,8 +31,9 @@ struct LogArgs {
     /// How the log on standard error is written
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
-    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,proxy=debug`
-    #[arg(long, global = true, env = "PORTCULLIS_LOG", default_value = "info", value_name = "FILTER")]
+    /// What is logged: `error`, `warn`, `info` (a line for each request too), `debug`, `trace`, or a filter such as
+    /// `info,access=off,proxy=debug`
+    #[arg(long, global = true, env = "PORTCULLIS_LOG", default_value = "info,access=off", value_name = "FILTER")]
     log_level: String,
 }
 

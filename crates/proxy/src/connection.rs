@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use identity::{Ip, Scheme};
@@ -16,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 
 use crate::activity::{Activity, Rest, Watched};
-use crate::client_address::TrustedProxies;
+use crate::client_address::{TrustedProxies, client_header};
 use crate::head::Heads;
 use crate::listener::Serving;
 use crate::metrics::{ListenerMetrics, OpenConnection};
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) serving: Serving,
     pub(crate) peer: Ip,
+    /// The peer as upstreams are told of it: the same for every request.
+    pub(crate) peer_header: HeaderValue,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) activity: Arc<Activity>,
     // Given back when the last exchange is over: a tunnel outlives the task of its connection.
@@ -129,7 +132,7 @@ async fn serve_tls(
         sni: session.server_name().map(str::to_ascii_lowercase).unwrap_or_default().into(),
         certificate: terminator.certificates.select(session.server_name()),
     };
-    serve_http(stream, Vec::new(), protocol, connection(peer, place, Some(facts), entrance, serving)).await
+    serve_http(stream, Vec::new(), protocol, connection(peer, place, Some(facts), entrance, serving)?).await
 }
 
 async fn serve_cleartext(
@@ -142,7 +145,7 @@ async fn serve_cleartext(
     let sniffing = sniff(&mut stream, entrance.config.limits.idle_timeout, entrance.config.limits.header_timeout);
     let Some(sniffed) = serving.stop.run_until_cancelled(sniffing).await else { return Ok(()) };
     let Some((protocol, read)) = sniffed? else { return Ok(()) };
-    serve_http(stream, read, protocol, connection(peer, place, None, entrance, serving)).await
+    serve_http(stream, read, protocol, connection(peer, place, None, entrance, serving)?).await
 }
 
 fn connection(
@@ -151,15 +154,17 @@ fn connection(
     tls: Option<TlsFacts>,
     entrance: &Arc<Entrance>,
     serving: &Serving,
-) -> Arc<Connection> {
-    Arc::new(Connection {
+) -> io::Result<Arc<Connection>> {
+    let peer = Ip::from(peer);
+    Ok(Arc::new(Connection {
         entrance: Arc::clone(entrance),
         serving: serving.clone(),
-        peer: Ip::from(peer),
+        peer,
+        peer_header: client_header(peer).map_err(io::Error::other)?,
         tls,
         activity: Arc::new(Activity::new(entrance.config.limits.header_timeout, entrance.config.limits.idle_timeout)),
         _place: place,
-    })
+    }))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! to send them on, and a client does not depend on them (RFC 9110 §15.2).
 
 mod address;
+mod replay;
 mod response;
 mod upgrade;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::replay::Replay;
 use crate::upstream::{
     Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Target,
     TrailerRules, UpstreamBody, UpstreamFailure, Watch,
@@ -43,7 +45,7 @@ pub(crate) struct Forward<'a> {
     /// Tunnels are counted here, so that a shutdown can wait for them.
     pub(crate) tunnels: &'a TaskTracker,
     /// Closes the tunnel that this request opens.
-    pub(crate) close: CancellationToken,
+    pub(crate) close: &'a CancellationToken,
     /// Follows the request's body; absent where there is none.
     pub(crate) progress: Option<Arc<Progress>>,
     /// What does not pass in the request's trailers.
@@ -116,7 +118,7 @@ async fn dispatch_within(
 ) -> Result<Forwarded, UpstreamFailure> {
     match forward.upgrade {
         Upgrade::None => Exchange::new(cluster, &forward, deadline).run(request).await,
-        Upgrade::WebSocket | Upgrade::ExtendedConnect => upgrade::open(cluster, request, forward).await,
+        Upgrade::WebSocket | Upgrade::ExtendedConnect => Box::pin(upgrade::open(cluster, request, forward)).await,
     }
 }
 
@@ -148,13 +150,13 @@ impl<'a> Exchange<'a> {
                         break;
                     }
                 };
-                let copy = (freshness == Freshness::Any).then(|| replayable(&lease, &request)).flatten();
+                let replay = (freshness == Freshness::Any).then(|| Replay::of(&lease, &request)).flatten();
                 address(&mut request, target, &lease, self.forward.host)?;
                 match self.answer(target, &lease, request).await {
                     Ok(response) => return self.finish(target, lease, response, received.take()),
                     Err(NotAnswered::NotSent(unsent)) => request = *unsent,
-                    Err(NotAnswered::Lost(error)) => match copy {
-                        Some(copy) => request = copy,
+                    Err(NotAnswered::Lost(error)) => match replay.and_then(Replay::request) {
+                        Some(again) => request = again,
                         None => return Err(self.failed(target, self.lost(&error))),
                     },
                     Err(NotAnswered::Silent(failure)) => return Err(self.failed(target, failure)),
@@ -269,20 +271,6 @@ impl<'a> Exchange<'a> {
     fn failed(&self, target: &Target, failure: UpstreamFailure) -> UpstreamFailure {
         UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts: self.attempts, ..failure }
     }
-}
-
-/// Copies a request that may be sent again after a reused connection turns out to have been closing: without a body, and
-/// idempotent (RFC 9110 §9.2.2). Anything else is never sent twice.
-fn replayable(lease: &Lease, request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let reused = matches!(lease, Lease::Http1 { reused: true, .. });
-    if !reused || !request.method().is_idempotent() || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 fn protocol(lease: &Lease, target: &Target) -> &'static str {

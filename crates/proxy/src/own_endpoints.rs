@@ -77,7 +77,7 @@ fn refused_everywhere(exchange: &Exchange, headers: &HeaderMap, address: ClientA
 }
 
 fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {
-    headers.insert(REQUEST_ID, exchange.id.as_header().clone());
+    headers.insert(REQUEST_ID, exchange.id.to_header());
 }
 
 const RESERVED: [&str; 2] = ["/.portcullis", "/.well-known/portcullis"];

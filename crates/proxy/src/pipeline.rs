@@ -10,13 +10,13 @@ use authorize::{Decision, Permit};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
-use identity::{ClientAddress, Origin};
+use identity::{AddressSource, ClientAddress, Origin};
 use tokio::time::Instant;
 
 use crate::assert_identity::assert_identity;
 use crate::body::{Content, ResponseBody};
 use crate::caller::Caller;
-use crate::client_address::{client_address, forwarded_headers, watch_for_lost_addresses};
+use crate::client_address::{Told, client_address, client_header, forwarded_headers, watch_for_lost_addresses};
 use crate::config::{Authentication, WebSockets};
 use crate::connection::Connection;
 use crate::exchange::{Answerer, Exchange, Verdict};
@@ -24,7 +24,7 @@ use crate::facts::{self, HeaderFacts};
 use crate::forward::{Forward, Forwarded, Upgrade, forward};
 use crate::respond::{self, Challenge, Refused};
 use crate::route::{HostRoutes, Match};
-use crate::sanitize::{self, Authority, Strictness, Target};
+use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
 use crate::upstream::TrailerRules;
 use crate::{own_endpoints, websocket_origin};
@@ -57,7 +57,9 @@ async fn phases(
     let (arrived, destination) = receive(exchange, &mut parts, &snapshot)?;
     let index = match destination {
         Destination::Redirect(location) => return Ok(redirected(exchange, &location)),
-        Destination::Own(origin) => return own_endpoints::serve(exchange, parts, body, origin, arrived.address).await,
+        Destination::Own(origin) => {
+            return Box::pin(own_endpoints::serve(exchange, parts, body, origin, arrived.address)).await;
+        }
         Destination::Route(index) => index,
     };
     exchange.route = Some(index);
@@ -74,7 +76,9 @@ async fn phases(
 
 /// What the first three phases found.
 struct Arrived {
-    authority: Authority,
+    /// The host that was asked for, with its port where one was given.
+    host: HeaderValue,
+    port: Option<u16>,
     address: ClientAddress,
     upgrade: Upgrade,
 }
@@ -98,14 +102,18 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
         return Err(Refused::MethodNotAllowed(None));
     }
     let authority = sanitize::authority(parts)?;
-    exchange.host = authority.host().into();
-    if connection.is_misdirected(authority.host()) {
+    let asked = authority.to_header(parts.headers.get(header::HOST)).map_err(|_| Refused::NotFound)?;
+    let port = authority.port();
+    exchange.host = authority.into_host();
+    if connection.is_misdirected(&exchange.host) {
         return Err(Refused::Misdirected);
     }
-    let host = snapshot.table.host(connection.scheme(), authority.host());
+    let host = snapshot.table.host(connection.scheme(), &exchange.host);
     let strictness = host.map_or(Strictness::Lenient, HostRoutes::strictness);
     let target = sanitize::target(&exchange.method, &parts.uri, strictness)?;
-    exchange.path = target.path().into();
+    if *exchange.path != *target.path() {
+        exchange.path = target.path().into();
+    }
     exchange.query = target.query().unwrap_or_default().into();
     let trusted = &entrance.trusted_proxies;
     let address = client_address(connection.peer, &parts.headers, trusted, entrance.config.forwarded_header)?;
@@ -116,7 +124,7 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     parts.uri = Uri::from(normal);
     let removed = sanitize::headers(&mut parts.headers, &snapshot.removed, entrance.config.limits.underscore_headers)?;
     let upgrade = upgrade(parts, removed)?;
-    Ok((Arrived { authority, address, upgrade }, destination))
+    Ok((Arrived { host: asked, port, address, upgrade }, destination))
 }
 
 fn destination(
@@ -264,8 +272,14 @@ fn tell_upstream(
         let error = error.to_string().into();
         Refused::IdentityUnavailable { reason, error }
     };
-    forwarded_headers(headers, &arrived.address, scheme, &arrived.authority, exchange.id.as_header())
-        .map_err(|error| unavailable("forwarded-header-invalid", &error))?;
+    let client = match arrived.address.source {
+        AddressSource::Peer => exchange.connection.peer_header.clone(),
+        AddressSource::XForwardedFor => {
+            client_header(arrived.address.client).map_err(|error| unavailable("forwarded-header-invalid", &error))?
+        }
+    };
+    let (host, port, request_id) = (arrived.host.clone(), arrived.port, exchange.id.to_header());
+    forwarded_headers(headers, Told { client, scheme, host, port, request_id });
     let authenticator = exchange.snapshot.authenticator.as_deref();
     let identity = route.config.identity.as_ref();
     assert_identity(permit, headers, identity, exchange.session.as_deref(), authenticator, origin)
@@ -282,7 +296,6 @@ async fn send(
     caller: Caller,
 ) -> Result<Response<Content>, Refused> {
     let began = Instant::now();
-    let host = HeaderValue::from_str(&arrived.authority.to_string()).map_err(|_| Refused::NotFound)?;
     let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body());
     let Connection { serving, entrance, .. } = &*exchange.connection;
     let trailers = TrailerRules {
@@ -292,9 +305,9 @@ async fn send(
     let context = Forward {
         grpc: caller.is_grpc(),
         upgrade: arrived.upgrade,
-        host: &host,
+        host: &arrived.host,
         tunnels: &serving.tunnels,
-        close: serving.close.clone(),
+        close: &serving.close,
         progress,
         trailers: &trailers,
     };

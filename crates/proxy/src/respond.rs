@@ -106,7 +106,7 @@ pub(crate) fn seal(headers: &mut HeaderMap, exchange: &Exchange) {
     headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(REQUEST_ID, exchange.id.as_header().clone());
+    headers.insert(REQUEST_ID, exchange.id.to_header());
 }
 
 /// Answers every request of a redirecting listener.

@@ -9,7 +9,7 @@ mod target;
 
 use http::StatusCode;
 
-pub(crate) use authority::{Authority, authority};
+pub(crate) use authority::authority;
 pub(crate) use headers::{Removed, Upgrade, headers, trailers};
 pub(crate) use target::{EncodedSlash, Strictness, Target, normalise, target};
 

@@ -1,5 +1,6 @@
 //! What a request sees: one immutable configuration, built whole and swapped whole.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use audit::Log;
@@ -109,7 +110,7 @@ impl Snapshot {
         {
             return Some(sign_in.clone());
         }
-        self.routes_of(scheme, host).next()?.1.origin(host)
+        self.routes_of(scheme, host).next()?.1.origin(host).map(Cow::into_owned)
     }
 
     /// Returns the routes of a host, with their places in the configuration.
@@ -148,8 +149,9 @@ impl LoadedRoute {
     }
 
     /// Returns the origin of this route for a host that it matches.
-    pub(crate) fn origin(&self, host: &str) -> Option<Origin> {
-        self.origin.clone().or_else(|| Origin::new(self.config.scheme, host, Some(self.config.port)).ok())
+    pub(crate) fn origin(&self, host: &str) -> Option<Cow<'_, Origin>> {
+        let made = || Origin::new(self.config.scheme, host, Some(self.config.port)).ok().map(Cow::Owned);
+        self.origin.as_ref().map(Cow::Borrowed).or_else(made)
     }
 }
 

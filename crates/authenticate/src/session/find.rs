@@ -39,7 +39,8 @@ impl Sessions {
                 }
             }
         }
-        self.find_in_store(hash, origin, now).await
+        // Seldom needed, and large: kept out of the future of every request.
+        Box::pin(self.find_in_store(hash, origin, now)).await
     }
 
     async fn find_in_store(

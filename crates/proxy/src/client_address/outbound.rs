@@ -1,38 +1,41 @@
 //! The forwarding headers that an upstream gets: rebuilt from what is known, never from what was claimed.
 
-use std::fmt::Display;
-
-use bytes::Bytes;
 use http::header::{HeaderName, InvalidHeaderValue};
 use http::{HeaderMap, HeaderValue};
-use identity::{ClientAddress, Scheme};
+use identity::{Ip, Scheme};
 
-use crate::sanitize::Authority;
-
-/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Request-Id`, in the stead of any that are there.
-///
-/// # Errors
-/// The authority is no header value; its constructor rules that out.
-pub(crate) fn forwarded_headers(
-    headers: &mut HeaderMap,
-    address: &ClientAddress,
-    scheme: Scheme,
-    authority: &Authority,
-    request_id: &HeaderValue,
-) -> Result<(), InvalidHeaderValue> {
-    let port = authority.port().unwrap_or(scheme.default_port());
-    let for_ = value(address.client)?;
-    let host = value(authority)?;
-    headers.insert(FOR, for_);
-    headers.insert(PROTO, HeaderValue::from_static(scheme.as_str()));
-    headers.insert(HOST, host);
-    headers.insert(PORT, HeaderValue::from(port));
-    headers.insert(REQUEST_ID, request_id.clone());
-    Ok(())
+/// What the upstream learns of how the request reached us.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Who is connected, of [`client_header`].
+    pub(crate) client: HeaderValue,
+    pub(crate) scheme: Scheme,
+    /// The host that was asked for, with its port where one was given.
+    pub(crate) host: HeaderValue,
+    pub(crate) port: Option<u16>,
+    pub(crate) request_id: HeaderValue,
 }
 
-fn value(text: impl Display) -> Result<HeaderValue, InvalidHeaderValue> {
-    HeaderValue::from_maybe_shared(Bytes::from(text.to_string()))
+/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Request-Id`, in the stead of any that are there.
+pub(crate) fn forwarded_headers(headers: &mut HeaderMap, told: Told) {
+    let port = match told.port.unwrap_or(told.scheme.default_port()) {
+        443 => HeaderValue::from_static("443"),
+        80 => HeaderValue::from_static("80"),
+        other => HeaderValue::from(other),
+    };
+    headers.insert(FOR, told.client);
+    headers.insert(PROTO, HeaderValue::from_static(told.scheme.as_str()));
+    headers.insert(HOST, told.host);
+    headers.insert(PORT, port);
+    headers.insert(REQUEST_ID, told.request_id);
+}
+
+/// Returns an address as `X-Forwarded-For` names it.
+///
+/// # Errors
+/// The address is no header value, which none is.
+pub(crate) fn client_header(address: Ip) -> Result<HeaderValue, InvalidHeaderValue> {
+    HeaderValue::from_str(&address.to_string())
 }
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -158,7 +158,14 @@ fn upstreams_learn_what_is_known_and_not_what_was_claimed() {
         let mut headers =
             map(&[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7"), ("x-request-id", "mine")]);
         let id = HeaderValue::from_static("0198");
-        forwarded_headers(&mut headers, &address, scheme, &authority, &id).unwrap();
+        let told = Told {
+            client: client_header(address.client).unwrap(),
+            scheme,
+            host: authority.to_header(parts.headers.get("host")).unwrap(),
+            port: authority.port(),
+            request_id: id,
+        };
+        forwarded_headers(&mut headers, told);
         ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-request-id"].map(|name| {
             assert_eq!(headers.get_all(name).iter().count(), 1);
             headers[name].to_str().unwrap().to_owned()

@@ -228,6 +228,7 @@ async fn answer(
     let given_up = request.uri().path() == "/given-up";
     let trailers =
         TrailerRules { removed: Arc::new(crate::sanitize::Removed::new([])), underscores: crate::Underscores::Drop };
+    let close = &close;
     let context = Forward { grpc, upgrade, host: &host, tunnels, close, progress, trailers: &trailers };
     match dispatch(cluster, request, context).await {
         // As where a session is revoked in the middle of a stream.

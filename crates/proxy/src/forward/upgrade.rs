@@ -59,7 +59,7 @@ pub(super) async fn open(
         let mut response = send(stream, request, cluster.timeouts().response_headers).await.map_err(failed)?;
         let tunnel = accepts(&response, &key).map_err(failed)?.then(|| {
             let upstream = hyper::upgrade::on(&mut response);
-            forward.tunnels.spawn(carry(client, upstream, forward.close))
+            forward.tunnels.spawn(carry(client, upstream, forward.close.clone()))
         });
         return Ok(Forwarded {
             response: answer(response, forward.upgrade),

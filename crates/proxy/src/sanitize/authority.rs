@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use http::HeaderMap;
-use http::header::HOST;
+use http::header::{HOST, InvalidHeaderValue};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use super::Refusal;
 
@@ -18,14 +18,26 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Returns the host: lower case, without trailing dot and port.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
     /// Returns the port, where one was written.
     pub(crate) const fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// Returns the host: lower case, without trailing dot and port.
+    pub(crate) fn into_host(self) -> Box<str> {
+        self.host
+    }
+
+    /// Returns host and port as a header has them; shares the `Host` that came where it is the same.
+    ///
+    /// # Errors
+    /// They are no header value, which the constructor rules out.
+    pub(crate) fn to_header(&self, came: Option<&HeaderValue>) -> Result<HeaderValue, InvalidHeaderValue> {
+        match (self.port, came) {
+            (None, Some(came)) if came.as_bytes() == self.host.as_bytes() => Ok(came.clone()),
+            (None, _) => HeaderValue::from_str(&self.host),
+            (Some(_), _) => HeaderValue::from_str(&self.to_string()),
+        }
     }
 
     fn parse(text: &[u8]) -> Result<Self, Refusal> {

@@ -1,7 +1,5 @@
 //! Removes the headers that are for one hop, and those that only we may set.
 
-use std::collections::HashSet;
-
 use http::header::{CONNECTION, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, StatusCode};
 
@@ -13,8 +11,9 @@ mod names;
 /// The headers that no downstream may send: compiled once for a configuration.
 #[derive(Debug)]
 pub(crate) struct Removed {
-    // Invariant: lower case, hyphens for everything that is no letter or digit.
-    names: HashSet<Box<str>>,
+    // By their length, which nearly always tells a name from all of them. Invariant: lower case, hyphens for everything
+    // that is no letter or digit.
+    names: Box<[Vec<Box<str>>]>,
 }
 
 impl Removed {
@@ -23,12 +22,20 @@ impl Removed {
         let configured = identities.into_iter().flat_map(|identity| {
             std::iter::once(&identity.assertion_header).chain(identity.headers.iter().map(|(name, _)| name))
         });
-        let known = names::HOP_BY_HOP.iter().chain(&names::SPOOFABLE).map(|name| Box::from(*name));
-        Self { names: configured.map(|name| folded(name.as_str()).into()).chain(known).collect() }
+        let known = names::HOP_BY_HOP.iter().chain(&names::SPOOFABLE).map(|name| Box::<str>::from(*name));
+        let mut names: Vec<Vec<Box<str>>> = Vec::new();
+        for name in configured.map(|name| Box::<str>::from(folded(name.as_str()))).chain(known) {
+            names.resize_with(names.len().max(name.len() + 1), Vec::new);
+            if let Some(as_long) = names.get_mut(name.len()) {
+                as_long.push(name);
+            }
+        }
+        Self { names: names.into() }
     }
 
     fn holds(&self, name: &str) -> bool {
-        self.names.contains(name) || names::FAMILIES.iter().any(|family| name.starts_with(family))
+        let as_long = self.names.get(name.len()).map_or(&[][..], Vec::as_slice);
+        as_long.iter().any(|listed| **listed == *name) || names::FAMILIES.iter().any(|family| name.starts_with(family))
     }
 
     fn verdict(&self, name: &str, underscores: Underscores) -> Verdict {

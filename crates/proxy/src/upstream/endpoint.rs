@@ -77,7 +77,7 @@ impl Endpoint {
         }
         match self.http2.take() {
             Some(slot) => Ok(Lease::Http2(slot)),
-            None => self.lease_shared().await,
+            None => Box::pin(self.lease_shared()).await,
         }
     }
 
@@ -100,7 +100,8 @@ impl Endpoint {
         {
             return Ok(Lease::Http1 { connection, reused: true });
         }
-        let (stream, spoken) = self.connector.connect(Purpose::Exchange).await?;
+        // Seldom needed, and large: kept out of the future of every request.
+        let (stream, spoken) = Box::pin(self.connector.connect(Purpose::Exchange)).await?;
         match spoken {
             Spoken::Http1 => Ok(Lease::Http1 { connection: self.http1.open(stream).await?, reused: false }),
             Spoken::Http2 => {
