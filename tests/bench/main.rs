@@ -28,7 +28,7 @@ async fn main() -> Result<ExitCode> {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         [] => {
-            report(&measure(Plan { rounds: 9, requests: 20_000 }).await?)?;
+            report(&measure(Plan { rounds: 9, requests: 40_000 }).await?)?;
             Ok(ExitCode::SUCCESS)
         }
         ["--check"] => check().await,
@@ -58,7 +58,7 @@ fn report(measured: &Measured) -> Result<()> {
 
 /// Measures briefly and compares with the promises. A second run decides where the first one was disturbed.
 async fn check() -> Result<ExitCode> {
-    let plan = Plan { rounds: 7, requests: 6_000 };
+    let plan = Plan { rounds: 5, requests: 20_000 };
     let mut verdicts = promises(&measure(plan).await?)?;
     if verdicts.iter().any(|(_, kept)| !kept) {
         writeln!(io::stdout().lock(), "once more:")?;

@@ -5,10 +5,27 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
+use crate::Record;
+use crate::record::plain;
+
 /// Appends a record and a line feed.
 ///
 /// # Errors
 /// The record has no JSON form.
+pub(crate) fn append_record(line: &mut Vec<u8>, record: &Record<'_>) -> Result<(), serde_json::Error> {
+    let start = line.len();
+    if plain::append(line, record) {
+        line.push(b'\n');
+        return Ok(());
+    }
+    line.truncate(start);
+    append(line, record)
+}
+
+/// Appends anything and a line feed.
+///
+/// # Errors
+/// It has no JSON form.
 pub(crate) fn append(line: &mut Vec<u8>, record: &impl Serialize) -> Result<(), serde_json::Error> {
     let start = line.len();
     record.serialize(&mut Serializer::new(&mut *line))?;
@@ -98,7 +115,7 @@ const fn is_unsafe(char: char) -> bool {
 }
 
 /// How many bytes of one text are kept; the rest is counted. Without it a client decides how much disk a request costs.
-const MAX_TEXT_BYTES: usize = 2048;
+pub(crate) const MAX_TEXT_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests;

@@ -159,7 +159,7 @@ impl Slot {
     /// Writes the record. Never blocks on the disk.
     pub fn write(mut self, record: &Record<'_>) {
         if let Some(log) = self.log.take() {
-            log.shared.hand_over(record);
+            log.shared.hand_over(|line| line::append_record(line, record));
         }
     }
 }
@@ -168,8 +168,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(log) = self.log.take() {
             tracing::error!(reason = SLOT_DROPPED, "a request ended without its audit record");
-            let line = Unrecorded { time: Timestamp::now(), kind: "unrecorded", reason: SLOT_DROPPED };
-            log.shared.hand_over(&line);
+            let unrecorded = Unrecorded { time: Timestamp::now(), kind: "unrecorded", reason: SLOT_DROPPED };
+            log.shared.hand_over(|line| line::append(line, &unrecorded));
         }
     }
 }
@@ -197,10 +197,10 @@ impl Drop for Inner {
 impl Shared {
     /// Takes a line. Whoever has a place is never turned away: what waits is bounded by [`MAX_WAITING_BYTES`] and one
     /// record for each request in flight.
-    fn hand_over(&self, record: &impl Serialize) {
+    fn hand_over(&self, append: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) {
         LINE.with_borrow_mut(|line| {
             line.clear();
-            if let Err(error) = line::append(line, record) {
+            if let Err(error) = append(line) {
                 tracing::error!(%error, "an audit record has no JSON form");
                 return;
             }

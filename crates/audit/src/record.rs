@@ -1,5 +1,7 @@
 //! One line of the log.
 
+pub(crate) mod plain;
+
 use std::borrow::Cow;
 
 use jiff::Timestamp;
@@ -172,4 +174,4 @@ fn some_items<S: Serializer, T: AsRef<str>>(items: &[T], serializer: S) -> Resul
 }
 
 /// How many items of one list are kept. Without it a client decides how much disk a request costs.
-const MAX_ITEMS: usize = 256;
+pub(crate) const MAX_ITEMS: usize = 256;

@@ -1,0 +1,176 @@
+//! A record as JSON, written directly: nearly every record holds nothing but plain ASCII, and there is one for every
+//! request. Whatever is not plain is left to `line.rs`, which writes the same fields with all the care that they need.
+
+use std::io::Write as _;
+
+use super::{Decision, Kind, MAX_ITEMS, Record};
+use crate::line::MAX_TEXT_BYTES;
+
+/// Appends a record, without a line feed, as `serde_json` would write it.
+///
+/// Returns `false` when a text, a list or a number is not plain; what was appended then is to be thrown away.
+pub(crate) fn append(line: &mut Vec<u8>, record: &Record<'_>) -> bool {
+    let mut plain = Plain { line, holds: true };
+    plain.raw(r#"{"time":""#);
+    plain.display(record.time);
+    plain.raw("\"");
+    plain.text(r#","id":""#, &record.id);
+    plain.text(r#","kind":""#, kind(record.kind));
+    plain.text(r#","revision":""#, &record.revision);
+    plain.option(r#","route":""#, record.route.as_deref());
+    if let Some(address) = record.client_ip {
+        plain.raw(r#","client_ip":""#);
+        plain.display(address);
+        plain.raw("\"");
+    }
+    if let Some(address) = record.peer_ip {
+        plain.raw(r#","peer_ip":""#);
+        plain.display(address);
+        plain.raw("\"");
+    }
+    plain.option(r#","client_ip_source":""#, record.client_ip_source);
+    if let Some(user) = &record.user {
+        plain.text(r#","user":{"id":""#, &user.id);
+        plain.text(r#","email":""#, &user.email);
+        plain.list(r#","groups":["#, &user.groups);
+        plain.text(r#","provider":""#, &user.provider);
+        plain.raw("}");
+    }
+    plain.option(r#","session":""#, record.session.as_deref());
+    request(&mut plain, record);
+    outcome(&mut plain, record);
+    plain.holds
+}
+
+fn request(plain: &mut Plain<'_>, record: &Record<'_>) {
+    plain.text(r#","method":""#, &record.method);
+    plain.text(r#","scheme":""#, record.scheme);
+    plain.text(r#","host":""#, &record.host);
+    plain.text(r#","path":""#, &record.path);
+    if !record.query_keys.is_empty() {
+        plain.list(r#","query_keys":["#, &record.query_keys);
+    }
+    plain.text(r#","protocol":""#, record.protocol);
+    if let Some(tls) = &record.tls {
+        plain.text(r#","tls":{"version":""#, tls.version);
+        plain.text(r#","sni":""#, &tls.sni);
+        plain.raw("}");
+    }
+}
+
+fn outcome(plain: &mut Plain<'_>, record: &Record<'_>) {
+    plain.text(r#","decision":""#, decision(record.decision));
+    plain.option(r#","rule":""#, record.rule.as_deref());
+    plain.text(r#","reason":""#, &record.reason);
+    plain.option(r#","error":""#, record.error.as_deref());
+    if let Some(upstream) = &record.upstream {
+        plain.text(r#","upstream":{"endpoint":""#, &upstream.endpoint);
+        plain.text(r#","protocol":""#, upstream.protocol);
+        plain.text(r#","protocol_reason":""#, upstream.protocol_reason);
+        plain.number(r#","attempts":"#, u64::from(upstream.attempts));
+        plain.raw("}");
+    }
+    plain.number(r#","status":"#, u64::from(record.status));
+    if let Some(status) = record.grpc_status {
+        plain.number(r#","grpc_status":"#, u64::from(status));
+    }
+    plain.number(r#","bytes_in":"#, record.bytes_in);
+    plain.number(r#","bytes_out":"#, record.bytes_out);
+    plain.thousandths(r#","ms":{"policy":"#, record.ms.policy);
+    plain.thousandths(r#","upstream":"#, record.ms.upstream);
+    plain.thousandths(r#","total":"#, record.ms.total);
+    plain.raw("}");
+    plain.option(r#","user_agent":""#, record.user_agent.as_deref());
+    plain.raw("}");
+}
+
+struct Plain<'a> {
+    line: &'a mut Vec<u8>,
+    holds: bool,
+}
+
+impl Plain<'_> {
+    fn raw(&mut self, json: &str) {
+        self.line.extend_from_slice(json.as_bytes());
+    }
+
+    /// Appends what is printable ASCII without quotes and backslashes by its kind.
+    fn display(&mut self, value: impl std::fmt::Display) {
+        self.holds &= write!(self.line, "{value}").is_ok();
+    }
+
+    /// Appends a text; `before` ends in its opening quote.
+    fn text(&mut self, before: &str, text: &str) {
+        self.raw(before);
+        self.holds &= text.len() <= MAX_TEXT_BYTES && is_plain(text);
+        self.raw(text);
+        self.raw("\"");
+    }
+
+    fn option(&mut self, before: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(before, text);
+        }
+    }
+
+    fn list(&mut self, before: &str, items: &[impl AsRef<str>]) {
+        self.raw(before);
+        self.holds &= items.len() <= MAX_ITEMS;
+        let mut separator = "\"";
+        for item in items.iter().take(MAX_ITEMS) {
+            self.text(separator, item.as_ref());
+            separator = ",\"";
+        }
+        self.raw("]");
+    }
+
+    fn number(&mut self, before: &str, number: u64) {
+        self.raw(before);
+        self.display(number);
+    }
+
+    fn thousandths(&mut self, before: &str, number: f64) {
+        let all = (number * 1000.0).round();
+        self.holds &= (0.0..MOST_THOUSANDTHS).contains(&all);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "its range was checked")]
+        let all = all as u64;
+        self.number(before, all / 1000);
+        let digits =
+            [all / 100 % 10, all / 10 % 10, all % 10].map(|digit| b'0' + u8::try_from(digit).unwrap_or_default());
+        let kept = match digits {
+            [_, b'0', b'0'] => 1,
+            [_, _, b'0'] => 2,
+            _ => 3,
+        };
+        self.raw(".");
+        self.line.extend(digits.into_iter().take(kept));
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    // Without a way out of the loop, so that many bytes are looked at at once.
+    text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte < 0x7f) & (byte != b'"') & (byte != b'\\'))
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Request => "request",
+        Kind::SignIn => "sign_in",
+        Kind::SignOut => "sign_out",
+        Kind::Revoke => "revoke",
+    }
+}
+
+const fn decision(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Allow => "allow",
+        Decision::Deny => "deny",
+        Decision::Challenge => "challenge",
+    }
+}
+
+/// Far above any duration, and far below where numbers with three decimals begin to be inexact.
+const MOST_THOUSANDTHS: f64 = 1e12;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The direct way and `serde_json` agree to the byte, or the direct way steps back.
+
+use std::borrow::Cow;
+
+use super::{MAX_ITEMS, append};
+use crate::line::MAX_TEXT_BYTES;
+use crate::{Decision, Kind, Milliseconds, Record, Tls, Upstream, User};
+
+fn full() -> Record<'static> {
+    Record {
+        time: "2026-01-02T03:04:05.678901234Z".parse().unwrap(),
+        id: "0198".into(),
+        kind: Kind::Request,
+        revision: "a1b2".into(),
+        route: Some("app".into()),
+        client_ip: Some("203.0.113.7".parse().unwrap()),
+        peer_ip: Some("2001:db8::1".parse().unwrap()),
+        client_ip_source: Some("x-forwarded-for"),
+        user: Some(User {
+            id: "https://idp.example|ada".into(),
+            email: "ada@example.com".into(),
+            groups: Cow::Owned(vec!["a".into(), "b c".into()]),
+            provider: "corp".into(),
+        }),
+        session: Some("5e55".into()),
+        method: "GET".into(),
+        scheme: "https",
+        host: "app.example.com".into(),
+        path: "/a/b".into(),
+        query_keys: vec!["q".into(), "r".into()],
+        protocol: "h2",
+        tls: Some(Tls { version: "1.3", sni: "app.example.com".into() }),
+        decision: Decision::Challenge,
+        rule: Some("p/r".into()),
+        reason: "allow-rule-matched".into(),
+        error: Some("it broke".into()),
+        upstream: Some(Upstream {
+            endpoint: "10.0.0.1:80".into(),
+            protocol: "http/1.1",
+            protocol_reason: "configured",
+            attempts: 2,
+        }),
+        status: 200,
+        grpc_status: Some(14),
+        bytes_in: 0,
+        bytes_out: u64::MAX,
+        ms: Milliseconds { policy: 0.0, upstream: 1.5, total: 1234.567 },
+        user_agent: Some("curl/8".into()),
+    }
+}
+
+fn bare() -> Record<'static> {
+    Record {
+        route: None,
+        client_ip: None,
+        peer_ip: None,
+        client_ip_source: None,
+        user: None,
+        session: None,
+        query_keys: Vec::new(),
+        tls: None,
+        rule: None,
+        error: None,
+        upstream: None,
+        grpc_status: None,
+        user_agent: None,
+        ..full()
+    }
+}
+
+fn agrees(record: &Record<'_>) {
+    let mut line = Vec::new();
+    assert!(append(&mut line, record));
+    assert_eq!(String::from_utf8(line).unwrap(), serde_json::to_string(record).unwrap());
+}
+
+#[test]
+fn plain_records_are_the_same_either_way() {
+    agrees(&full());
+    agrees(&bare());
+    agrees(&Record { user: Some(User { groups: Cow::Borrowed(&[]), ..full().user.unwrap() }), ..full() });
+    for kind in [Kind::Request, Kind::SignIn, Kind::SignOut, Kind::Revoke] {
+        agrees(&Record { kind, ..bare() });
+    }
+    for decision in [Decision::Allow, Decision::Deny, Decision::Challenge] {
+        agrees(&Record { decision, ..bare() });
+    }
+    for total in [0.001, 0.01, 0.1, 0.123, 0.1234, 1.0, 9.999, 9.9996, 10.02, 86_400_000.5, 1e8 + 0.001] {
+        agrees(&Record { ms: Milliseconds { policy: total, upstream: total, total }, ..bare() });
+    }
+}
+
+#[test]
+fn what_is_not_plain_is_left_to_the_careful_way() {
+    let refused = |record: Record<'_>| assert!(!append(&mut Vec::new(), &record), "{record:?}");
+    for text in ["\"", "\\", "\n", "\u{7f}", "ü", "\u{202e}"] {
+        refused(Record { path: text.into(), ..full() });
+        refused(Record { user_agent: Some(text.into()), ..full() });
+        refused(Record { query_keys: vec![text.into()], ..full() });
+        refused(Record {
+            user: Some(User { groups: Cow::Owned(vec![text.into()]), ..full().user.unwrap() }),
+            ..full()
+        });
+    }
+    refused(Record { path: "a".repeat(MAX_TEXT_BYTES + 1).into(), ..full() });
+    refused(Record { query_keys: vec!["q".into(); MAX_ITEMS + 1], ..full() });
+    for total in [f64::NAN, f64::INFINITY, -1.0, 1e10] {
+        refused(Record { ms: Milliseconds { total, ..Milliseconds::default() }, ..full() });
+    }
+}
