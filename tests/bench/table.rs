@@ -45,9 +45,9 @@ impl fmt::Display for Measured {
         )?;
         for protocol in [Protocol::Http1, Protocol::Http2] {
             for (number, costs) in self.table.rounds(protocol).enumerate() {
-                row(f, protocol, number + 1, &|of| of(costs))?;
+                row(f, protocol, number + 1, COLUMNS.map(|of| of(costs)))?;
             }
-            row(f, protocol, "median", &|of| self.table.median(protocol, of))?;
+            row(f, protocol, "median", COLUMNS.map(|of| self.table.median(protocol, of)))?;
         }
         let Self { idle_kib: idle, loaded_kib: loaded, .. } = self;
         writeln!(f, "\nresident: idle, bare {} KiB, portcullis {} KiB;", idle.bare, idle.portcullis)?;
@@ -55,21 +55,12 @@ impl fmt::Display for Measured {
     }
 }
 
-fn row(
-    f: &mut fmt::Formatter<'_>,
-    protocol: Protocol,
-    name: impl fmt::Display,
-    value: &dyn Fn(&dyn Fn(&Both<Cost>) -> f64) -> f64,
-) -> fmt::Result {
+fn row(f: &mut fmt::Formatter<'_>, protocol: Protocol, name: impl fmt::Display, values: [f64; 5]) -> fmt::Result {
+    let [bare, portcullis, ratio, bare_rate, portcullis_rate] = values;
+    let protocol = protocol.to_string();
     writeln!(
         f,
-        "{:<9} {name:>6} {:>19.1} {:>19.1} {:>6.2} {:>10.0} {:>10.0}",
-        protocol.to_string(),
-        value(&|costs| costs.bare.cpu_micros()),
-        value(&|costs| costs.portcullis.cpu_micros()),
-        value(&ratio),
-        value(&|costs| costs.bare.per_second()),
-        value(&|costs| costs.portcullis.per_second()),
+        "{protocol:<9} {name:>6} {bare:>19.1} {portcullis:>19.1} {ratio:>6.2} {bare_rate:>10.0} {portcullis_rate:>10.0}"
     )
 }
 
@@ -82,3 +73,12 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
+
+/// What a row tells of its round.
+const COLUMNS: [fn(&Both<Cost>) -> f64; 5] = [
+    |costs| costs.bare.cpu_micros(),
+    |costs| costs.portcullis.cpu_micros(),
+    ratio,
+    |costs| costs.bare.per_second(),
+    |costs| costs.portcullis.per_second(),
+];

@@ -149,7 +149,7 @@ impl Plain<'_> {
 
 fn is_plain(text: &str) -> bool {
     // Without a way out of the loop, so that many bytes are looked at at once.
-    text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte < 0x7f) & (byte != b'"') & (byte != b'\\'))
+    text.bytes().fold(true, |plain, byte| plain & (b' '..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\'))
 }
 
 const fn kind(kind: Kind) -> &'static str {
