@@ -7,6 +7,7 @@
 
 mod call;
 mod fold;
+mod literal;
 mod operation;
 mod suggest;
 

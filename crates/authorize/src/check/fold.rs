@@ -6,7 +6,7 @@ use super::{Checker, Typed};
 use crate::code::{Code, Fold, Macro};
 use crate::condition::Fault;
 use crate::environment::{self, Fact};
-use crate::syntax::{Call, Kind, Node, Select};
+use crate::syntax::{Call, Kind, Node, Operator, Select};
 use crate::types::Type;
 
 /// How deep macros may run inside each other: the work multiplies with each level.
@@ -25,7 +25,13 @@ impl Checker<'_> {
     fn has(&mut self, call: &Call, at: &Range<usize>) -> Typed {
         let [Node { kind: Kind::Select(select), .. }] = call.arguments.as_slice() else {
             let fault = Fault::new(at.clone(), "`has` takes one field");
-            return self.fault(fault.help("write `has(user.claims.department)`"));
+            let indexes = matches!(call.arguments.as_slice(), [Node { kind: Kind::Operation(operation), .. }]
+                if operation.operator == Operator::Index);
+            return self.fault(fault.help(if indexes {
+                "write `\"key\" in map`"
+            } else {
+                "write `has(user.claims.department)`"
+            }));
         };
         let code = match self.group(&select.operand) {
             Some(group) => self.has_field(&group, select, at),

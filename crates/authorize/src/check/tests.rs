@@ -210,7 +210,55 @@ fn header_names_that_can_never_be_found_are_refused() {
 }
 
 #[test]
+fn what_a_field_never_is_is_refused() {
+    let never = |when: &str, literal: &str, field: &str, text: &str, help: &str| {
+        check(when, literal, &format!("`{field}` is never `{text}`"), help);
+    };
+    let network = "write `request.ip.inCIDR(\"10.0.0.0/8\")`";
+    never(r#"request.ip == "10.0.0.0/8""#, r#""10.0.0.0/8""#, "request.ip", "10.0.0.0/8", network);
+    never(r#"request.ip in ["10.0.0.0/8"]"#, r#"["10.0.0.0/8"]"#, "request.ip", "10.0.0.0/8", network);
+    never(
+        r#""2001:DB8::1" != request.peer_ip"#,
+        r#""2001:DB8::1""#,
+        "request.peer_ip",
+        "2001:DB8::1",
+        "write `2001:db8::1`",
+    );
+    never(
+        r#"request.ip == "::ffff:10.0.0.1""#,
+        r#""::ffff:10.0.0.1""#,
+        "request.ip",
+        "::ffff:10.0.0.1",
+        "write `10.0.0.1`",
+    );
+    let address = "write an address such as `203.0.113.7` or `2001:db8::7`";
+    never(r#"request.ip == "010.0.0.1""#, r#""010.0.0.1""#, "request.ip", "010.0.0.1", address);
+    never(r#"request.method == "get""#, r#""get""#, "request.method", "get", "write `GET`");
+    never(r#"request.scheme == "HTTPS""#, r#""HTTPS""#, "request.scheme", "HTTPS", "it is one of `http`, `https`");
+    let protocols = "it is one of `http/1.1`, `h2`, `h3`";
+    never(r#"request.protocol == "HTTP/2""#, r#""HTTP/2""#, "request.protocol", "HTTP/2", protocols);
+    let host = "App.example.com:443";
+    never(
+        r#"request.host == "App.example.com:443""#,
+        r#""App.example.com:443""#,
+        "request.host",
+        host,
+        "write `app.example.com`",
+    );
+    for possible in [
+        r#"request.ip in ["10.0.0.1", "2001:db8::1"]"#,
+        r#"request.method in ["GET", "PROPFIND", "purge"]"#,
+        r#"request.host == "app.example.com" && request.scheme == "https" && request.protocol != "h2""#,
+        r#"user.name == "GET" && request.path == "/Get""#,
+    ] {
+        assert_eq!(problems(possible), [], "{possible}");
+    }
+}
+
+#[test]
 fn macros_say_how_they_are_written() {
+    let index = r#"has(request.headers["x-role"])"#;
+    check(index, index, "`has` takes one field", "write `\"key\" in map`");
     check("has(user)", "has(user)", "`has` takes one field", "write `has(user.claims.department)`");
     check(
         "user.groups.all(g)",
