@@ -1,5 +1,7 @@
 //! Tests of `check`: what each mistake is told as, and which characters it points at.
 
+mod habits;
+
 use crate::Severity;
 use crate::fixture::problems;
 
