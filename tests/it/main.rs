@@ -8,6 +8,7 @@ mod headers;
 mod http2;
 mod http_messages;
 mod paths;
+mod sessions;
 mod sign_in;
 mod slow;
 mod tidy;
