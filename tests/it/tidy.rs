@@ -184,6 +184,23 @@ fn crates_that_only_think_reach_for_nothing() -> Result {
 }
 
 #[test]
+fn every_test_that_the_security_page_names_exists() -> Result {
+    let sources: String = files()?
+        .iter()
+        .filter(|file| is(file, "rs"))
+        .map(|file| fs::read_to_string(root().join(file)))
+        .collect::<std::result::Result<_, _>>()?;
+    let page = fs::read_to_string(root().join("docs/security.md"))?;
+    let named = page.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit("| ").next());
+    let named: Vec<_> = named.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 50, "the tables are not read any more");
+    for test in named {
+        assert!(sources.contains(&format!("fn {test}(")), "there is no test `{test}`");
+    }
+    Ok(())
+}
+
+#[test]
 fn no_registry_host_is_spelt_out() -> Result {
     let hosts =
         [concat!("registry.npmjs", ".org"), concat!("files.pythonhosted", ".org"), concat!("deb.debian", ".org")];

@@ -113,10 +113,13 @@ impl Snapshot {
         self.routes_of(scheme, host).next()?.1.origin(host).map(Cow::into_owned)
     }
 
-    /// Returns the routes of a host, with their places in the configuration.
+    /// Returns the routes of a host, with their places in the configuration. An exact host hides the wildcards that it is
+    /// part of, as it does in the table.
     pub(crate) fn routes_of(&self, scheme: Scheme, host: &str) -> impl Iterator<Item = (usize, &LoadedRoute)> {
-        let routes = self.routes.iter().enumerate();
-        routes.filter(move |(_, route)| route.config.scheme == scheme && route.config.host.matches(host))
+        let of_host = move |route: &LoadedRoute| route.config.scheme == scheme && route.config.host.matches(host);
+        let is_exact = |route: &LoadedRoute| matches!(route.config.host, Host::Exact(_));
+        let exact = self.routes.iter().any(|route| of_host(route) && is_exact(route));
+        self.routes.iter().enumerate().filter(move |(_, route)| of_host(route) && (!exact || is_exact(route)))
     }
 
     /// Returns the port of the https routes of a host, where there are any.

@@ -49,6 +49,7 @@ pub(crate) fn build<'n>(
         }
     }
     report_twins(builder, &built);
+    report_ports(builder, &built, named.sign_in);
     lint::addresses(builder, root);
     built.into_iter().map(|(_, parts)| parts).unzip()
 }
@@ -248,6 +249,25 @@ fn report_twins(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))
         } else if names.insert(&route.name, ()).is_some() {
             let place = node.get("name").map_or(place, |name| name.place);
             builder.error(place, format!("two routes are called {}: give one another `name`", quoted(&route.name)));
+        }
+    }
+}
+
+/// Reports hosts with two ports. A request does not tell its port to be routed by, and a session is good on one origin:
+/// sign-in for the other would lead back to sign-in, and round again.
+fn report_ports(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))], sign_in: Option<&SignIn>) {
+    let sign_in = sign_in
+        .map(|sign_in| &sign_in.config.url)
+        .map(|url| ((url.scheme(), Host::Exact(url.host().to_owned())), url.port()));
+    let mut ports: HashMap<_, _> = sign_in.into_iter().collect();
+    for (node, (route, _)) in built {
+        let known = *ports.entry((route.scheme, route.host.clone())).or_insert(route.port);
+        if known != route.port {
+            let place = node.get("from").map_or(node.place, |from| from.place);
+            let port = route.port;
+            let message =
+                format!("this host has port {port} here and port {known} in another route or `authenticate.url`");
+            builder.error(place, format!("{message}: write the same everywhere"));
         }
     }
 }

@@ -311,3 +311,19 @@ async fn a_page_of_a_refusal_offers_sign_in_where_that_may_help() {
         proxy.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_wildcard_opens_no_way_to_sign_in_for_a_host_that_it_is_not_asked_for() {
+    let mut wildcard = route("example.com", nobody().await);
+    wildcard.host = crate::Host::Wildcard("example.com".into());
+    let mut app = route("app.example.com", nobody().await);
+    app.authenticate = Authentication::Required;
+    let setup = Setup::cleartext().route(wildcard, "user.authenticated").route(app, "user.authenticated");
+    let setup = setup.denying(r#"request.ip.inCIDR("127.0.0.0/8")"#, None).sign_in("http://auth.test");
+    let proxy = setup.start();
+    for (host, status) in [("app.example.com", 403), ("other.example.com", 303)] {
+        let answer = proxy.get(host, "/.portcullis/sign_in?return_to=/", "Accept: text/html\r\n").await;
+        assert_eq!(answer.status, status, "{host}: {answer:?}");
+    }
+    proxy.stop().await;
+}

@@ -969,6 +969,21 @@ routes:
 }
 
 #[test]
+fn a_host_with_two_ports_is_refused() {
+    check(
+        r#"listeners: [{ address: 127.0.0.1:0 }]
+routes:
+  - { from: "http://a.test", to: http://10.0.0.1, authenticate: none, allow: "true" }
+  - { from: "http://a.test:81", prefix: /b, to: http://10.0.0.1, authenticate: none, allow: "true" }
+"#,
+        r#"portcullis.yaml:4:13: this host has port 81 here and port 80 in another route or `authenticate.url`: write the same everywhere
+  4 |   - { from: "http://a.test:81", prefix: /b, to: http://10.0.0.1, authenticate: none, allow: "true" }
+    |             ^^^^^^^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
 fn a_route_that_never_matches_is_refused() {
     check(
         r#"listeners: [{ address: 127.0.0.1:0 }]
