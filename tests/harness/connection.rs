@@ -1,5 +1,6 @@
 //! TLS connections to the proxy, for tests that speak a protocol of their own over them.
 
+use rustls::client::Resumption;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -13,6 +14,8 @@ use crate::{Proxy, Result};
 /// The connection cannot be made.
 pub async fn connect(proxy: &Proxy, host: &str, alpn: &[&str]) -> Result<TlsStream<TcpStream>> {
     let mut tls = (*proxy.tls()).clone();
+    // A resumed session shows the certificate of the session that it continues.
+    tls.resumption = Resumption::disabled();
     tls.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(proxy.address()).await?;
     Ok(TlsConnector::from(std::sync::Arc::new(tls)).connect(ServerName::try_from(host.to_owned())?, stream).await?)

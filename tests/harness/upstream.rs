@@ -81,6 +81,8 @@ impl Upstream {
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // Two writes in a row are on their way at once.
+                let _ = stream.set_nodelay(true);
                 tokio::spawn(each(stream));
             }
         });

@@ -2,11 +2,15 @@
 #![cfg(test)]
 
 mod audit_log;
+mod bodies;
+mod drain;
 mod extended_connect;
+mod forwarding;
 mod grpc;
 mod headers;
 mod http2;
 mod http_messages;
+mod operators;
 mod paths;
 mod sessions;
 mod sign_in;

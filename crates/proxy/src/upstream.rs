@@ -8,6 +8,7 @@ mod failure;
 mod http1;
 mod http2;
 mod pools;
+mod tcp;
 mod tls;
 
 use std::sync::Arc;

@@ -59,6 +59,9 @@ impl Segments {
             if segment.is_in_place() {
                 return Ok(());
             }
+            // The lines go to the next segment, and to no other beside it.
+            segment.len = segment.len.saturating_sub(lines.len() as u64);
+            let _ = segment.cut();
             self.open = None;
         }
         Err(io::Error::from(io::ErrorKind::NotFound))

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::tcp::{Probe, Tcp};
 use super::tls::{self, Material, SystemRoots};
 use super::{FailureKind, UpstreamFailure};
 use crate::BuildError;
@@ -177,6 +178,7 @@ impl Connector {
         SockRef::from(&tcp)
             .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))
             .map_err(refused)?;
+        let tcp = Tcp::new(tcp);
         let Some(tls) = &self.tls else {
             let spoken = match (self.speaks, purpose) {
                 (Speaks::Http2, Purpose::Exchange) => Spoken::Http2,
@@ -225,7 +227,7 @@ impl Tls {
         Ok(())
     }
 
-    async fn handshake(&self, tcp: TcpStream, purpose: Purpose) -> Result<TlsStream<TcpStream>, UpstreamFailure> {
+    async fn handshake(&self, tcp: Tcp, purpose: Purpose) -> Result<TlsStream<Tcp>, UpstreamFailure> {
         let clients = self.clients.load_full();
         let config = match purpose {
             Purpose::Exchange => &clients.exchange,
@@ -261,8 +263,18 @@ impl Clients {
 /// A connection to an upstream, in clear or over TLS.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Clear(Tcp),
+    Tls(Box<TlsStream<Tcp>>),
+}
+
+impl Stream {
+    /// Returns what looks at the connection below.
+    pub(super) fn probe(&self) -> Probe {
+        match self {
+            Self::Clear(tcp) => tcp.probe(),
+            Self::Tls(tls) => tls.get_ref().0.probe(),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::body::RequestBody;
 use super::connect::Stream;
 use super::failure::UpstreamFailure;
+use super::tcp::Probe;
 
 /// Connections of one endpoint that wait for a request.
 #[derive(Debug, Default)]
@@ -34,6 +35,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pool: Weak<Pool>,
+    probe: Probe,
     state: Mutex<State>,
 }
 
@@ -43,6 +45,8 @@ struct State {
     sender: Option<SendRequest<RequestBody>>,
     /// The head of the response has come. Before that, the sender's readiness may speak of the time before the request.
     is_answered: bool,
+    /// It has carried a request.
+    is_used: bool,
 }
 
 impl Pool {
@@ -56,19 +60,21 @@ impl Pool {
                 connection.close();
                 return None;
             }
-            if connection.is_open() {
+            if connection.is_open() && connection.is_quiet() {
                 return Some(connection);
             }
+            connection.close();
         }
         None
     }
 
     /// Makes a connection of `stream`, which is not waiting for requests yet.
     pub(super) async fn open(self: &Arc<Self>, stream: Stream) -> Result<Arc<Connection>, UpstreamFailure> {
+        let probe = stream.probe();
         let (sender, connection) =
             builder().handshake(TokioIo::new(stream)).await.map_err(|error| UpstreamFailure::broken(&error))?;
-        let state = Mutex::new(State { sender: Some(sender), is_answered: false });
-        let shared = Arc::new(Connection { pool: Arc::downgrade(self), state });
+        let state = Mutex::new(State { sender: Some(sender), is_answered: false, is_used: false });
+        let shared = Arc::new(Connection { pool: Arc::downgrade(self), probe, state });
         tokio::spawn(drive(connection, Arc::clone(&shared)));
         Ok(shared)
     }
@@ -126,9 +132,13 @@ impl Connection {
         self: &Arc<Self>,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let answer = match &mut self.lock().sender {
-            Some(sender) => sender.try_send_request(request),
-            None => return Err(Unanswered::NotSent(Box::new(request))),
+        let answer = {
+            let mut state = self.lock();
+            state.is_used = true;
+            match &mut state.sender {
+                Some(sender) => sender.try_send_request(request),
+                None => return Err(Unanswered::NotSent(Box::new(request))),
+            }
         };
         let response = answer.await.map_err(Unanswered::from)?;
         self.lock().is_answered = true;
@@ -155,6 +165,14 @@ impl Connection {
 
     fn is_open(&self) -> bool {
         self.lock().sender.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+
+    /// Returns whether nothing has come since the last answer ended. What has, nobody asked for: an upstream that sends
+    /// more than an answer would have it taken for the answer to the next request, which may be somebody else's. hyper
+    /// looks too, but not between the arrival of the bytes and the next turn of its task.
+    fn is_quiet(&self) -> bool {
+        // Before the first request, tickets of TLS may wait to be read.
+        !self.lock().is_used || self.probe.is_quiet()
     }
 
     fn close(&self) {
@@ -228,3 +246,6 @@ const MAX_RESPONSE_HEAD: usize = 128 * 1024;
 
 /// Headers of a response.
 const MAX_RESPONSE_HEADERS: usize = 200;
+
+#[cfg(test)]
+mod tests;
