@@ -72,11 +72,12 @@ impl Assertion {
 
 fn sign(session: &Session, audience: &Origin, keys: &Keys, now: Timestamp) -> Result<HeaderValue, AuthenticateError> {
     let identity = session.identity();
-    let host = audience.authority();
+    // Without the port: routes on one host share it, and apps seldom know under which port they are seen.
+    let host = audience.host();
     let iat = now.as_second();
     let claims = AssertionClaims {
-        iss: &host,
-        aud: &host,
+        iss: host,
+        aud: host,
         sub: identity.subject().as_str(),
         email: identity.email(),
         groups: identity.groups(),

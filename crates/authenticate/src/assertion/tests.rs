@@ -45,7 +45,7 @@ async fn an_upstream_verifies_who_is_calling() {
     let now = world.clock.now().as_second();
     for (audience, host) in [
         ("https://app.example.com", "app.example.com"),
-        ("https://app.example.com:8443", "app.example.com:8443"),
+        ("https://app.example.com:8443", "app.example.com"),
         ("http://app.example.com:80", "app.example.com"),
     ] {
         let claims = verified(&world, &signed(&world, &session, audience), host);

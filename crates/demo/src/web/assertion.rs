@@ -68,7 +68,7 @@ impl Proxy {
             *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
         }
         let key = DecodingKey::from_jwk(keys.find(&id).ok_or(Unverified::UnknownKey)?)?;
-        Ok(jsonwebtoken::decode(token, &key, &validation(host))?.claims)
+        Ok(jsonwebtoken::decode(token, &key, &validation(without_port(host)))?.claims)
     }
 
     fn known_keys(&self) -> Arc<JwkSet> {
