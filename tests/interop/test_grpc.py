@@ -81,7 +81,7 @@ def proxy(directory, server):
          "allow": 'request.grpc.service == "test.Echo" && request.grpc.method == "Unary"'},
         {"from": "https://away.localhost:PORT", "to": "h2c://127.0.0.1:1", "authenticate": "none", "allow": LOOPBACK},
     ], authenticate={
-        "url": "https://grpc.localhost:1",
+        "url": "https://auth.localhost:1",
         "providers": [{"id": "away", "issuer": "http://127.0.0.1:1", "client_id": "portcullis", "client_secret": "unused"}],
         "session": {"store": "memory"},
     })

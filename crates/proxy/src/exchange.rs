@@ -233,6 +233,31 @@ impl Exchange {
         }
     }
 
+    /// Tells what failed, also where no access lines are written: a caller who quotes a request id is found here.
+    fn report_failure(&self, error: &str) {
+        let (id, route, reason) = (self.id.as_str(), self.route_name(), self.verdict.reason);
+        let upstream = self.upstream.as_ref().map(|upstream| &*upstream.endpoint);
+        if self.status >= 500 {
+            tracing::warn!(
+                request.id = id,
+                route.id = route,
+                upstream.address = upstream,
+                reason,
+                error,
+                "request failed"
+            );
+        } else {
+            tracing::info!(
+                request.id = id,
+                route.id = route,
+                upstream.address = upstream,
+                reason,
+                error,
+                "request failed"
+            );
+        }
+    }
+
     fn access(&self, total: Duration) {
         tracing::info!(
             target: "access",
@@ -288,6 +313,9 @@ impl Drop for Exchange {
         }
         let times = Times { policy: self.policy, upstream: self.upstream_time, total };
         self.snapshot.metrics_of(self.route).record(self.verdict.decision, self.status, &times);
+        if let Some(error) = &self.verdict.error {
+            self.report_failure(error);
+        }
         self.access(total);
     }
 }
