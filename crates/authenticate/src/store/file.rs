@@ -31,13 +31,15 @@ impl File {
         let file = file.map_err(|error| {
             unopenable(format!("{error}: write the path of a file that the user of portcullis may read and write"))
         })?;
-        let metadata = file.metadata().map_err(|error| unopenable(error.to_string()))?;
-        if metadata.permissions().mode() & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), "the session store was open to other accounts; its mode is now 0600");
-            file.set_permissions(Permissions::from_mode(MODE)).map_err(|error| unopenable(error.to_string()))?;
-        }
+        let handle = file.try_clone().map_err(|error| unopenable(error.to_string()))?;
         let database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file);
         let database = database.map_err(|error| unopenable(why_not(&error)))?;
+        // Only now: the mode of a file that is no store of ours is none of our business.
+        let metadata = handle.metadata().map_err(|error| unopenable(error.to_string()))?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            tracing::warn!(path = %path.display(), "the session store was open to other accounts; its mode is now 0600");
+            handle.set_permissions(Permissions::from_mode(MODE)).map_err(|error| unopenable(error.to_string()))?;
+        }
         let store = Self(database);
         store.write(|_| Ok(())).map_err(|error| unopenable(error.to_string()))?;
         Ok(store)

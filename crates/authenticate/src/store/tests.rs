@@ -184,6 +184,11 @@ fn a_file_that_cannot_be_opened_says_why_and_what_to_do() {
     let _open = file::File::open(&path).unwrap();
     check("locked.db", "another process has it open");
 
-    std::fs::write(directory.path().join("text.db"), "not a database, but long enough to be looked at").unwrap();
+    let path = directory.path().join("text.db");
+    let text = "not a database, but long enough to be looked at";
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     check("text.db", "it is no session store, or it is damaged");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "a file that is no store of ours is left as it is");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
 }
