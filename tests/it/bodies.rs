@@ -161,3 +161,22 @@ async fn a_client_that_leaves_before_the_answer_is_gone_upstream_too() -> Result
     one_record(proxy).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_caller_who_takes_nothing_of_the_answer_is_cut() -> Result {
+    let (upstream, taken, mut cut) = endless().await?;
+    let listeners = json!([{
+        "address": "127.0.0.1:0", "limits": { "idle_timeout": "1s" },
+        "tls": { "certificates": [{ "cert_file": "cert.pem", "key_file": "key.pem" }] },
+    }]);
+    let setup = Setup::default().section(&json!({ "listeners": listeners }));
+    let proxy = setup.route("one", &upstream.url(), &open()).start().await?;
+    let mut stream = connect(&proxy, "one.localhost", &["http/1.1"]).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: one.localhost\r\n\r\n").await?;
+    settled(&taken).await;
+    // The system asks the peer for room at growing intervals, and looks at the limit each time.
+    tokio::time::timeout(Duration::from_secs(20), cut.recv()).await?;
+    drop(stream);
+    one_record(proxy).await?;
+    Ok(())
+}

@@ -97,6 +97,7 @@ pub(crate) async fn serve(
 ) {
     // Small frames wait for nobody: Nagle's algorithm and delayed acknowledgements together cost 40 ms.
     let _ = stream.set_nodelay(true);
+    bound_unread(&stream, entrance.config.limits.idle_timeout);
     let ended = match &entrance.tls {
         Some(terminator) => serve_tls(stream, peer, place, terminator, &entrance, &serving).await,
         None => serve_cleartext(stream, peer, place, &entrance, &serving).await,
@@ -104,6 +105,15 @@ pub(crate) async fn serve(
     if let Err(error) = ended {
         tracing::debug!(listener.name = entrance.config.name, client.address = %peer, %error, "connection ended");
     }
+}
+
+/// Lets the system cut a client that takes nothing of what is sent to it for so long: while we wait for it to read, nobody
+/// polls the response, so no time limit of ours would notice.
+fn bound_unread(stream: &TcpStream, limit: Duration) {
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, limit);
 }
 
 async fn serve_tls(

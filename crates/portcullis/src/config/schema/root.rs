@@ -178,7 +178,7 @@ pub(crate) const LIMITS: Section = Section {
             "idle_timeout",
             Kind::Format(Format::Duration),
             Presence::Default("5m"),
-            "A connection without a request is closed after this.",
+            "A connection without a request, or whose client takes nothing of what is sent, is closed after this.",
         ),
         key("max_connections", Kind::Count(1, 10_000_000), Presence::Default("65536"), "Connections at once."),
         key(
