@@ -16,6 +16,7 @@ mod sessions;
 mod sign_in;
 mod slow;
 mod tidy;
+mod upstream_protocols;
 mod websocket;
 
 type Result<T = ()> = integration::Result<T>;

@@ -210,9 +210,9 @@ pub enum Path {
 pub struct Endpoint {
     /// How it is reached.
     pub scheme: EndpointScheme,
-    /// Host name or address.
+    /// Host name or address; of a Unix socket the absolute path.
     pub host: String,
-    /// Port.
+    /// Port; 0 for a Unix socket.
     pub port: u16,
 }
 
@@ -225,13 +225,17 @@ pub enum EndpointScheme {
     Https,
     /// Cleartext HTTP/2 with prior knowledge.
     H2c,
+    /// HTTP/1.1 over a Unix socket.
+    Unix,
 }
 
 /// `upstream_protocol`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamProtocol {
-    /// From the scheme: HTTP/1.1 for `http`, HTTP/2 for `h2c`, ALPN for `https`.
+    /// From the scheme: HTTP/1.1 for `http` and `unix`, HTTP/2 for `h2c`, ALPN for `https`.
     FromScheme,
+    /// For `http`, HTTP/2 where the endpoint shows that it speaks it, else HTTP/1.1; otherwise from the scheme.
+    Auto,
     /// Only HTTP/1.1.
     Http1,
     /// Only HTTP/2 over TLS.

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use self::replay::Replay;
 use crate::upstream::{
-    Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Target,
+    Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Spoken, Target,
     TrailerRules, UpstreamBody, UpstreamFailure, Watch,
 };
 
@@ -72,7 +72,7 @@ pub(crate) struct Forwarded {
     pub(crate) endpoint: Arc<str>,
     /// `http/1.1`, `h2` or `h2c`.
     pub(crate) protocol: &'static str,
-    /// `configured` or `alpn`.
+    /// `configured`, `alpn`, `probed` or `fallback`.
     pub(crate) protocol_reason: &'static str,
     /// How often a connection or a request was tried.
     pub(crate) attempts: u32,
@@ -143,7 +143,7 @@ impl<'a> Exchange<'a> {
             let mut freshness = Freshness::Any;
             loop {
                 self.attempts += 1;
-                let lease = match target.endpoint.lease(freshness).await {
+                let lease = match target.endpoint.lease(freshness, self.forward.grpc).await {
                     Ok(lease) => lease,
                     Err(failure) => {
                         failures.add(target, failure);
@@ -236,7 +236,7 @@ impl<'a> Exchange<'a> {
                 UpstreamFailure::new(FailureKind::Protocol, "upstream switched protocols without being asked");
             return Err(self.failed(target, failure));
         }
-        let protocol = protocol(&lease, target);
+        let spoken = lease.spoken();
         let (mut parts, body) = response.into_parts();
         downstream(&mut parts.headers);
         // What an upstream of HTTP/1.0 sends is no reason to speak it downstream.
@@ -254,8 +254,8 @@ impl<'a> Exchange<'a> {
         Ok(Forwarded {
             response: Response::from_parts(parts, body),
             endpoint: Arc::clone(target.endpoint.name()),
-            protocol,
-            protocol_reason: target.endpoint.protocol_reason(),
+            protocol: protocol(spoken, target),
+            protocol_reason: target.endpoint.protocol_reason(spoken),
             attempts: self.attempts,
             tunnel: None,
         })
@@ -273,11 +273,11 @@ impl<'a> Exchange<'a> {
     }
 }
 
-fn protocol(lease: &Lease, target: &Target) -> &'static str {
-    match lease {
-        Lease::Http1 { .. } => "http/1.1",
-        Lease::Http2(_) if target.endpoint.scheme() == Scheme::HTTPS => "h2",
-        Lease::Http2(_) => "h2c",
+fn protocol(spoken: Spoken, target: &Target) -> &'static str {
+    match spoken {
+        Spoken::Http1 => "http/1.1",
+        Spoken::Http2 if target.endpoint.scheme() == Scheme::HTTPS => "h2",
+        Spoken::Http2 => "h2c",
     }
 }
 

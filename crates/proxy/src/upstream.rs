@@ -8,7 +8,9 @@ mod failure;
 mod http1;
 mod http2;
 mod pools;
-mod tcp;
+mod prior_knowledge;
+mod socket;
+mod stream;
 mod tls;
 
 use std::sync::Arc;
@@ -20,11 +22,12 @@ use crate::config::{EndpointScheme, HostHeader, Route, Timeouts};
 use crate::{BuildError, Endpoint as Address};
 
 pub(crate) use body::{Expectation, Progress, RequestBody, TrailerRules, UpstreamBody, Watch};
-pub(crate) use connect::Stream as UpstreamStream;
+pub(crate) use connect::Spoken;
 pub(crate) use endpoint::{Endpoint, Freshness, Lease};
 pub(crate) use failure::{FailureKind, Failures, UpstreamFailure};
 pub(crate) use http1::{Unanswered as NotAnswered, builder as http1_builder};
 pub(crate) use pools::Pools;
+pub(crate) use stream::Stream as UpstreamStream;
 
 use balance::RoundRobin;
 
@@ -98,6 +101,8 @@ fn written(address: &Address) -> String {
     let implied = match address.scheme {
         EndpointScheme::Http | EndpointScheme::H2c => 80,
         EndpointScheme::Https => 443,
+        // A path is no host (RFC 9110 §7.2).
+        EndpointScheme::Unix => return "localhost".to_owned(),
     };
     if address.port == implied { bracketed } else { format!("{bracketed}:{}", address.port) }
 }

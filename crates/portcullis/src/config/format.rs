@@ -1,6 +1,7 @@
 //! Texts that stand for something else: durations, sizes, origins, networks. Each error says how to write it.
 
 use std::net::SocketAddr;
+use std::os::unix;
 use std::time::Duration;
 
 use identity::{Origin, Scheme};
@@ -129,8 +130,12 @@ pub(crate) fn from(text: &str) -> Parsed<From> {
 
 /// Reads an endpoint of `to`.
 pub(crate) fn endpoint(text: &str) -> Parsed<Endpoint> {
-    const REMEDY: &str = "no upstream URL: write `http://host:port`, `https://host:port` or `h2c://host:port`";
+    const REMEDY: &str = "no upstream URL: write `http://host:port`, `https://host:port`, `h2c://host:port` or \
+                          `unix:///path/to.sock`";
     let (scheme, rest) = text.split_once("://").ok_or(REMEDY)?;
+    if scheme == "unix" {
+        return unix_socket(rest);
+    }
     // `Origin` fills in the port of its own scheme; that of h2c is http's.
     let (scheme, plain) = match scheme {
         "http" => (EndpointScheme::Http, Scheme::Http),
@@ -147,6 +152,22 @@ pub(crate) fn endpoint(text: &str) -> Parsed<Endpoint> {
     }
     let origin: Origin = format!("{}://{rest}", plain.as_str()).parse().map_err(|_| REMEDY)?;
     Ok(Endpoint { scheme, host: origin.host().to_owned(), port: origin.port() })
+}
+
+/// Reads the path of a Unix socket.
+fn unix_socket(path: &str) -> Parsed<Endpoint> {
+    if !path.starts_with('/') {
+        return Err("a Unix socket with a relative path: write `unix:///path/to.sock`, with three slashes");
+    }
+    if path.ends_with('/') {
+        return Err("a Unix socket whose path ends with a slash: name the socket, not its folder");
+    }
+    if path.contains(['?', '#']) {
+        return Err("a Unix socket with a query: write its path only");
+    }
+    unix::net::SocketAddr::from_pathname(path)
+        .map_err(|_| "a Unix socket with too long a path: move the socket, or link to it")?;
+    Ok(Endpoint { scheme: EndpointScheme::Unix, host: path.to_owned(), port: 0 })
 }
 
 /// Reads a host with an optional port, as it stands in `Host`.

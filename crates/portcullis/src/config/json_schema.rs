@@ -75,7 +75,7 @@ fn text(format: Format) -> Value {
         Format::Color => "^#[0-9a-fA-F]{6}$",
         Format::Duration => "^([0-9]+(ms|s|m|h|d))+$|\\$\\{",
         Format::DurationOrOff => "^(off|([0-9]+(ms|s|m|h|d))+)$|\\$\\{",
-        Format::Endpoint => "^(http|https|h2c)://[^/?#@]+/?$|\\$\\{",
+        Format::Endpoint => "^((http|https|h2c)://[^/?#@]+/?|unix:///[^?#]*[^/?#])$|\\$\\{",
         Format::From | Format::Origin => "^https?://[^/?#@]+/?$|\\$\\{",
         Format::Path => "^/|\\$\\{",
         Format::Store => "^(memory|file:.+)$|\\$\\{",

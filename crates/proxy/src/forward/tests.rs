@@ -3,8 +3,10 @@
 mod grpc;
 mod misbehaving;
 mod pooling;
+mod probing;
 mod semantics;
 mod tls;
+mod unix_socket;
 mod websocket;
 
 use std::future::Future;

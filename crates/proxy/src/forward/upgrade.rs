@@ -27,7 +27,8 @@ use super::address::origin_form;
 use super::response::downstream;
 use super::{Forward, Forwarded, Upgrade};
 use crate::upstream::{
-    Cluster, FailureKind, Failures, RequestBody, Target, UpstreamBody, UpstreamFailure, UpstreamStream, http1_builder,
+    Cluster, FailureKind, Failures, RequestBody, Spoken, Target, UpstreamBody, UpstreamFailure, UpstreamStream,
+    http1_builder,
 };
 
 /// Opens a WebSocket upstream; answers what the upstream answers where it refuses.
@@ -65,7 +66,7 @@ pub(super) async fn open(
             response: answer(response, forward.upgrade),
             endpoint: Arc::clone(target.endpoint.name()),
             protocol: "http/1.1",
-            protocol_reason: target.endpoint.protocol_reason(),
+            protocol_reason: target.endpoint.protocol_reason(Spoken::Http1),
             attempts,
             tunnel,
         });

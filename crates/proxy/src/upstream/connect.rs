@@ -1,24 +1,24 @@
-//! Opens connections: name, address, TCP, TLS.
+//! Opens connections: name, address, TCP or a Unix socket, TLS.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::tcp::{Probe, Tcp};
+use super::socket::Socket;
+use super::stream::Stream;
 use super::tls::{self, Material, SystemRoots};
 use super::{FailureKind, UpstreamFailure};
 use crate::BuildError;
@@ -47,11 +47,13 @@ pub(super) enum Speaks {
     Http2,
     /// What ALPN chooses.
     Negotiated,
+    /// HTTP/2 where the endpoint shows it, without TLS, else HTTP/1.1. A new connection is HTTP/1.1 until then.
+    Probed,
 }
 
 /// What a new connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spoken {
+pub(crate) enum Spoken {
     Http1,
     Http2,
 }
@@ -69,6 +71,7 @@ pub(super) enum Purpose {
 enum Place {
     Address(SocketAddr),
     Name(String, u16),
+    Socket(PathBuf),
 }
 
 #[derive(Debug)]
@@ -96,13 +99,17 @@ impl Connector {
     ) -> Result<Self, BuildError> {
         // Where the scheme says TLS, nothing turns it off.
         let speaks = match (route.upstream_protocol, address.scheme) {
-            (UpstreamProtocol::FromScheme, EndpointScheme::Https) => Speaks::Negotiated,
-            (UpstreamProtocol::FromScheme, EndpointScheme::Http) | (UpstreamProtocol::Http1, _) => Speaks::Http1,
-            (UpstreamProtocol::FromScheme, EndpointScheme::H2c)
+            (UpstreamProtocol::FromScheme | UpstreamProtocol::Auto, EndpointScheme::Https) => Speaks::Negotiated,
+            (UpstreamProtocol::Auto, EndpointScheme::Http) => Speaks::Probed,
+            (UpstreamProtocol::FromScheme, EndpointScheme::Http)
+            | (_, EndpointScheme::Unix)
+            | (UpstreamProtocol::Http1, _) => Speaks::Http1,
+            (UpstreamProtocol::FromScheme | UpstreamProtocol::Auto, EndpointScheme::H2c)
             | (UpstreamProtocol::Http2 | UpstreamProtocol::H2c, _) => Speaks::Http2,
         };
         let bare = address.host.trim_start_matches('[').trim_end_matches(']');
         let place = match bare.parse::<IpAddr>() {
+            _ if address.scheme == EndpointScheme::Unix => Place::Socket(PathBuf::from(&address.host)),
             Ok(ip) => Place::Address(SocketAddr::new(ip, address.port)),
             Err(_) => Place::Name(address.host.clone(), address.port),
         };
@@ -110,14 +117,14 @@ impl Connector {
             Some(material) => Some(Tls::build(route, bare, speaks, material, roots)?),
             None => None,
         };
-        let scheme = match address.scheme {
-            EndpointScheme::Http => "http",
-            EndpointScheme::Https => "https",
-            EndpointScheme::H2c => "h2c",
-        };
         let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
-        let name = format!("{scheme}://{host}:{}", address.port).into();
-        Ok(Self { name, speaks, limit: route.timeouts.connect, place, tls, turn: AtomicUsize::new(0) })
+        let name = match address.scheme {
+            EndpointScheme::Http => format!("http://{host}:{}", address.port),
+            EndpointScheme::Https => format!("https://{host}:{}", address.port),
+            EndpointScheme::H2c => format!("h2c://{host}:{}", address.port),
+            EndpointScheme::Unix => format!("unix://{}", address.host),
+        };
+        Ok(Self { name: name.into(), speaks, limit: route.timeouts.connect, place, tls, turn: AtomicUsize::new(0) })
     }
 
     /// Reads the files of TLS again.
@@ -130,9 +137,16 @@ impl Connector {
         if self.tls.is_some() { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP }
     }
 
-    /// Opens a connection to one of the addresses, trying each.
+    /// Opens a connection to the socket, or to one of the addresses, trying each.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
         let deadline = Instant::now() + self.limit;
+        if let Place::Socket(path) = &self.place {
+            return match timeout_at(deadline, UnixStream::connect(path)).await {
+                Ok(Ok(unix)) => Ok((Stream::Clear(unix.into()), Spoken::Http1)),
+                Ok(Err(error)) => Err(cannot_connect(&self.name, &error)),
+                Err(_) => Err(self.too_slow("connection")),
+            };
+        }
         let addresses = match timeout_at(deadline, self.addresses()).await {
             Ok(addresses) => addresses?,
             Err(_) => return Err(self.too_slow("look-up of the name")),
@@ -156,6 +170,8 @@ impl Connector {
         let (name, port) = match &self.place {
             Place::Address(address) => return Ok(vec![*address]),
             Place::Name(name, port) => (name, port),
+            // Has no address.
+            Place::Socket(_) => return Ok(Vec::new()),
         };
         let mut found: Vec<_> = tokio::net::lookup_host((name.as_str(), *port))
             .await
@@ -169,24 +185,22 @@ impl Connector {
     }
 
     async fn connect_to(&self, address: SocketAddr, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
-        let refused = |error: io::Error| {
-            UpstreamFailure::new(FailureKind::Connect, format!("cannot connect to `{address}`: {error}"))
-        };
+        let refused = |error: io::Error| cannot_connect(&address, &error);
         let tcp = TcpStream::connect(address).await.map_err(refused)?;
         tcp.set_nodelay(true).map_err(refused)?;
         // Finds peers that died in silence, also where no request waits for them.
         SockRef::from(&tcp)
             .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))
             .map_err(refused)?;
-        let tcp = Tcp::new(tcp);
+        let socket = Socket::from(tcp);
         let Some(tls) = &self.tls else {
             let spoken = match (self.speaks, purpose) {
                 (Speaks::Http2, Purpose::Exchange) => Spoken::Http2,
-                (Speaks::Http1 | Speaks::Negotiated, _) | (_, Purpose::Upgrade) => Spoken::Http1,
+                (Speaks::Http1 | Speaks::Negotiated | Speaks::Probed, _) | (_, Purpose::Upgrade) => Spoken::Http1,
             };
-            return Ok((Stream::Clear(tcp), spoken));
+            return Ok((Stream::Clear(socket), spoken));
         };
-        let stream = tls.handshake(tcp, purpose).await?;
+        let stream = tls.handshake(socket, purpose).await?;
         let spoken = match (stream.get_ref().1.alpn_protocol(), self.speaks, purpose) {
             (Some(b"h2"), Speaks::Http2 | Speaks::Negotiated, Purpose::Exchange) => Spoken::Http2,
             (Some(b"http/1.1") | None, Speaks::Http1 | Speaks::Negotiated, _)
@@ -199,6 +213,10 @@ impl Connector {
     fn too_slow(&self, what: &str) -> UpstreamFailure {
         UpstreamFailure::new(FailureKind::Timeout, format!("{what}: not done within {:?}", self.limit))
     }
+}
+
+fn cannot_connect(to: &impl fmt::Display, error: &io::Error) -> UpstreamFailure {
+    UpstreamFailure::new(FailureKind::Connect, format!("cannot connect to `{to}`: {error}"))
 }
 
 impl Tls {
@@ -227,13 +245,13 @@ impl Tls {
         Ok(())
     }
 
-    async fn handshake(&self, tcp: Tcp, purpose: Purpose) -> Result<TlsStream<Tcp>, UpstreamFailure> {
+    async fn handshake(&self, socket: Socket, purpose: Purpose) -> Result<TlsStream<Socket>, UpstreamFailure> {
         let clients = self.clients.load_full();
         let config = match purpose {
             Purpose::Exchange => &clients.exchange,
             Purpose::Upgrade => &clients.upgrade,
         };
-        TlsConnector::from(Arc::clone(config)).connect(self.server_name.clone(), tcp).await.map_err(|error| {
+        TlsConnector::from(Arc::clone(config)).connect(self.server_name.clone(), socket).await.map_err(|error| {
             let detail = tls::reason(&error).unwrap_or_else(|| format!("tls handshake: {error}"));
             UpstreamFailure::new(FailureKind::Tls, detail)
         })
@@ -254,76 +272,9 @@ impl Clients {
         exchange.alpn_protocols = match speaks {
             Speaks::Http1 => vec![b"http/1.1".to_vec()],
             Speaks::Http2 => vec![b"h2".to_vec()],
-            Speaks::Negotiated => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Speaks::Negotiated | Speaks::Probed => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
         Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), fingerprint })
-    }
-}
-
-/// A connection to an upstream, in clear or over TLS.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Clear(Tcp),
-    Tls(Box<TlsStream<Tcp>>),
-}
-
-impl Stream {
-    /// Returns what looks at the connection below.
-    pub(super) fn probe(&self) -> Probe {
-        match self {
-            Self::Clear(tcp) => tcp.probe(),
-            Self::Tls(tls) => tls.get_ref().0.probe(),
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Clear(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
     }
 }
 

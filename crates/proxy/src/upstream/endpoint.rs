@@ -10,10 +10,12 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::RequestBody;
-use super::connect::{Connector, Purpose, Speaks, Spoken, Stream};
+use super::connect::{Connector, Purpose, Speaks, Spoken};
 use super::failure::{FailureKind, UpstreamFailure};
 use super::http1::{self, Unanswered};
 use super::http2::{self, Slot, Turn};
+use super::prior_knowledge;
+use super::stream::Stream;
 use crate::BuildError;
 
 /// One endpoint and the connections to it.
@@ -22,8 +24,10 @@ pub(crate) struct Endpoint {
     connector: Connector,
     http1: Arc<http1::Pool>,
     http2: Arc<http2::Pool>,
-    /// ALPN chose HTTP/1.1 last time, so connections are not shared and need not wait for each other.
+    /// ALPN or the probe chose HTTP/1.1 last time, so connections are not shared and need not wait for each other.
     chose_http1: AtomicBool,
+    /// The probe has found HTTP/2.
+    shows_http2: AtomicBool,
 }
 
 /// A connection for one exchange.
@@ -44,7 +48,13 @@ pub(crate) enum Freshness {
 
 impl Endpoint {
     pub(super) fn new(connector: Connector) -> Self {
-        Self { connector, http1: Arc::default(), http2: Arc::default(), chose_http1: AtomicBool::new(false) }
+        Self {
+            connector,
+            http1: Arc::default(),
+            http2: Arc::default(),
+            chose_http1: AtomicBool::new(false),
+            shows_http2: AtomicBool::new(false),
+        }
     }
 
     /// Reads the files of TLS again, for new connections.
@@ -63,21 +73,24 @@ impl Endpoint {
     }
 
     /// Returns why the protocol is spoken that is spoken.
-    pub(crate) const fn protocol_reason(&self) -> &'static str {
-        match self.connector.speaks {
-            Speaks::Http1 | Speaks::Http2 => "configured",
-            Speaks::Negotiated => "alpn",
+    pub(crate) const fn protocol_reason(&self, spoken: Spoken) -> &'static str {
+        match (self.connector.speaks, spoken) {
+            (Speaks::Http1 | Speaks::Http2, _) => "configured",
+            (Speaks::Negotiated, _) => "alpn",
+            (Speaks::Probed, Spoken::Http2) => "probed",
+            (Speaks::Probed, Spoken::Http1) => "fallback",
         }
     }
 
-    /// Finds or opens a connection for one exchange.
-    pub(crate) async fn lease(self: &Arc<Self>, freshness: Freshness) -> Result<Lease, UpstreamFailure> {
-        if self.speaks_http1() {
+    /// Finds or opens a connection for one exchange. HTTP/1.1 carries no gRPC: for it, an endpoint that fell back is
+    /// probed again.
+    pub(crate) async fn lease(self: &Arc<Self>, freshness: Freshness, grpc: bool) -> Result<Lease, UpstreamFailure> {
+        if self.takes_http1(grpc) {
             return self.lease_http1(freshness).await;
         }
         match self.http2.take() {
             Some(slot) => Ok(Lease::Http2(slot)),
-            None => Box::pin(self.lease_shared()).await,
+            None => Box::pin(self.lease_shared(grpc)).await,
         }
     }
 
@@ -86,11 +99,12 @@ impl Endpoint {
         Ok(self.connector.connect(Purpose::Upgrade).await?.0)
     }
 
-    fn speaks_http1(&self) -> bool {
+    fn takes_http1(&self, grpc: bool) -> bool {
         match self.connector.speaks {
             Speaks::Http1 => true,
             Speaks::Http2 => false,
             Speaks::Negotiated => self.chose_http1.load(Ordering::Relaxed),
+            Speaks::Probed => !grpc && self.chose_http1.load(Ordering::Relaxed),
         }
     }
 
@@ -107,13 +121,13 @@ impl Endpoint {
             Spoken::Http2 => {
                 self.chose_http1.store(false, Ordering::Relaxed);
                 self.http2.open(stream).await?;
-                Box::pin(self.lease_shared()).await
+                Box::pin(self.lease_shared(false)).await
             }
         }
     }
 
     /// Waits until some connection has room, and connects where nobody does yet.
-    async fn lease_shared(self: &Arc<Self>) -> Result<Lease, UpstreamFailure> {
+    async fn lease_shared(self: &Arc<Self>, grpc: bool) -> Result<Lease, UpstreamFailure> {
         let _waiter = self.http2.waiter();
         let patience = Instant::now() + self.connector.limit * 2;
         let mut awaited = None;
@@ -132,7 +146,7 @@ impl Endpoint {
             if timeout_at(patience, changed).await.is_err() {
                 return Err(UpstreamFailure::new(FailureKind::Timeout, "no connection had room for another stream"));
             }
-            if self.speaks_http1() {
+            if self.takes_http1(grpc) {
                 return self.lease_http1(Freshness::Any).await;
             }
         }
@@ -140,19 +154,35 @@ impl Endpoint {
 
     /// Connects on behalf of all requests that wait; none of them owns the attempt, so none that leaves ends it.
     async fn attempt(self: Arc<Self>, attempt: u64) {
-        let outcome = match self.connector.connect(Purpose::Exchange).await {
-            Ok((stream, Spoken::Http2)) => self.http2.open(stream).await,
-            Ok((stream, Spoken::Http1)) => match self.http1.open(stream).await {
-                Ok(connection) => {
-                    self.http1.put(connection);
-                    self.chose_http1.store(true, Ordering::Relaxed);
-                    Ok(())
-                }
-                Err(failure) => Err(failure),
-            },
-            Err(failure) => Err(failure),
-        };
+        let outcome = self.open().await;
         self.http2.settle(attempt, outcome);
+    }
+
+    async fn open(&self) -> Result<(), UpstreamFailure> {
+        let probed = self.connector.speaks == Speaks::Probed;
+        if probed && !self.shows_http2.load(Ordering::Relaxed) {
+            self.probe().await?;
+        }
+        match self.connector.connect(Purpose::Exchange).await? {
+            (stream, Spoken::Http1) if !probed => {
+                self.http1.put(self.http1.open(stream).await?);
+                self.chose_http1.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            (stream, _) => self.http2.open(stream).await,
+        }
+    }
+
+    /// Finds out on a connection of its own which protocol is spoken, and remembers it. That the endpoint cannot be
+    /// connected to says nothing of it.
+    async fn probe(&self) -> Result<(), UpstreamFailure> {
+        let deadline = Instant::now() + self.connector.limit;
+        let (stream, _) = self.connector.connect(Purpose::Exchange).await?;
+        let found = timeout_at(deadline, prior_knowledge::speaks_http2(stream)).await.unwrap_or(false);
+        self.shows_http2.store(found, Ordering::Relaxed);
+        self.chose_http1.store(!found, Ordering::Relaxed);
+        tracing::debug!(endpoint = %self.name(), http2 = found, "upstream probed for HTTP/2");
+        if found { Ok(()) } else { Err(UpstreamFailure::new(FailureKind::Protocol, NO_HTTP2)) }
     }
 
     /// Sends a request over a connection.
@@ -161,14 +191,42 @@ impl Endpoint {
         lease: &Lease,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
-        match lease {
+        let answer = match lease {
             Lease::Http1 { connection, .. } => connection.send(request).await,
             Lease::Http2(slot) => slot.send(request, self.connector.limit).await,
+        };
+        if let (Speaks::Probed, Err(unanswered)) = (self.connector.speaks, &answer) {
+            self.doubt(lease, unanswered);
+        }
+        answer
+    }
+
+    /// Forgets what the probe found where a connection shows that it holds no longer. One that merely closes on a request
+    /// shows nothing: apps do that.
+    fn doubt(&self, lease: &Lease, unanswered: &Unanswered) {
+        match (lease, unanswered) {
+            (Lease::Http1 { .. }, Unanswered::Lost(error)) if error.is_parse() => {
+                self.chose_http1.store(false, Ordering::Relaxed);
+            }
+            // The settings of an HTTP/2 server came before the request went.
+            (Lease::Http1 { reused: false, .. }, Unanswered::NotSent(_)) => {
+                self.chose_http1.store(false, Ordering::Relaxed);
+            }
+            (Lease::Http2(slot), _) if !slot.is_settled() => self.shows_http2.store(false, Ordering::Relaxed),
+            _ => {}
         }
     }
 }
 
 impl Lease {
+    /// Returns the protocol of the connection.
+    pub(crate) const fn spoken(&self) -> Spoken {
+        match self {
+            Self::Http1 { .. } => Spoken::Http1,
+            Self::Http2(_) => Spoken::Http2,
+        }
+    }
+
     /// Returns the stream's slot, to be held until the response's body ends.
     pub(crate) fn into_slot(self) -> Option<Slot> {
         match self {
@@ -177,3 +235,6 @@ impl Lease {
         }
     }
 }
+
+/// Why a probed endpoint answers no gRPC.
+const NO_HTTP2: &str = "upstream does not speak HTTP/2 without TLS, which gRPC needs";

@@ -14,9 +14,9 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep};
 
 use super::body::RequestBody;
-use super::connect::Stream;
 use super::failure::UpstreamFailure;
-use super::tcp::Probe;
+use super::socket::Probe;
+use super::stream::Stream;
 
 /// Connections of one endpoint that wait for a request.
 #[derive(Debug, Default)]

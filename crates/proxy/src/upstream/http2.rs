@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
-use super::connect::Stream;
 use super::failure::{FailureKind, UpstreamFailure};
 use super::http1::Unanswered;
+use super::stream::Stream;
 
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
@@ -205,6 +205,11 @@ impl Slot {
             }
             error.into()
         })
+    }
+
+    /// Returns whether the peer has shown that it speaks HTTP/2.
+    pub(super) fn is_settled(&self) -> bool {
+        self.connection.is_settled()
     }
 
     async fn silence(&self, limit: Duration) {

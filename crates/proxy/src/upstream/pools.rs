@@ -30,7 +30,7 @@ impl Pools {
     pub(super) fn endpoint(&mut self, route: &Route, address: &config::Endpoint) -> Result<Arc<Endpoint>, BuildError> {
         let material = match address.scheme {
             EndpointScheme::Https => Some(Material::read(&route.upstream_tls)?),
-            EndpointScheme::Http | EndpointScheme::H2c => None,
+            EndpointScheme::Http | EndpointScheme::H2c | EndpointScheme::Unix => None,
         };
         let key = Key {
             address: address.clone(),

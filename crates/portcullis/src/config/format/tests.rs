@@ -54,8 +54,17 @@ fn endpoints_have_a_scheme_a_host_and_a_port() {
     assert_eq!((read.scheme, read.host.as_str(), read.port), (EndpointScheme::H2c, "backend", 9090));
     assert_eq!(endpoint("https://a.test/").unwrap().port, 443);
     assert_eq!(endpoint("http://[2001:db8::1]:8080").unwrap().host, "[2001:db8::1]");
-    for text in
-        ["a:80", "http://a/x", "http://a?x", "http://a#x", "http://u:p@a", "unix:///x", "http://", "http://a:99999"]
+    for text in ["a:80", "http://a/x", "http://a?x", "http://a#x", "http://u:p@a", "http://", "http://a:99999"] {
+        assert!(endpoint(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn unix_sockets_have_an_absolute_path() {
+    let read = endpoint("unix:///run/app/Web.sock").unwrap();
+    assert_eq!((read.scheme, read.host.as_str(), read.port), (EndpointScheme::Unix, "/run/app/Web.sock", 0));
+    let long = format!("unix:///{}", "x".repeat(200));
+    for text in ["unix://", "unix:///", "unix://run/x", "unix:/x", "unix:///run/", "unix:///x?y", "unix:///x\0", &long]
     {
         assert!(endpoint(text).is_err(), "{text}");
     }

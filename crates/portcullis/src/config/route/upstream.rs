@@ -42,13 +42,14 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Up
 fn protocol(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: EndpointScheme) -> UpstreamProtocol {
     let Some(node) = fields.get("upstream_protocol") else { return UpstreamProtocol::FromScheme };
     match (node.text().unwrap_or_default(), scheme) {
-        ("http1", EndpointScheme::Http | EndpointScheme::Https) => UpstreamProtocol::Http1,
+        ("http1", EndpointScheme::Http | EndpointScheme::Https | EndpointScheme::Unix) => UpstreamProtocol::Http1,
         ("http2", EndpointScheme::Https) => UpstreamProtocol::Http2,
         ("h2c", EndpointScheme::Http | EndpointScheme::H2c) => UpstreamProtocol::H2c,
-        ("http1" | "http2" | "h2c", scheme) => {
+        ("auto", EndpointScheme::Http | EndpointScheme::Https) => UpstreamProtocol::Auto,
+        ("http1" | "http2" | "h2c" | "auto", scheme) => {
             let message = format!(
-                "`upstream_protocol` {} does not fit `to`, which has the scheme `{}`: `http` goes with `http1` and \
-                 `h2c`, `https` with `http1` and `http2`, `h2c` with `h2c`",
+                "`upstream_protocol` {} does not fit `to`, which has the scheme `{}`: `http` goes with `http1`, \
+                 `h2c` and `auto`, `https` with `http1`, `http2` and `auto`, `h2c` with `h2c`, `unix` with `http1`",
                 node.shown(),
                 scheme_name(scheme)
             );
@@ -74,7 +75,8 @@ fn host_header(builder: &mut Builder<'_>, fields: &Fields<'_>) -> HostHeader {
 }
 
 fn tls(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: Option<EndpointScheme>) -> UpstreamTls {
-    if let (Some(node), Some(EndpointScheme::Http | EndpointScheme::H2c)) = (fields.own("upstream_tls"), scheme) {
+    let clear = scheme.is_some_and(|scheme| scheme != EndpointScheme::Https);
+    if let Some(node) = fields.own("upstream_tls").filter(|_| clear) {
         builder.error(node.place, "`upstream_tls` needs `https://` endpoints in `to`: change `to`, or remove it");
     }
     let fields = fields.section("upstream_tls", &schema::UPSTREAM_TLS);
@@ -108,5 +110,6 @@ const fn scheme_name(scheme: EndpointScheme) -> &'static str {
         EndpointScheme::Http => "http",
         EndpointScheme::Https => "https",
         EndpointScheme::H2c => "h2c",
+        EndpointScheme::Unix => "unix",
     }
 }

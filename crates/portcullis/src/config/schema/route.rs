@@ -36,7 +36,7 @@ pub(crate) const ROUTE: Section = Section {
             "to",
             one_or_many(&Kind::Format(Format::Endpoint)),
             Presence::Required,
-            "One or more of `http://`, `https://` or `h2c://host:port`, all of one scheme.",
+            "One or more of `http://`, `https://` or `h2c://host:port`, or `unix:///path/to.sock`, all of one scheme.",
         ),
         UPSTREAM_PROTOCOL,
         key(
@@ -87,9 +87,9 @@ pub(crate) const DEFAULTS: Section = Section {
 
 const UPSTREAM_PROTOCOL: Key = key(
     "upstream_protocol",
-    Kind::Choice(&["http1", "http2", "h2c"]),
-    Presence::Optional("HTTP/1.1 for `http`, HTTP/2 for `h2c`, ALPN for `https`"),
-    "Speaks only this: `http1`, `http2` (over TLS) or `h2c` (HTTP/2 without TLS).",
+    Kind::Choice(&["http1", "http2", "h2c", "auto"]),
+    Presence::Optional("HTTP/1.1 for `http` and `unix`, HTTP/2 for `h2c`, ALPN for `https`"),
+    "Speaks only this: `http1`, `http2` (over TLS) or `h2c` (HTTP/2 without TLS); `auto` finds out (below).",
 );
 
 const AUTHENTICATION: Key = key(

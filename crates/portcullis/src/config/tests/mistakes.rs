@@ -614,9 +614,70 @@ routes:
     allow: "true"
     name: a
 "#,
-        r#"portcullis.yaml:4:9: `to`: `ftp://10.0.0.1` is no upstream URL: write `http://host:port`, `https://host:port` or `h2c://host:port`
+        r#"portcullis.yaml:4:9: `to`: `ftp://10.0.0.1` is no upstream URL: write `http://host:port`, `https://host:port`, `h2c://host:port` or `unix:///path/to.sock`
   4 |     to: ftp://10.0.0.1
     |         ^^^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
+fn a_relative_unix_socket_is_refused() {
+    check(
+        r#"listeners: [{ address: 127.0.0.1:0 }]
+routes:
+  - from: http://a.test
+    to: unix://run/app.sock
+    authenticate: none
+    allow: "true"
+    name: a
+"#,
+        r#"portcullis.yaml:4:9: `to`: `unix://run/app.sock` is a Unix socket with a relative path: write `unix:///path/to.sock`, with three slashes
+  4 |     to: unix://run/app.sock
+    |         ^^^^^^^^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
+fn a_unix_socket_has_neither_tls_nor_http2() {
+    check(
+        r#"listeners: [{ address: 127.0.0.1:0 }]
+routes:
+  - from: http://a.test
+    to: [unix:///run/a.sock, http://10.0.0.1]
+    authenticate: none
+    allow: "true"
+    upstream_tls: { server_name: a.test }
+    upstream_protocol: auto
+"#,
+        r#"portcullis.yaml:4:30: the endpoints of a route must have one scheme, and the first has `unix`: split the route, or change `http://10.0.0.1`
+  4 |     to: [unix:///run/a.sock, http://10.0.0.1]
+    |                              ^^^^^^^^^^^^^^^
+portcullis.yaml:7:19: `upstream_tls` needs `https://` endpoints in `to`: change `to`, or remove it
+  7 |     upstream_tls: { server_name: a.test }
+    |                   ^
+portcullis.yaml:8:24: `upstream_protocol` `auto` does not fit `to`, which has the scheme `unix`: `http` goes with `http1`, `h2c` and `auto`, `https` with `http1`, `http2` and `auto`, `h2c` with `h2c`, `unix` with `http1`
+  8 |     upstream_protocol: auto
+    |                        ^^^^
+"#,
+    );
+}
+
+#[test]
+fn http3_upstreams_are_refused() {
+    check(
+        r#"listeners: [{ address: 127.0.0.1:0 }]
+routes:
+  - from: http://a.test
+    to: https://10.0.0.1
+    authenticate: none
+    allow: "true"
+    upstream_protocol: http3
+"#,
+        r#"portcullis.yaml:7:24: `upstream_protocol` cannot be `http3`: write one of `http1`, `http2`, `h2c`, `auto`
+  7 |     upstream_protocol: http3
+    |                        ^^^^^
 "#,
     );
 }
@@ -653,7 +714,7 @@ routes:
     allow: "true"
     upstream_protocol: http2
 "#,
-        r#"portcullis.yaml:7:24: `upstream_protocol` `http2` does not fit `to`, which has the scheme `http`: `http` goes with `http1` and `h2c`, `https` with `http1` and `http2`, `h2c` with `h2c`
+        r#"portcullis.yaml:7:24: `upstream_protocol` `http2` does not fit `to`, which has the scheme `http`: `http` goes with `http1`, `h2c` and `auto`, `https` with `http1`, `http2` and `auto`, `h2c` with `h2c`, `unix` with `http1`
   7 |     upstream_protocol: http2
     |                        ^^^^^
 "#,

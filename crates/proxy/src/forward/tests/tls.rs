@@ -102,6 +102,8 @@ async fn alpn_chooses_the_protocol_unless_the_route_does() {
     for (alpn, protocol, expected, reason) in [
         (&["h2", "http/1.1"][..], UpstreamProtocol::FromScheme, "h2", "alpn"),
         (&["http/1.1"][..], UpstreamProtocol::FromScheme, "http/1.1", "alpn"),
+        (&["h2", "http/1.1"][..], UpstreamProtocol::Auto, "h2", "alpn"),
+        (&["http/1.1"][..], UpstreamProtocol::Auto, "http/1.1", "alpn"),
         (&[][..], UpstreamProtocol::FromScheme, "http/1.1", "alpn"),
         (&["h2", "http/1.1"][..], UpstreamProtocol::Http1, "http/1.1", "configured"),
         (&["h2", "http/1.1"][..], UpstreamProtocol::Http2, "h2", "configured"),

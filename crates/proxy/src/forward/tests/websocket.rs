@@ -10,10 +10,10 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Reads the head of a request.
-async fn head(tcp: &mut TcpStream) -> String {
+async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(tcp.read_u8().await.unwrap());
+        head.push(stream.read_u8().await.unwrap());
     }
     String::from_utf8(head).unwrap()
 }
@@ -24,8 +24,8 @@ fn field(head: &str, name: &str) -> String {
 }
 
 /// Agrees, and echoes until the other side ends; then says goodbye.
-async fn agree(mut tcp: TcpStream) {
-    let head = head(&mut tcp).await;
+pub(super) async fn agree(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let head = head(&mut stream).await;
     assert!(head.starts_with("GET /chat?x=1 HTTP/1.1\r\n"), "{head}");
     assert_eq!(field(&head, "upgrade"), "websocket");
     assert_eq!(field(&head, "connection"), "Upgrade");
@@ -38,13 +38,13 @@ async fn agree(mut tcp: TcpStream) {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: chat\r\n\r\nhello"
     );
-    tcp.write_all(answer.as_bytes()).await.unwrap();
-    let (mut read, mut write) = tcp.split();
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
     tokio::io::copy(&mut read, &mut write).await.unwrap();
     write.write_all(b"bye").await.unwrap();
 }
 
-fn opening() -> Request<AnyBody> {
+pub(super) fn opening() -> Request<AnyBody> {
     Request::get("/chat?x=1")
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")
@@ -66,7 +66,7 @@ fn connect() -> Request<AnyBody> {
         .unwrap()
 }
 
-async fn talk(upgraded: hyper::upgrade::Upgraded) {
+pub(super) async fn talk(upgraded: hyper::upgrade::Upgraded) {
     let mut tunnel = TokioIo::new(upgraded);
     let mut greeting = [0; 5];
     tunnel.read_exact(&mut greeting).await.unwrap();

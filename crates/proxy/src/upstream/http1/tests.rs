@@ -9,8 +9,8 @@ use http_body_util::BodyExt as _;
 use tokio::net::TcpStream;
 
 use super::super::body::RequestBody;
-use super::super::connect::Stream;
-use super::super::tcp::Tcp;
+use super::super::socket::Socket;
+use super::super::stream::Stream;
 use super::*;
 
 /// Carries one request over a connection of a new pool; then its peer sends `more`, or closes where there is none.
@@ -34,7 +34,7 @@ async fn after(more: Option<&'static [u8]>) -> Option<Arc<Connection>> {
         let _ = going_on.recv();
     });
     let pool = Arc::new(Pool::default());
-    let stream = Stream::Clear(Tcp::new(TcpStream::connect(address).await.unwrap()));
+    let stream = Stream::Clear(Socket::from(TcpStream::connect(address).await.unwrap()));
     let connection = pool.open(stream).await.unwrap();
     let request = Request::get("/").header("host", "a").body(RequestBody::empty()).unwrap();
     let response = connection.send(request).await.unwrap();
