@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
+use bytes::BufMut as _;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connection.
@@ -75,6 +76,14 @@ impl Kind {
         }
     }
 
+    /// Reads, and counts as not readable from then on should `read` say that it would block.
+    fn try_read(&self, read: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+        }
+    }
+
     fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(buf),
@@ -101,11 +110,21 @@ impl AsFd for Kind {
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(drop)),
+            let read = self.0.try_read(|| match self.0.try_read_buf(buf)? {
+                // Room was left, so nothing is. Saying so spares the system call that would only find that out.
+                1.. if buf.has_remaining_mut() => Err(io::ErrorKind::WouldBlock.into()),
+                _ => Ok(()),
+            });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if buf.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                read => return Poll::Ready(read),
             }
         }
     }
