@@ -85,6 +85,12 @@ fn plain_records_are_the_same_either_way() {
     for decision in [Decision::Allow, Decision::Deny, Decision::Challenge] {
         agrees(&Record { decision, ..bare() });
     }
+    for address in ["0.0.0.0", "10.20.30.4", "255.255.255.255", "::", "::ffff:192.0.2.1"] {
+        agrees(&Record { client_ip: Some(address.parse().unwrap()), ..bare() });
+    }
+    for bytes_out in [0, 9, 10, 99, 100, 1024, 1_000_000, u64::MAX - 1] {
+        agrees(&Record { bytes_out, ..bare() });
+    }
     for total in [0.001, 0.01, 0.1, 0.123, 0.1234, 1.0, 9.999, 9.9996, 10.02, 86_400_000.5, 1e8 + 0.001] {
         agrees(&Record { ms: Milliseconds { policy: total, upstream: total, total }, ..bare() });
     }
