@@ -91,10 +91,11 @@ impl Drop for Process {
     }
 }
 
-/// Returns the path of a program that was built beside this one.
+/// Returns the path of a program that was built beside this one, or one folder above, where examples find binaries.
 fn program(name: &str) -> Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(name);
-    if path.exists() { Ok(path) } else { Err(format!("`{}` is missing: use tests/bench/run", path.display()).into()) }
+    let own = std::env::current_exe()?;
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| format!("`{name}` is missing: use tests/bench/run").into())
 }
 
 /// `USER_HZ`, which Linux has fixed for all programs.

@@ -200,6 +200,22 @@ fn every_test_that_the_security_page_names_exists() -> Result {
     Ok(())
 }
 
+/// `cargo run` in a fresh clone must not ask which program is meant.
+#[test]
+fn there_is_one_program() -> Result {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root())
+        .output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    let targets = packages.iter().flat_map(|package| package["targets"].as_array().cloned().unwrap_or_default());
+    let programs: Vec<_> =
+        targets.filter(|target| target["kind"][0] == "bin").map(|target| target["name"].clone()).collect();
+    assert_eq!(programs, ["portcullis"]);
+    Ok(())
+}
+
 #[test]
 fn no_registry_host_is_spelt_out() -> Result {
     let hosts =
