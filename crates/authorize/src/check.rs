@@ -6,10 +6,12 @@
 )]
 
 mod call;
+mod domain;
 mod fold;
 mod literal;
 mod operation;
 mod suggest;
+mod verdict;
 
 use std::ops::Range;
 
@@ -45,6 +47,10 @@ pub(crate) fn check(tree: &Node, networks: &Networks) -> Checked {
         checker.faults.push(fault.help("compare it with something"));
     }
     let Checker { mut faults, needs_sign_in, reads_path, .. } = checker;
+    // What follows from another mistake is none of its own.
+    if faults.is_empty() {
+        faults = verdict::warnings(tree, &typed.code);
+    }
     faults.sort_by_key(|fault| fault.at.start);
     Checked { code: typed.code, faults, needs_sign_in, reads_path }
 }
@@ -169,7 +175,7 @@ impl Checker<'_> {
     fn header_case(&mut self, operand: &Typed, key: &str, at: &Range<usize>) {
         let headers = matches!(operand.code, Code::Fact(fact) if fact.name == "request.headers");
         if headers && key.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            let fault = Fault::new(at.clone(), format!("there is never a header `{key}`: names are lower case"));
+            let fault = Fault::warning(at.clone(), format!("there is never a header `{key}`: names are lower case"));
             self.faults.push(fault.help(format!("write `{}`", key.to_ascii_lowercase())));
         }
     }

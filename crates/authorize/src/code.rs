@@ -13,7 +13,7 @@ use crate::network::NetworkSet;
 use crate::syntax::Operator;
 
 /// A part of a condition as it runs.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Code {
     /// A place that has a fault. Never runs: a condition with faults is refused.
     Fault,
@@ -41,23 +41,30 @@ pub(crate) enum Code {
     Fold(Box<Fold>),
     Call(Function, Box<[Self]>),
     InNetworks(Box<Self>, Arc<NetworkSet>),
-    AddressInNetworks(ReadAddress, Arc<NetworkSet>),
+    AddressInNetworks(Address, Arc<NetworkSet>),
     Matches(Box<Self>, Pattern),
     PartInZone(Part, Box<Self>, TimeZone),
 }
 
-/// Reads an address of the request without a detour over text.
-#[derive(Clone, Copy)]
-pub(crate) struct ReadAddress(pub(crate) for<'a> fn(&Input<'a>) -> Ip);
+/// An address of the request, read without a detour over text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Client,
+    Peer,
+}
 
-impl std::fmt::Debug for ReadAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ReadAddress")
+impl Address {
+    /// Reads it.
+    pub(crate) const fn of(self, input: &Input<'_>) -> Ip {
+        match self {
+            Self::Client => input.request.ip,
+            Self::Peer => input.request.peer_ip,
+        }
     }
 }
 
 /// A macro that goes through a list, or the keys of a map.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Fold {
     pub(crate) how: Macro,
     pub(crate) range: Code,
@@ -77,6 +84,14 @@ pub(crate) enum Macro {
 }
 
 impl Macro {
+    /// Returns whether what runs for each element is a condition.
+    pub(crate) const fn asks(self) -> bool {
+        match self {
+            Self::All | Self::Exists | Self::ExistsOne | Self::Filter => true,
+            Self::Map => false,
+        }
+    }
+
     /// Returns the macro of that name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use identity::{Identity, Ip, Kind, Proof};
+use identity::{Identity, Kind, Proof};
 use jiff::Timestamp;
 
+use crate::code::Address;
 use crate::query;
 use crate::value::{List, Map, Value};
 use crate::{Input, SessionFacts};
@@ -27,17 +28,23 @@ impl std::fmt::Debug for Fact {
     }
 }
 
+impl PartialEq for Fact {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
 impl Fact {
     /// Returns the field of that dotted name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         FACTS.iter().find(|fact| fact.name == name)
     }
 
-    /// Returns how to read the field as an address, without writing and reading its text.
-    pub(crate) fn address(&self) -> Option<for<'a> fn(&Input<'a>) -> Ip> {
+    /// Returns which address the field is the text of.
+    pub(crate) fn address(&self) -> Option<Address> {
         match self.name {
-            "request.ip" => Some(|input| input.request.ip),
-            "request.peer_ip" => Some(|input| input.request.peer_ip),
+            "request.ip" => Some(Address::Client),
+            "request.peer_ip" => Some(Address::Peer),
             _ => None,
         }
     }

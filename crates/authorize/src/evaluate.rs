@@ -97,7 +97,9 @@ impl<'a> Evaluation<'_, 'a> {
             Code::Fold(fold) => self.fold(fold),
             Code::Call(function, arguments) => self.call(*function, arguments),
             Code::InNetworks(operand, networks) => self.in_networks(operand, networks),
-            Code::AddressInNetworks(read, networks) => Ok(Value::Bool(networks.contains((read.0)(self.input).get()))),
+            Code::AddressInNetworks(address, networks) => {
+                Ok(Value::Bool(networks.contains(address.of(self.input).get())))
+            }
             Code::Matches(operand, pattern) => match self.value(operand)? {
                 Value::Text(text) => {
                     self.spend(text.len() / MATCHED_BYTES_PER_STEP)?;

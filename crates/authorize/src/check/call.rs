@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::suggest::{did_you_mean, nearest};
 use super::{Checker, Typed, constant, type_of};
-use crate::code::{Code, ReadAddress};
+use crate::code::Code;
 use crate::condition::Fault;
 use crate::constant::Constant;
 use crate::failure::Failure;
@@ -75,7 +77,10 @@ impl Checker<'_> {
 
     /// Turns a call that fits into code, with what its literals say compiled into it.
     fn known(&mut self, function: Function, of: Type, arguments: Vec<Typed>, nodes: &[&Node]) -> Typed {
+        // Not so of a value of any type: it may be a duration, whose parts are others.
+        let of_time = arguments.first().is_some_and(|argument| argument.of == Type::Timestamp);
         let code: Vec<Code> = arguments.into_iter().map(|argument| argument.code).collect();
+        self.possible_part(function, &code, nodes);
         match (function, code.as_slice()) {
             (Function::InCidr, [_, Code::Constant(Constant::Text(text))]) => {
                 let networks = self.literal_network(text, nodes);
@@ -104,6 +109,10 @@ impl Checker<'_> {
                     let fault = Fault::new(last(nodes), format!("unknown time zone `{name}`"));
                     self.fault(fault.help("write a name such as `Europe/Berlin` or an offset such as `+02:00`"))
                 }
+            },
+            (Function::Time(part), [_]) if of_time => match code.into_iter().next() {
+                Some(time) => Typed::new(of, Code::PartInZone(part, Box::new(time), TimeZone::UTC)),
+                None => Typed::unknown(),
             },
             (Function::Time(_), [_, _]) => self.not_literal("a time zone", nodes),
             _ => self.plain(function, of, code, nodes),
@@ -193,12 +202,12 @@ impl Signature {
 /// Asks for the client's address as an address where that is what is asked for.
 fn in_networks(of: Type, code: Vec<Code>, networks: Arc<NetworkSet>) -> Typed {
     let Some(address) = code.into_iter().next() else { return Typed::unknown() };
-    let read = match &address {
-        Code::Fact(fact) => fact.address().map(ReadAddress),
+    let known = match &address {
+        Code::Fact(fact) => fact.address(),
         _ => None,
     };
-    let code = match read {
-        Some(read) => Code::AddressInNetworks(read, networks),
+    let code = match known {
+        Some(address) => Code::AddressInNetworks(address, networks),
         None => Code::InNetworks(Box::new(address), networks),
     };
     Typed::new(of, code)

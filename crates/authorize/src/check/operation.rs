@@ -57,8 +57,8 @@ impl Checker<'_> {
         let (left, right) = (self.node(left_node), self.node(right_node));
         match operator {
             Operator::Equal | Operator::NotEqual => {
-                self.possible(&left.code, &right.code, &right_node.at);
-                self.possible(&right.code, &left.code, &left_node.at);
+                self.possible(&left.code, &right.code, right_node);
+                self.possible(&right.code, &left.code, left_node);
                 self.equality(operator, left, right, at)
             }
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
@@ -121,7 +121,7 @@ impl Checker<'_> {
         if let Some(Constant::Text(key)) = constant(&left.code) {
             self.header_case(&right, key, &left_node.at);
         }
-        self.possible(&left.code, &right.code, &right_node.at);
+        self.possible(&left.code, &right.code, right_node);
         Typed::new(Type::Bool, Code::In(Box::new([left.code, right.code])))
     }
 

@@ -1,9 +1,9 @@
 //! Tests of `environment`: what is documented is what there is.
 
 use super::FACTS;
-use crate::Reason;
 use crate::fixture::problems;
 use crate::function::signatures;
+use crate::{Reason, Severity};
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/policies.md");
 
@@ -37,6 +37,25 @@ fn every_example_of_a_function_is_a_rule() {
         .collect();
     assert!(examples.len() > 40, "{}", examples.len());
     for example in examples {
-        assert_eq!(problems(example), [], "{example}");
+        let refused = problems(example).into_iter().find(|problem| problem.severity == Severity::Error);
+        assert_eq!(refused, None, "{example}");
+    }
+}
+
+#[test]
+fn every_documented_mistake_is_told_as_documented() {
+    let rows = DOCUMENTATION.split("| Mistake | Message |").skip(1).flat_map(|table| {
+        let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| `"));
+        rows.filter_map(|row| row.strip_suffix(" |")?.split_once("` | "))
+    });
+    let rows: Vec<(String, String)> =
+        rows.map(|(mistake, told)| (mistake.replace("\\|", "|"), told.replace("\\|", "|"))).collect();
+    assert!(rows.len() > 10, "{}", rows.len());
+    for (mistake, told) in rows {
+        let found: Vec<String> = problems(&mistake)
+            .into_iter()
+            .map(|problem| problem.message + &problem.help.map_or_else(String::new, |help| format!(": {help}")))
+            .collect();
+        assert_eq!(found, [told], "{mistake}");
     }
 }

@@ -24,6 +24,12 @@ pub(crate) enum PatternError {
     TooLarge,
 }
 
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
 impl Pattern {
     /// Compiles the pattern of a rule for `matches` or `glob`.
     pub(crate) fn compile(function: Function, pattern: &str) -> Result<Self, PatternError> {

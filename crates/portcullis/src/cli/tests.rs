@@ -15,7 +15,11 @@ fn every_verb_has_help_with_an_example() {
 }
 
 fn check(config: &str) -> Exit {
-    let cli = Cli::try_parse_from(["portcullis", "check", "--config", config]).unwrap();
+    check_with(&["--config", config])
+}
+
+fn check_with(arguments: &[&str]) -> Exit {
+    let cli = Cli::try_parse_from(["portcullis", "check"].iter().chain(arguments)).unwrap();
     let Verb::Check(check) = cli.verb else { panic!("not check") };
     Check::execute(&check)
 }
@@ -30,6 +34,21 @@ fn check_tells_a_bad_file_from_one_that_cannot_be_read() {
     let route = "{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 'true' }";
     std::fs::write(&path, format!("listeners: [{{ address: 127.0.0.1:0 }}]\nroutes: [{route}]\n")).unwrap();
     assert_eq!(check(path.to_str().unwrap()), Exit::Done);
+}
+
+#[test]
+fn strict_counts_a_warning_as_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.yaml");
+    let exits = |allow: &str| {
+        let route = format!("{{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: {allow} }}");
+        std::fs::write(&path, format!("listeners: [{{ address: 127.0.0.1:0 }}]\nroutes: [{route}]\n")).unwrap();
+        let path = path.to_str().unwrap();
+        [check(path), check_with(&["--strict", "--config", path])]
+    };
+    assert_eq!(exits("'true'"), [Exit::Done, Exit::Done]);
+    assert_eq!(exits("'request.method == \"get\"'"), [Exit::Done, Exit::Negative]);
+    assert_eq!(exits("'user.machine && !user.machine'"), [Exit::Done, Exit::Negative]);
 }
 
 #[test]

@@ -66,14 +66,14 @@ impl<'n> Builder<'n> {
                 .map_or(node.place, |source| scalar_map::place(node, &source.text, problem.at));
             // The message may repeat the expression, which may hold what was put in for `${env:..}`.
             let expanded = node.scalar().is_some_and(|scalar| scalar.expanded);
-            let message = match (expanded, problem.help) {
-                (true, _) => "the expression is not valid once `${..}` is replaced: write it out to see why".to_owned(),
+            let message = |hidden: &str| match (expanded, problem.help) {
+                (true, _) => format!("the expression {hidden} once `${{..}}` is replaced: write it out to see why"),
                 (false, Some(help)) => format!("{}: {help}", problem.message),
                 (false, None) => problem.message,
             };
             self.problems.push(match problem.severity {
-                authorize::Severity::Error => Problem::error(place, message),
-                authorize::Severity::Warning => Problem::warning(place, message),
+                authorize::Severity::Error => Problem::error(place, message("is not valid")),
+                authorize::Severity::Warning => Problem::warning(place, message("is likely not what was meant")),
             });
         }
     }
