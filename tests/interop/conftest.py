@@ -72,9 +72,9 @@ class Authority:
 
 
 class Proxy:
-    """The binary on one https listener, with the routes given."""
+    """The binary on one https listener, with the routes given; `tls` holds further keys of the listener's."""
 
-    def __init__(self, directory, authority, routes, **sections):
+    def __init__(self, directory, authority, routes, *, tls=(), **sections):
         self.directory, self.authority, self.port = directory, authority, free_port()
         admin = free_port()
         for route in routes:
@@ -82,7 +82,10 @@ class Proxy:
         configuration = {
             "listeners": [{
                 "address": f"127.0.0.1:{self.port}",
-                "tls": {"certificates": [{"cert_file": str(authority.cert_file), "key_file": str(authority.key_file)}]},
+                "tls": {
+                    "certificates": [{"cert_file": str(authority.cert_file), "key_file": str(authority.key_file)}],
+                    **dict(tls),
+                },
             }],
             "admin": {"address": f"127.0.0.1:{admin}"},
             "routes": routes,

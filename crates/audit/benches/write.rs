@@ -43,7 +43,7 @@ fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
         path: Cow::Borrowed("/api/datasources/proxy/1/query"),
         query_keys: vec![Cow::Borrowed("from"), Cow::Borrowed("to")],
         protocol: "h2",
-        tls: Some(Tls { version: "1.3", sni: Cow::Borrowed("grafana.example.com") }),
+        tls: Some(Tls { version: "1.3", sni: Cow::Borrowed("grafana.example.com"), client_certificate: None }),
         decision: Decision::Allow,
         rule: Some(Cow::Borrowed("engineers/on-known-network")),
         reason: Cow::Borrowed("rule-matched"),

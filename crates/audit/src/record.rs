@@ -130,6 +130,18 @@ pub struct Tls<'a> {
     pub version: &'static str,
     /// The server name that the client asked for.
     pub sni: Cow<'a, str>,
+    /// The client's certificate, verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate<'a>>,
+}
+
+/// The certificate of a client.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClientCertificate<'a> {
+    /// The subject as RFC 4514 text.
+    pub subject: Cow<'a, str>,
+    /// SHA-256 of the DER, lower-case hexadecimal.
+    pub fingerprint_sha256: Cow<'a, str>,
 }
 
 /// The upstream that answered, or that failed to.

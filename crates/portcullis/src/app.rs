@@ -135,10 +135,15 @@ impl App {
 
 /// All files that may be renewed while the process runs.
 fn certificate_files(listeners: &[proxy::Listener], routes: &[proxy::Route]) -> Vec<PathBuf> {
-    let of_listeners = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let tls = || listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let of_listeners = tls().flat_map(|tls| &tls.certificates);
+    let of_clients = tls()
+        .filter_map(|tls| tls.client_auth.as_ref())
+        .flat_map(|auth| std::iter::once(&auth.ca_file).chain(&auth.crl_file).cloned());
     let of_routes = routes.iter().filter_map(|route| route.upstream_tls.client_certificate.as_ref());
     let pairs = of_listeners.chain(of_routes).flat_map(|pair| [pair.cert_file.clone(), pair.key_file.clone()]);
-    pairs.chain(routes.iter().filter_map(|route| route.upstream_tls.ca_file.clone())).collect()
+    let of_upstreams = routes.iter().filter_map(|route| route.upstream_tls.ca_file.clone());
+    pairs.chain(of_clients).chain(of_upstreams).collect()
 }
 
 fn lines<E: std::fmt::Display>(errors: &[E]) -> String {

@@ -29,8 +29,10 @@ pub(crate) async fn watch(
             () = hangups.recv() => {}
             // `changed` lives here too, so the channel never closes.
             _ = changes.recv() => {
-                // Certificate and key are written one after the other: wait until the folder is quiet.
-                while tokio::time::timeout(QUIET, changes.recv()).await.is_ok() {}
+                // Certificate and key are written one after the other: wait until the folder is quiet. One that never
+                // is, because logs lie in it, must not keep a revoked certificate in service.
+                let quiet = async { while tokio::time::timeout(QUIET, changes.recv()).await.is_ok() {} };
+                let _ = tokio::time::timeout(PATIENCE, quiet).await;
             }
         }
         reload(server, snapshot.load_full(), state).await;
@@ -106,3 +108,6 @@ impl Hangups {
 
 /// Writers of several files pause less than this between them.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// A folder that is written to all the time is not waited for longer than this.
+const PATIENCE: Duration = Duration::from_secs(2);

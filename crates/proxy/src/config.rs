@@ -46,6 +46,28 @@ pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
     /// The oldest version accepted.
     pub min_version: TlsVersion,
+    /// Certificates of clients; none are asked for without.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// How clients show certificates. The files are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// Whether they must.
+    pub mode: ClientAuthMode,
+    /// The authorities believed, PEM.
+    pub ca_file: PathBuf,
+    /// Revocation lists, PEM: one of each authority in a chain, and none out of date.
+    pub crl_file: Option<PathBuf>,
+}
+
+/// Whether a client must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// It may: policies see whether it did. A bad one ends the handshake all the same.
+    Request,
+    /// It must.
+    Require,
 }
 
 /// A certificate chain and its key; both files are watched.

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use identity::{Ip, Scheme};
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,8 +21,8 @@ use crate::activity::{Activity, Rest, Watched};
 use crate::client_address::{TrustedProxies, client_header};
 use crate::head::Heads;
 use crate::listener::Serving;
-use crate::metrics::{ListenerMetrics, OpenConnection};
-use crate::tls::{H2, Served, Terminator};
+use crate::metrics::{Handshake, ListenerMetrics, OpenConnection};
+use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
 use crate::{Listener, Snapshot, pipeline};
 
 /// A listener as its connections see it.
@@ -60,6 +61,8 @@ pub(crate) struct TlsFacts {
     pub(crate) version: &'static str,
     /// In lower case; empty when the client named no server.
     pub(crate) sni: Box<str>,
+    /// The client's certificate, where it showed one.
+    pub(crate) client: Option<VerifiedClient>,
     certificate: Option<Arc<Served>>,
 }
 
@@ -84,6 +87,12 @@ impl Connection {
         let Some(shown) = &facts.certificate else { return false };
         let right = terminator.certificates.select(Some(host));
         !shown.covers(host) && right.is_some_and(|right| !right.replaces(shown))
+    }
+
+    /// Returns whether the client's certificate counted at the handshake and no longer does.
+    pub(crate) fn certificate_ended(&self, now: Timestamp) -> bool {
+        let client = self.tls.as_ref().and_then(|facts| facts.client.as_ref());
+        client.zip(self.entrance.tls.as_ref()).is_some_and(|(client, terminator)| !terminator.stands(client, now))
     }
 }
 
@@ -124,14 +133,19 @@ async fn serve_tls(
     entrance: &Arc<Entrance>,
     serving: &Serving,
 ) -> io::Result<()> {
-    let handshake = timeout(entrance.config.limits.handshake_timeout, terminator.acceptor.accept(stream));
+    let handshake = timeout(entrance.config.limits.handshake_timeout, terminator.accept(stream));
     let handshake = serving.stop.run_until_cancelled(handshake).await;
     let shaken = handshake.map_or_else(
         || Err(io::Error::other("shutting down")),
         |in_time| in_time.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "handshake timed out"))),
     );
-    entrance.metrics.handshake(shaken.is_ok());
-    let stream = shaken?;
+    let refused = shaken.as_ref().is_err_and(tls::is_client_refused);
+    entrance.metrics.handshake(if refused { Handshake::ClientRefused } else { shaken.is_ok().into() });
+    if let Some(error) = shaken.as_ref().err().filter(|_| refused) {
+        // There is no request that the audit log could remember.
+        tracing::info!(listener.name = entrance.config.name, client.address = %peer, %error, "client certificate refused");
+    }
+    let (stream, client) = shaken?;
     let (_, session) = stream.get_ref();
     let protocol = if session.alpn_protocol() == Some(H2) { Protocol::Http2 } else { Protocol::Http1 };
     let facts = TlsFacts {
@@ -140,6 +154,7 @@ async fn serve_tls(
             _ => "1.2",
         },
         sni: session.server_name().map(str::to_ascii_lowercase).unwrap_or_default().into(),
+        client,
         certificate: terminator.certificates.select(session.server_name()),
     };
     serve_http(stream, Vec::new(), protocol, connection(peer, place, Some(facts), entrance, serving)?).await

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::Snapshot;
-use crate::connection::Connection;
+use crate::connection::{Connection, TlsFacts};
 use crate::forward::Traffic;
 use crate::metrics::Times;
 use crate::request_id::RequestId;
@@ -195,7 +195,7 @@ impl Exchange {
             path: (&*self.path).into(),
             query_keys: query_keys(&self.query),
             protocol: self.protocol,
-            tls: self.connection.tls.as_ref().map(|tls| audit::Tls { version: tls.version, sni: (&*tls.sni).into() }),
+            tls: self.connection.tls.as_ref().map(tls),
             decision: self.verdict.decision,
             rule: self.verdict.rule.as_deref().map(Into::into),
             reason: self.verdict.reason.into(),
@@ -318,6 +318,14 @@ impl Drop for Exchange {
         }
         self.access(total);
     }
+}
+
+fn tls(tls: &TlsFacts) -> audit::Tls<'_> {
+    let client_certificate = tls.client.as_ref().map(|client| audit::ClientCertificate {
+        subject: (&*client.certificate.subject).into(),
+        fingerprint_sha256: (&*client.certificate.fingerprint_sha256).into(),
+    });
+    audit::Tls { version: tls.version, sni: (&*tls.sni).into(), client_certificate }
 }
 
 fn user(session: &Session) -> audit::User<'_> {

@@ -68,7 +68,7 @@ pub(crate) fn input<'a>(
             tls: tls.map_or_else(Tls::default, |tls| Tls {
                 version: tls.version,
                 sni: &tls.sni,
-                client_certificate: None,
+                client_certificate: tls.client.as_ref().map(|client| &client.certificate),
             }),
         },
         user: exchange.session.as_deref().map(Session::identity),

@@ -34,9 +34,9 @@ mod snapshot;
 mod test_support;
 
 pub use config::{
-    Authentication, Certificate, Config, EncodedSlashes, Endpoint, EndpointScheme, ForwardedHeader, Host, HostHeader,
-    Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path, Route, Timeouts, TlsVersion,
-    Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
+    Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
+    ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path,
+    Route, Timeouts, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
 };
 pub use error::{BuildError, ServeError};
 pub use listener::Server;

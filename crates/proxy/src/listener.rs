@@ -64,7 +64,7 @@ impl Server {
         let mut errors: Vec<_> = snapshot.reload_certificates().collect();
         for Bound { entrance, .. } in &self.listeners {
             let Some(tls) = &entrance.tls else { continue };
-            if let Err(bad) = tls.certificates.reload() {
+            if let Err(bad) = tls.reload() {
                 errors.extend(of_listener(&entrance.config.name, bad));
             }
         }

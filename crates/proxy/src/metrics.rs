@@ -25,6 +25,7 @@ pub struct Metrics {
     handshakes: Family<HandshakeLabels, Counter>,
     certificate_not_after: Family<CertificateLabels, Gauge>,
     certificate_reload: Gauge,
+    revocation_list_next_update: Family<CertificateLabels, Gauge>,
 }
 
 impl Metrics {
@@ -39,6 +40,7 @@ impl Metrics {
             handshakes: Family::default(),
             certificate_not_after: Family::default(),
             certificate_reload: Gauge::default(),
+            revocation_list_next_update: Family::default(),
         };
         metrics.certificate_reload.set(1);
         registry.register(
@@ -81,6 +83,12 @@ impl Metrics {
             "1 when the last reading of all certificate files succeeded, 0 when one kept its last good certificate",
             metrics.certificate_reload.clone(),
         );
+        registry.register(
+            "portcullis_tls_revocation_list_next_update_seconds",
+            "When the first revocation list of a file is out of date and no client's certificate counts, in seconds since \
+             1970",
+            metrics.revocation_list_next_update.clone(),
+        );
         metrics
     }
 
@@ -108,6 +116,7 @@ impl Metrics {
             addresses_lost: self.addresses_lost.get_or_create_owned(&labels),
             handshakes_ok: handshake("ok"),
             handshakes_failed: handshake("failed"),
+            clients_refused: handshake("client-certificate-refused"),
         }
     }
 
@@ -115,6 +124,12 @@ impl Metrics {
     pub(crate) fn certificate(&self, listener: &str, file: &str, not_after: i64) {
         let labels = CertificateLabels { listener: listener.to_owned(), file: file.to_owned() };
         self.certificate_not_after.get_or_create(&labels).set(not_after);
+    }
+
+    /// Tells when the first revocation list of a file is out of date.
+    pub(crate) fn revocation_list(&self, listener: &str, file: &str, next_update: i64) {
+        let labels = CertificateLabels { listener: listener.to_owned(), file: file.to_owned() };
+        self.revocation_list_next_update.get_or_create(&labels).set(next_update);
     }
 
     /// Tells how the last reading of all certificate files went.
@@ -182,6 +197,24 @@ pub(crate) struct ListenerMetrics {
     addresses_lost: Counter,
     handshakes_ok: Counter,
     handshakes_failed: Counter,
+    clients_refused: Counter,
+}
+
+/// How a handshake went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    /// It agreed.
+    Ok,
+    /// It failed.
+    Failed,
+    /// It failed for want of a good certificate of the client.
+    ClientRefused,
+}
+
+impl From<bool> for Handshake {
+    fn from(ok: bool) -> Self {
+        if ok { Self::Ok } else { Self::Failed }
+    }
 }
 
 impl ListenerMetrics {
@@ -198,11 +231,11 @@ impl ListenerMetrics {
     }
 
     /// Counts a handshake.
-    pub(crate) fn handshake(&self, ok: bool) {
-        if ok {
-            self.handshakes_ok.inc()
-        } else {
-            self.handshakes_failed.inc()
+    pub(crate) fn handshake(&self, handshake: Handshake) {
+        match handshake {
+            Handshake::Ok => self.handshakes_ok.inc(),
+            Handshake::Failed => self.handshakes_failed.inc(),
+            Handshake::ClientRefused => self.clients_refused.inc(),
         };
     }
 }

@@ -108,6 +108,9 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     if connection.is_misdirected(&exchange.host) {
         return Err(Refused::Misdirected);
     }
+    if connection.certificate_ended(exchange.time) {
+        return Err(Refused::CertificateEnded);
+    }
     let host = snapshot.table.host(connection.scheme(), &exchange.host);
     let strictness = host.map_or(Strictness::Lenient, HostRoutes::strictness);
     let target = sanitize::target(&exchange.method, &parts.uri, strictness)?;

@@ -32,6 +32,8 @@ pub(crate) enum Refused {
     MethodNotAllowed(Option<String>),
     /// Another certificate serves the host.
     Misdirected,
+    /// The client's certificate no longer counts: it ended, or was revoked, after the handshake.
+    CertificateEnded,
     /// No route, and none of our own endpoints.
     NotFound,
     /// The route opens no WebSockets.
@@ -91,6 +93,9 @@ pub(crate) fn refuse(refused: &Refused, caller: Caller, exchange: &mut Exchange)
     }
     let headers = response.headers_mut();
     seal(headers, exchange);
+    if matches!(refused, Refused::CertificateEnded) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Refused::MethodNotAllowed(allowed) = refused {
         // RFC 9110 §15.5.6.
         let allowed = allowed.as_deref().unwrap_or("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -126,6 +131,7 @@ fn note(refused: &Refused, exchange: &mut Exchange) {
         Refused::Malformed(refusal) => deny(refusal.code, None),
         Refused::MethodNotAllowed(_) => deny("method-not-allowed", None),
         Refused::Misdirected => deny("misdirected-request", None),
+        Refused::CertificateEnded => deny("client-certificate-ended", None),
         Refused::NotFound => deny("no-route", None),
         Refused::WebSocketsOff => deny("websockets-off", None),
         Refused::CrossOrigin => deny("cross-origin-websocket", None),

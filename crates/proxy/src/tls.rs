@@ -1,43 +1,122 @@
 //! Terminates TLS: certificates chosen by server name, swapped without dropping a connection.
 
+mod client_auth;
+mod subject;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{BuildError, Certificate, ListenerTls, Metrics, TlsVersion};
 
+pub(crate) use client_auth::VerifiedClient;
+use client_auth::Verifier;
+
 /// TLS of one listener.
-#[derive(Clone)]
+#[derive(Debug)]
 pub(crate) struct Terminator {
-    pub(crate) acceptor: TlsAcceptor,
     pub(crate) certificates: Arc<Certificates>,
+    listener: Box<str>,
+    tls: ListenerTls,
+    metrics: Arc<Metrics>,
+    terms: ArcSwap<Terms>,
 }
 
-impl std::fmt::Debug for Terminator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Terminator").field("certificates", &self.certificates).finish_non_exhaustive()
-    }
+/// What one handshake is made by, exchanged as a whole.
+#[derive(Debug)]
+struct Terms {
+    config: Arc<ServerConfig>,
+    clients: Option<Arc<Verifier>>,
 }
 
 impl Terminator {
-    /// Reads all certificates.
+    /// Reads all files.
     ///
     /// # Errors
     /// What is wrong with each file.
     pub(crate) fn build(listener: &str, tls: &ListenerTls, metrics: &Arc<Metrics>) -> Result<Self, Vec<BuildError>> {
-        let certificates = Arc::new(Certificates::load(listener, tls.certificates.clone(), Arc::clone(metrics))?);
+        let certificates = Certificates::load(listener, tls.certificates.clone(), Arc::clone(metrics)).map(Arc::new);
+        let clients = clients(listener, tls, metrics);
+        let (certificates, clients) = match (certificates, clients) {
+            (Ok(certificates), Ok(clients)) => (certificates, clients),
+            (Err(mut errors), clients) => {
+                errors.extend(clients.err());
+                return Err(errors);
+            }
+            (Ok(_), Err(error)) => return Err(vec![error]),
+        };
+        let terms = Terms::new(listener, tls, &certificates, clients).map_err(|error| vec![error])?;
+        let (listener, tls, metrics) = (listener.into(), tls.clone(), Arc::clone(metrics));
+        Ok(Self { certificates, listener, tls, metrics, terms: ArcSwap::from_pointee(terms) })
+    }
+
+    /// Reads all files again. One that is bad keeps the last good one in service.
+    ///
+    /// # Errors
+    /// What is wrong with each file.
+    pub(crate) fn reload(&self) -> Result<(), Vec<BuildError>> {
+        let mut errors = self.certificates.reload().err().unwrap_or_default();
+        errors.extend(self.reload_clients().err());
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn reload_clients(&self) -> Result<(), BuildError> {
+        let Some(read) = clients(&self.listener, &self.tls, &self.metrics)? else { return Ok(()) };
+        let current = self.terms.load();
+        if current.clients.as_ref().is_some_and(|current| current.is_same(&read)) {
+            return Ok(());
+        }
+        self.terms.store(Arc::new(Terms::new(&self.listener, &self.tls, &self.certificates, Some(read))?));
+        tracing::info!(listener.name = &*self.listener, "authorities and revocation lists of clients exchanged");
+        Ok(())
+    }
+
+    /// Shakes hands.
+    pub(crate) async fn accept<S>(&self, stream: S) -> io::Result<(TlsStream<S>, Option<VerifiedClient>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let terms = self.terms.load_full();
+        let stream = TlsAcceptor::from(Arc::clone(&terms.config)).accept(stream).await?;
+        let chain = stream.get_ref().1.peer_certificates();
+        let client = chain.zip(terms.clients.as_ref()).map(|(chain, by)| VerifiedClient::new(chain, Arc::clone(by)));
+        let client = client.transpose().map_err(io::Error::other)?;
+        Ok((stream, client))
+    }
+
+    /// Returns whether the certificate of a client that is connected still counts.
+    pub(crate) fn stands(&self, client: &VerifiedClient, now: Timestamp) -> bool {
+        self.terms.load().clients.as_ref().is_some_and(|current| client.stands(current, now))
+    }
+}
+
+fn clients(listener: &str, tls: &ListenerTls, metrics: &Metrics) -> Result<Option<Verifier>, BuildError> {
+    tls.client_auth.as_ref().map(|auth| Verifier::read(auth, listener, metrics)).transpose()
+}
+
+impl Terms {
+    fn new(
+        listener: &str,
+        tls: &ListenerTls,
+        certificates: &Arc<Certificates>,
+        clients: Option<Verifier>,
+    ) -> Result<Self, BuildError> {
         let versions: &[_] = match tls.min_version {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -45,20 +124,34 @@ impl Terminator {
         // The provider is named here rather than installed for the process: nothing else can then exchange it. Its
         // first key exchange is X25519MLKEM768, so that what is recorded today stays closed to a quantum computer.
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let unusable = |source: rustls::Error| {
-            vec![BuildError::UnusableFile { path: listener.to_owned(), reason: source.to_string() }]
+        let unusable =
+            |source: rustls::Error| BuildError::UnusableFile { path: listener.to_owned(), reason: source.to_string() };
+        let clients = clients.map(Arc::new);
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(unusable)?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.webpki)),
+            None => builder.with_no_client_auth(),
         };
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .map_err(unusable)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
+        let mut config = builder.with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
         // Early data can be replayed by whoever recorded it.
         config.max_early_data_size = 0;
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificates })
+        if clients.is_some() {
+            // A resumed session is not verified: a certificate that was revoked, or has ended, would come in again.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
+        }
+        Ok(Self { config: Arc::new(config), clients })
     }
+}
+
+/// Returns whether a handshake failed for want of a good certificate of the client.
+pub(crate) fn is_client_refused(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }
 
 /// The certificates of one listener, in the order of the configuration.

@@ -51,6 +51,11 @@ fn request(plain: &mut Plain<'_>, record: &Record<'_>) {
     if let Some(tls) = &record.tls {
         plain.text(r#","tls":{"version":""#, tls.version);
         plain.text(r#","sni":""#, &tls.sni);
+        if let Some(client) = &tls.client_certificate {
+            plain.text(r#","client_certificate":{"subject":""#, &client.subject);
+            plain.text(r#","fingerprint_sha256":""#, &client.fingerprint_sha256);
+            plain.raw("}");
+        }
         plain.raw("}");
     }
 }

@@ -94,6 +94,7 @@ fn text(format: Format) -> Value {
         | Format::Output
         | Format::PrivateKey
         | Format::Regex
+        | Format::RevocationLists
         | Format::ServerName => return json!({ "type": "string", "minLength": 1 }),
     };
     json!({ "type": "string", "pattern": pattern })

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use proxy::{Certificate, ForwardedHeader, Http2, Limits, Listener, ListenerTls, TlsVersion, Underscores};
+use proxy::{
+    Certificate, ClientAuth, ClientAuthMode, ForwardedHeader, Http2, Limits, Listener, ListenerTls, TlsVersion,
+    Underscores,
+};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -102,7 +105,30 @@ fn tls(builder: &mut Builder<'_>, listener: &Fields<'_>) -> ListenerTls {
             Some("1.3") => TlsVersion::V1_3,
             _ => TlsVersion::V1_2,
         },
+        client_auth: client_auth(builder, &fields.section("client_auth", &schema::CLIENT_AUTH)),
     }
+}
+
+fn client_auth(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<ClientAuth> {
+    let ca_file = fields.path("ca_file", &builder.sources);
+    let crl_file = fields.path("crl_file", &builder.sources);
+    let mode = match fields.text("mode") {
+        Some("request") => ClientAuthMode::Request,
+        Some("require") => ClientAuthMode::Require,
+        _ => {
+            if let Some(file) = fields.get("ca_file").or_else(|| fields.get("crl_file")) {
+                builder.error(
+                    file.place,
+                    "no client is asked for a certificate: write `mode: request` or `mode: require`, or remove the file",
+                );
+            }
+            return None;
+        }
+    };
+    if let Some(node) = fields.get("mode").filter(|_| ca_file.is_none() && fields.get("ca_file").is_none()) {
+        builder.error(node.place, "certificates of clients need authorities to believe: add `ca_file`");
+    }
+    Some(ClientAuth { mode, ca_file: ca_file?, crl_file })
 }
 
 /// Refuses a key of another certificate. What is wrong with one file alone was said before.

@@ -7,7 +7,7 @@ mod route;
 mod sign_in;
 
 pub(crate) use policies::{POLICY, POLICY_FILE, RULE, RULES};
-pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, HTTP2, LIMITS, LISTENER, ROOT, TLS};
+pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, ROOT, TLS};
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
 
@@ -108,6 +108,8 @@ pub(crate) enum Format {
     /// A PEM file with a private key.
     PrivateKey,
     Regex,
+    /// A PEM file with at least one revocation list.
+    RevocationLists,
     ServerName,
     Size,
     Store,

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::format;
 use super::problem::Problem;
@@ -193,7 +193,11 @@ impl Shape<'_> {
                     .is_err()
                     .then_some("a file without a private key: write a PEM file with a key that is not encrypted")
             }
-            Format::Certificates | Format::PrivateKey => None,
+            Format::RevocationLists if self.file(node, text, name) => {
+                let found = CertificateRevocationListDer::from_pem_file(self.path(node, text));
+                found.is_err().then_some("a file without a revocation list: write a PEM file")
+            }
+            Format::Certificates | Format::PrivateKey | Format::RevocationLists => None,
             Format::Glob | Format::Output => text.is_empty().then_some("empty: write a path"),
         };
         if let Some(reason) = reason {

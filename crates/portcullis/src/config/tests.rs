@@ -8,6 +8,7 @@ use super::{Config, LoadError, load_with};
 mod defaults;
 mod docs;
 mod examples;
+mod listeners;
 mod mistakes;
 mod policies;
 mod schema;

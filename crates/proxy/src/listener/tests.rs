@@ -34,7 +34,7 @@ impl Tls {
     async fn start(&self, min_version: TlsVersion) -> Proxy {
         let mut setup = Setup::cleartext();
         setup.listener.limits.handshake_timeout = Duration::from_millis(500);
-        setup.listener.tls = Some(ListenerTls { certificates: self.files.clone(), min_version });
+        setup.listener.tls = Some(ListenerTls { certificates: self.files.clone(), min_version, client_auth: None });
         let upstream = echo().await;
         for host in ["a.test", "b.test"] {
             let mut https = route(host, upstream);

@@ -36,6 +36,14 @@ pub(super) fn told(refused: &Refused) -> Told<'_> {
             "This host is served over a connection of its own. Open the page again.",
             grpc_code::UNAVAILABLE,
         ),
+        // With this status a client opens a new connection, and shows the certificate that it has now.
+        Refused::CertificateEnded => told(
+            StatusCode::MISDIRECTED_REQUEST,
+            "client_certificate_ended",
+            "Certificate no longer valid",
+            "Your certificate has ended or was withdrawn. Renew it, and connect again.",
+            grpc_code::UNAUTHENTICATED,
+        ),
         Refused::NotFound => told(
             StatusCode::NOT_FOUND,
             "no_route",

@@ -74,10 +74,11 @@ fn early_data_is_off_and_the_first_key_exchange_is_post_quantum() {
     let tls = ListenerTls {
         certificates: vec![certificate(folder.path(), "app", &["app.test"])],
         min_version: TlsVersion::V1_2,
+        client_auth: None,
     };
     let metrics = Arc::new(Metrics::register(&mut Registry::default()));
     let terminator = Terminator::build("test", &tls, &metrics).unwrap();
-    let config = terminator.acceptor.config();
+    let config = &terminator.terms.load().config;
     assert_eq!(config.max_early_data_size, 0);
     assert_eq!(config.crypto_provider().kx_groups[0].name(), rustls::NamedGroup::X25519MLKEM768);
     assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{MAX_ITEMS, append};
 use crate::line::MAX_TEXT_BYTES;
-use crate::{Decision, Kind, Milliseconds, Record, Tls, Upstream, User};
+use crate::{ClientCertificate, Decision, Kind, Milliseconds, Record, Tls, Upstream, User};
 
 fn full() -> Record<'static> {
     Record {
@@ -29,7 +29,14 @@ fn full() -> Record<'static> {
         path: "/a/b".into(),
         query_keys: vec!["q".into(), "r".into()],
         protocol: "h2",
-        tls: Some(Tls { version: "1.3", sni: "app.example.com".into() }),
+        tls: Some(Tls {
+            version: "1.3",
+            sni: "app.example.com".into(),
+            client_certificate: Some(ClientCertificate {
+                subject: "CN=ada,O=Example".into(),
+                fingerprint_sha256: "c0ffee".into(),
+            }),
+        }),
         decision: Decision::Challenge,
         rule: Some("p/r".into()),
         reason: "allow-rule-matched".into(),

@@ -117,6 +117,31 @@ pub(crate) const TLS: Section = Section {
             "Chosen by SNI, exact name before wildcard; an unknown name gets the first.",
         ),
         key("min_version", Kind::Choice(&["1.2", "1.3"]), Presence::Default("1.2"), "The oldest version accepted."),
+        key("client_auth", Kind::Section(&CLIENT_AUTH), Presence::Optional("its defaults"), "Certificates of clients."),
+    ],
+};
+
+pub(crate) const CLIENT_AUTH: Section = Section {
+    doc: "Certificates of clients; all files are watched.",
+    keys: &[
+        key(
+            "mode",
+            Kind::Choice(&["none", "request", "require"]),
+            Presence::Default("none"),
+            "Whether a client is asked for a certificate, and whether it must show one.",
+        ),
+        key(
+            "ca_file",
+            Kind::Format(Format::Certificates),
+            Presence::Optional("required unless `mode` is `none`"),
+            "The authorities believed, as PEM.",
+        ),
+        key(
+            "crl_file",
+            Kind::Format(Format::RevocationLists),
+            Presence::Optional("nothing is revoked"),
+            "Their revocation lists, as PEM.",
+        ),
     ],
 };
 

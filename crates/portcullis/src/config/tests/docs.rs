@@ -82,7 +82,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::Duration => "duration",
         Format::DurationOrOff => "duration or `off`",
         Format::Endpoint => "upstream URL",
-        Format::Certificates | Format::File | Format::PrivateKey => "file",
+        Format::Certificates | Format::File | Format::PrivateKey | Format::RevocationLists => "file",
         Format::Glob => "path pattern",
         Format::From => "external URL",
         Format::HeaderName => "header name",

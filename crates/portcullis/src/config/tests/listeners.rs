@@ -1,0 +1,70 @@
+//! Mistakes in `listeners`.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair,
+    SerialNumber, date_time_ymd,
+};
+
+use super::Folder;
+
+/// A list that revokes nothing, as PEM.
+pub(super) fn revocation_list() -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(1u64),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(&Issuer::new(params, KeyPair::generate().unwrap())).unwrap().pem().unwrap()
+}
+
+const ROUTES: &str = r#"routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]"#;
+
+fn check(listener: &str, expected: &str) {
+    let certified = rcgen::generate_simple_self_signed(["app.example.com".to_owned()]).unwrap();
+    let folder = Folder::new(&format!("{ROUTES}\nlisteners:\n  - address: 127.0.0.1:0\n{listener}"))
+        .with("app.pem", certified.cert.pem())
+        .with("app.key", certified.signing_key.serialize_pem())
+        .with("clients.crl", revocation_list());
+    assert_eq!(folder.problems().trim_end(), expected.trim_end(), "for\n{listener}");
+}
+
+const TLS: &str = "    tls:\n      certificates: [{ cert_file: app.pem, key_file: app.key }]\n";
+
+#[test]
+fn client_certificates_need_authorities() {
+    check(
+        &format!("{TLS}      client_auth: {{ mode: require }}\n"),
+        "\
+portcullis.yaml:6:28: certificates of clients need authorities to believe: add `ca_file`
+  6 |       client_auth: { mode: require }
+    |                            ^^^^^^^",
+    );
+}
+
+#[test]
+fn authorities_that_nobody_is_asked_for_are_a_mistake() {
+    check(
+        &format!("{TLS}      client_auth: {{ ca_file: app.pem, crl_file: clients.crl }}\n"),
+        "\
+portcullis.yaml:6:31: no client is asked for a certificate: write `mode: request` or `mode: require`, or remove the file
+  6 |       client_auth: { ca_file: app.pem, crl_file: clients.crl }
+    |                               ^^^^^^^",
+    );
+}
+
+#[test]
+fn a_revocation_list_is_one() {
+    check(
+        &format!("{TLS}      client_auth: {{ mode: request, ca_file: app.pem, crl_file: app.pem }}\n"),
+        "\
+portcullis.yaml:6:65: `crl_file`: `app.pem` is a file without a revocation list: write a PEM file
+  6 |       client_auth: { mode: request, ca_file: app.pem, crl_file: app.pem }
+    |                                                                 ^^^^^^^",
+    );
+    check(&format!("{TLS}      client_auth: {{ mode: request, ca_file: app.pem, crl_file: clients.crl }}\n"), "");
+}
