@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::condition::{Condition, Networks, on_large_stack};
+use crate::condition::{Condition, Named, on_large_stack};
 use crate::failure::Failure;
 use crate::network::NetworkSet;
 use crate::{Config, Decision, Denial, Input, Permit, Problem, Reason, RouteRules, Rule, RuleRef, Severity};
@@ -103,11 +103,14 @@ impl CompiledRule {
 /// Compiles every rule once, however many routes share it.
 fn compile(config: &Config) -> (Authorizer, Vec<Problem>) {
     let mut compiler = Compiler {
-        networks: config
-            .networks
-            .iter()
-            .map(|(name, networks)| (name.clone(), Arc::new(NetworkSet::new(networks.iter().copied()))))
-            .collect(),
+        named: Named {
+            networks: config
+                .networks
+                .iter()
+                .map(|(name, networks)| (name.clone(), Arc::new(NetworkSet::new(networks.iter().copied()))))
+                .collect(),
+            tables: config.tables.clone(),
+        },
         problems: Vec::new(),
     };
     let guard = compiler.rules("guard", &config.guard.allow, &config.guard.deny);
@@ -118,7 +121,7 @@ fn compile(config: &Config) -> (Authorizer, Vec<Problem>) {
 }
 
 struct Compiler {
-    networks: Networks,
+    named: Named,
     problems: Vec<Problem>,
 }
 
@@ -135,7 +138,7 @@ impl Compiler {
     }
 
     fn rule(&mut self, policy: &str, rule: &Rule) -> Option<Arc<CompiledRule>> {
-        let (condition, faults) = Condition::compile(&rule.when, &self.networks);
+        let (condition, faults) = Condition::compile(&rule.when, &self.named);
         self.problems.extend(faults.into_iter().map(|fault| Problem {
             origin: rule.origin,
             at: fault.at,

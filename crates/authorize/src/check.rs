@@ -9,14 +9,15 @@ mod call;
 mod domain;
 mod fold;
 mod literal;
+mod lookup;
 mod operation;
-mod suggest;
+pub(crate) mod suggest;
 mod verdict;
 
 use std::ops::Range;
 
 use crate::code::Code;
-use crate::condition::{Fault, Networks};
+use crate::condition::{Fault, Named};
 use crate::constant::Constant;
 use crate::environment::{self, Fact};
 use crate::syntax::{Kind, Node, Select};
@@ -31,10 +32,11 @@ pub(crate) struct Checked {
     pub(crate) reads_path: bool,
 }
 
-/// Checks a condition against the environment and the networks of the configuration.
-pub(crate) fn check(tree: &Node, networks: &Networks) -> Checked {
+/// Checks a condition against the environment and what the configuration names.
+pub(crate) fn check(tree: &Node, named: &Named) -> Checked {
     let mut checker = Checker {
-        networks,
+        named,
+        tables: Vec::new(),
         locals: Vec::new(),
         nesting: 0,
         faults: Vec::new(),
@@ -73,7 +75,9 @@ impl Typed {
 }
 
 struct Checker<'a> {
-    networks: &'a Networks,
+    named: &'a Named,
+    /// The tables that the condition reads, in the order in which it names them.
+    tables: Vec<&'a str>,
     /// The variables of the macros around the place being checked.
     locals: Vec<(String, Type)>,
     /// How many macros run inside each other here.
@@ -159,11 +163,10 @@ impl Checker<'_> {
     fn key(&mut self, select: &Select) -> Typed {
         let operand = self.node(&select.operand);
         self.header_case(&operand, &select.field, &select.field_at);
+        self.row_field(&operand, &select.field, &select.field_at);
         match operand.of {
-            Type::Dyn => Typed::new(Type::Dyn, Code::Select(Box::new(operand.code), select.field.as_str().into())),
-            Type::Map(_, value) => {
-                Typed::new(*value, Code::Select(Box::new(operand.code), select.field.as_str().into()))
-            }
+            Type::Dyn => Typed::new(Type::Dyn, operand.code.select(&select.field)),
+            Type::Map(_, value) => Typed::new(*value, operand.code.select(&select.field)),
             of => self.fault(Fault::new(
                 select.field_at.clone(),
                 format!("`{of}` has no fields, and so no `{}`", select.field),

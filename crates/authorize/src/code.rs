@@ -1,5 +1,7 @@
 //! A condition as it runs: every name resolved, every literal compiled.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "only a lookup reads what it leads to by itself")]
+
 use std::sync::Arc;
 
 use identity::Ip;
@@ -11,6 +13,7 @@ use crate::environment::Fact;
 use crate::function::{Function, Part, Pattern};
 use crate::network::NetworkSet;
 use crate::syntax::Operator;
+use crate::table::Table;
 
 /// A part of a condition as it runs.
 #[derive(Debug, PartialEq)]
@@ -42,8 +45,43 @@ pub(crate) enum Code {
     Call(Function, Box<[Self]>),
     InNetworks(Box<Self>, Arc<NetworkSet>),
     AddressInNetworks(Address, Arc<NetworkSet>),
+    Lookup(Box<Lookup>),
+    /// Whether the last name of the path is there.
+    HasLookup(Box<Lookup>),
     Matches(Box<Self>, Pattern),
     PartInZone(Part, Box<Self>, TimeZone),
+}
+
+impl Code {
+    /// Goes on to a key of a map. A path into a row is one step, so that no more of the row is read than it leads to.
+    pub(crate) fn select(self, key: &str) -> Self {
+        match self {
+            Self::Lookup(mut lookup) => {
+                lookup.path.push(key.into());
+                Self::Lookup(lookup)
+            }
+            code => Self::Select(Box::new(code), key.into()),
+        }
+    }
+}
+
+/// Looks a row up, and something in it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Lookup {
+    pub(crate) name: Arc<str>,
+    pub(crate) table: Arc<Table>,
+    /// Which of the condition's tables it is.
+    pub(crate) slot: usize,
+    pub(crate) key: LookupKey,
+    /// The names that lead into the row; empty for the row itself.
+    pub(crate) path: Vec<Arc<str>>,
+}
+
+/// What is looked up.
+#[derive(Debug, PartialEq)]
+pub(crate) enum LookupKey {
+    Address(Address),
+    Value(Code),
 }
 
 /// An address of the request, read without a detour over text.

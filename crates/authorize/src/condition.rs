@@ -12,6 +12,7 @@ use crate::check::Checked;
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::network::NetworkSet;
+use crate::table::Table;
 use crate::{Input, Severity, check, evaluate};
 
 /// A condition that was checked.
@@ -45,21 +46,25 @@ impl Fault {
     }
 }
 
-/// The networks that conditions can name.
-pub(crate) type Networks = BTreeMap<String, Arc<NetworkSet>>;
+/// What the configuration gives names to.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) networks: BTreeMap<String, Arc<NetworkSet>>,
+    pub(crate) tables: BTreeMap<String, Arc<Table>>,
+}
 
 impl Condition {
     /// Compiles one condition. Comes without a condition when a fault is an error.
     ///
     /// Call it on a thread that [`on_large_stack`] made.
-    pub(crate) fn compile(source: &str, networks: &Networks) -> (Option<Self>, Vec<Fault>) {
+    pub(crate) fn compile(source: &str, named: &Named) -> (Option<Self>, Vec<Fault>) {
         // The parser is known to panic on some texts that are no CEL.
-        catch_unwind(AssertUnwindSafe(|| Self::try_compile(source, networks))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| Self::try_compile(source, named))).unwrap_or_else(|_| {
             (None, vec![Fault::new(0..source.chars().count(), "syntax error: the expression cannot be parsed")])
         })
     }
 
-    fn try_compile(source: &str, networks: &Networks) -> (Option<Self>, Vec<Fault>) {
+    fn try_compile(source: &str, named: &Named) -> (Option<Self>, Vec<Fault>) {
         let characters: Vec<char> = source.chars().collect();
         if source.trim().is_empty() {
             let fault = Fault::new(0..characters.len(), "the expression is empty");
@@ -71,7 +76,7 @@ impl Condition {
         match tree {
             Err(faults) => (None, faults),
             Ok(tree) => {
-                let Checked { code, faults, needs_sign_in, reads_path } = check::check(&tree, networks);
+                let Checked { code, faults, needs_sign_in, reads_path } = check::check(&tree, named);
                 let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
                 ((!refused).then_some(Self { code, needs_sign_in, reads_path }), faults)
             }

@@ -1,14 +1,19 @@
 //! What is compiled: policies, networks and the rules of each route, as the configuration names them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ipnet::IpNet;
+
+use crate::Table;
 
 /// All policies of one configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// `networks`, by name.
     pub networks: BTreeMap<String, Vec<IpNet>>,
+    /// `data`, by name.
+    pub tables: BTreeMap<String, Arc<Table>>,
     /// Named policies.
     pub policies: Vec<Policy>,
     /// Rules that apply to every route.

@@ -5,10 +5,14 @@
 mod arithmetic;
 mod cost;
 mod fold;
+mod lookup;
 
 use std::cmp::Ordering;
 
+pub(crate) use cost::size;
 use cost::{comparing, weight};
+use lookup::HeldTables;
+pub(crate) use lookup::MAX_TABLES;
 
 use crate::Input;
 use crate::code::Code;
@@ -29,8 +33,9 @@ const MATCHED_BYTES_PER_STEP: usize = 16;
 const COMPUTED_PATTERN: usize = 2_000;
 
 /// Evaluates a condition to true or false.
-pub(crate) fn evaluate<'a>(code: &'a Code, input: &Input<'a>) -> Result<bool, Failure> {
-    match (Evaluation { input, locals: Vec::new(), query: None, budget: BUDGET }).value(code)? {
+pub(crate) fn evaluate(code: &Code, input: &Input<'_>) -> Result<bool, Failure> {
+    let tables = HeldTables::default();
+    match (Evaluation { input, tables: &tables, locals: Vec::new(), query: None, budget: BUDGET }).value(code)? {
         Value::Bool(holds) => Ok(holds),
         _ => Err(Failure::NotTrueOrFalse),
     }
@@ -38,6 +43,7 @@ pub(crate) fn evaluate<'a>(code: &'a Code, input: &Input<'a>) -> Result<bool, Fa
 
 struct Evaluation<'e, 'a> {
     input: &'e Input<'a>,
+    tables: &'a HeldTables,
     locals: Vec<Value<'a>>,
     /// The query, once it was parsed: a macro may ask for it a thousand times.
     query: Option<Value<'a>>,
@@ -100,6 +106,8 @@ impl<'a> Evaluation<'_, 'a> {
             Code::AddressInNetworks(address, networks) => {
                 Ok(Value::Bool(networks.contains(address.of(self.input).get())))
             }
+            Code::Lookup(lookup) => self.lookup(lookup),
+            Code::HasLookup(lookup) => self.has_lookup(lookup).map(Value::Bool),
             Code::Matches(operand, pattern) => match self.value(operand)? {
                 Value::Text(text) => {
                     self.spend(text.len() / MATCHED_BYTES_PER_STEP)?;

@@ -9,6 +9,8 @@ pub(crate) enum Failure {
     NoSuchKey(Arc<str>),
     #[error("no such key")]
     NoSuchComputedKey,
+    #[error("the table `{0}` has not been loaded yet")]
+    TableNotLoaded(Arc<str>),
     #[error("index out of range")]
     IndexOutOfRange,
     #[error("a value has a type that `{0}` does not take")]

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use identity::{Claims, Identity, Issuer, Kind, Proof, ProviderId, Subject, Verified};
 use jiff::Timestamp;
 
+use crate::test_util::mmdb;
 use crate::{
-    Authorizer, ClientCertificate, Config, Decision, Grpc, Headers, Input, Problem, Request, RouteFacts, RouteRules,
-    Rule, RuleRef, SessionFacts, Tls,
+    Authorizer, ClientCertificate, Config, Decision, Format, Grpc, Headers, Input, KeyType, Layout, Problem, Request,
+    RouteFacts, RouteRules, Rows, Rule, RuleRef, SessionFacts, Table, Tls,
 };
 
 /// What an [`Input`] borrows from.
@@ -141,6 +143,37 @@ pub(crate) fn rules(of: &str, when: &[&str]) -> Vec<Rule> {
         .collect()
 }
 
+/// The tables `owners`, `partners`, `geoip` and, not loaded, `pending` and `later`.
+fn tables() -> BTreeMap<String, Arc<Table>> {
+    let of = |key, format, bytes: Vec<u8>| {
+        let table = Table::new(key);
+        table.replace(Rows::read(&Layout { key, format }, bytes).unwrap());
+        Arc::new(table)
+    };
+    let owners = "host,team,tier\napp.example.com,web,1\n\"b.example.com\",\"core, \"\"the\"\" team\",\n";
+    let partners = r#"[
+        {"network": "10.0.0.0/8", "name": "all", "tags": ["a", "b"]},
+        {"network": "10.8.0.0/16", "name": "vpn", "level": 3, "contact": {"mail": "x@example.com"}},
+        {"network": "2001:db8::/32", "name": "six"}
+    ]"#;
+    let country = |code: &str| serde_json::json!({ "country": { "iso_code": code, "geoname_id": 7 }, "subdivisions": [{ "iso_code": "BE" }] });
+    let networks = [("10.0.0.0/8", country("DE")), ("10.9.0.0/16", country("FR")), ("2001:db8::/32", country("JP"))];
+    let networks: Vec<_> = networks.map(|(network, record)| (network.parse().unwrap(), record)).into();
+    BTreeMap::from([
+        (
+            "owners".to_owned(),
+            of(KeyType::Text, Format::Csv { key: "host".to_owned(), columns: Vec::new() }, owners.into()),
+        ),
+        (
+            "partners".to_owned(),
+            of(KeyType::Network, Format::Json { key: Some("network".to_owned()) }, partners.into()),
+        ),
+        ("geoip".to_owned(), of(KeyType::Network, Format::Mmdb, mmdb("Test-Country", &networks))),
+        ("pending".to_owned(), Arc::new(Table::new(KeyType::Text))),
+        ("later".to_owned(), Arc::new(Table::new(KeyType::Text))),
+    ])
+}
+
 /// A configuration of one route, with the networks `vpn` and `office`.
 pub(crate) fn config(allow: &[&str], deny: &[&str]) -> Config {
     Config {
@@ -148,6 +181,7 @@ pub(crate) fn config(allow: &[&str], deny: &[&str]) -> Config {
             ("vpn".to_owned(), vec!["10.8.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()]),
             ("office".to_owned(), vec!["203.0.113.0/24".parse().unwrap()]),
         ]),
+        tables: tables(),
         routes: vec![RouteRules {
             route: "app".to_owned(),
             policies: Vec::new(),

@@ -52,6 +52,7 @@ pub(crate) enum Function {
     Time(Part),
     InCidr,
     InNetwork,
+    Lookup,
     ToIp,
     IsIp,
     ToCidr,
@@ -143,6 +144,8 @@ impl Function {
             | Self::AddressOf
             | Self::Masked
             | Self::PrefixLength => address::call(self, arguments),
+            // Became code of its own when it was checked.
+            Self::Lookup => Err(Failure::NoOverload("lookup")),
         }
     }
 
@@ -247,6 +250,8 @@ const SIGNATURES: &[(&str, Function)] = &[
     ("duration.getMilliseconds() -> int", Function::Time(Part::Milliseconds)),
     ("string.inCIDR(string) -> bool", Function::InCidr),
     ("string.inNetwork(string) -> bool", Function::InNetwork),
+    ("lookup(string, string) -> map<string, dyn>", Function::Lookup),
+    ("lookup(string, ip) -> map<string, dyn>", Function::Lookup),
     ("ip(string) -> ip", Function::ToIp),
     ("isIP(string) -> bool", Function::IsIp),
     ("cidr(string) -> cidr", Function::ToCidr),

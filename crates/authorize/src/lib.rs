@@ -21,14 +21,18 @@ mod failure;
 mod function;
 mod network;
 mod query;
+mod table;
 mod types;
 mod value;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
 
 pub use authorizer::{Authorizer, RoutePolicy};
 pub use config::{Config, Guard, Policy, RouteRules, Rule, RuleRef};
 pub use decision::{Decision, Denial, Permit, Reason};
 pub use error::{Problem, Severity};
 pub use input::{ClientCertificate, Grpc, Headers, Input, Request, RouteFacts, SessionFacts, Tls};
+pub use table::{Format, KeyType, Layout, Rows, Table, TableError};

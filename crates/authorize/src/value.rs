@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::Headers;
 use crate::constant::Constant;
+use crate::table::Record;
 
 /// A value of CEL.
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ pub(crate) enum Map<'a> {
     Empty,
     Json(&'a serde_json::Map<String, serde_json::Value>),
     Headers(&'a dyn Headers),
+    Record(Record<'a>),
     Lists(Rc<BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>>),
     Values(Rc<[(Value<'a>, Value<'a>)]>),
 }
@@ -205,6 +207,7 @@ impl<'a> Map<'a> {
                 headers.for_each(&mut |_, _| count += 1);
                 count
             }
+            Self::Record(record) => record.len(),
             Self::Lists(entries) => entries.len(),
             Self::Values(entries) => entries.len(),
         }
@@ -216,6 +219,7 @@ impl<'a> Map<'a> {
             Self::Empty => None,
             Self::Json(entries) => entries.get(key).map(Value::json),
             Self::Headers(headers) => headers.get(key).map(Value::Text),
+            Self::Record(record) => record.get(key).map(Value::text),
             Self::Lists(entries) => {
                 entries.get(key).map(|items| Value::list(items.iter().cloned().map(Value::Text).collect()))
             }
@@ -229,8 +233,10 @@ impl<'a> Map<'a> {
             (Self::Values(entries), _) => {
                 entries.iter().find(|(known, _)| known.equals(key)).map(|(_, value)| value.clone())
             }
-            (Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Lists(_), Value::Text(text)) => self.get_text(text),
-            (Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Lists(_), _) => None,
+            (Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Lists(_), Value::Text(text)) => {
+                self.get_text(text)
+            }
+            (Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Lists(_), _) => None,
         }
     }
 
@@ -244,6 +250,7 @@ impl<'a> Map<'a> {
                 headers.for_each(&mut |name, _| keys.push(Value::text(name.to_owned())));
                 keys.into()
             }
+            Self::Record(record) => return record.columns(),
             Self::Lists(entries) => entries.keys().cloned().map(Value::Text).collect(),
             Self::Values(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
         };

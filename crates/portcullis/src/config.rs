@@ -203,7 +203,13 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
         guard_allows: !guard.allow.is_empty(),
     };
     let (routes, rules) = route::build(&mut builder, &root, named);
-    let policies = authorize::Config { networks: policy::networks(&root), policies, guard, routes: rules };
+    let policies = authorize::Config {
+        networks: policy::networks(&root),
+        tables: std::collections::BTreeMap::new(),
+        policies,
+        guard,
+        routes: rules,
+    };
     let authorizer = match Authorizer::compile(&policies) {
         Ok((authorizer, warnings)) => {
             builder.policy_problems(warnings);

@@ -77,6 +77,9 @@ impl Checker<'_> {
 
     /// Turns a call that fits into code, with what its literals say compiled into it.
     fn known(&mut self, function: Function, of: Type, arguments: Vec<Typed>, nodes: &[&Node]) -> Typed {
+        if function == Function::Lookup {
+            return self.lookup(arguments, nodes);
+        }
         // Not so of a value of any type: it may be a duration, whose parts are others.
         let of_time = arguments.first().is_some_and(|argument| argument.of == Type::Timestamp);
         let code: Vec<Code> = arguments.into_iter().map(|argument| argument.code).collect();
@@ -159,11 +162,11 @@ impl Checker<'_> {
     }
 
     fn named_network(&mut self, name: &str, nodes: &[&Node]) -> Arc<NetworkSet> {
-        if let Some(known) = self.networks.get(name) {
+        if let Some(known) = self.named.networks.get(name) {
             return known.clone();
         }
         let fault = Fault::new(last(nodes), format!("unknown network `{name}`"));
-        let help = nearest(name, self.networks.keys().map(String::as_str))
+        let help = nearest(name, self.named.networks.keys().map(String::as_str))
             .map_or_else(|| "name it under `networks:`".to_owned(), did_you_mean);
         self.faults.push(fault.help(help));
         Arc::default()

@@ -55,6 +55,7 @@ impl Checker<'_> {
     fn has_key(&mut self, select: &Select) -> Code {
         match self.key(select).code {
             Code::Select(operand, key) => Code::Has(operand, key),
+            Code::Lookup(lookup) => Code::HasLookup(lookup),
             code => code,
         }
     }

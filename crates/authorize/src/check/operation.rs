@@ -120,6 +120,7 @@ impl Checker<'_> {
         }
         if let Some(Constant::Text(key)) = constant(&left.code) {
             self.header_case(&right, key, &left_node.at);
+            self.row_field(&right, key, &left_node.at);
         }
         self.possible(&left.code, &right.code, right_node);
         Typed::new(Type::Bool, Code::In(Box::new([left.code, right.code])))
@@ -141,7 +142,8 @@ impl Checker<'_> {
         }
         if let Some(Constant::Text(key)) = constant(&index.code) {
             self.header_case(&operand, key, &index_node.at);
-            return Typed::new(of, Code::Select(Box::new(operand.code), (**key).into()));
+            self.row_field(&operand, key, &index_node.at);
+            return Typed::new(of, operand.code.select(key));
         }
         Typed::new(of, Code::Index(Box::new([operand.code, index.code])))
     }

@@ -31,7 +31,6 @@ fn an_unknown_name_is_pointed_at_with_the_nearest_known_one() {
     check(r#"user.email.endWith("x")"#, "endWith", "unknown function `endWith`", "did you mean `endsWith`?");
     check("foo()", "foo", "unknown function `foo`", "");
     check("user.isAdmin()", "isAdmin", "unknown function `isAdmin`", "");
-    check(r#"lookup("geoip", request.ip) == {}"#, "lookup", "unknown function `lookup`", "");
     check("user.groups.exists(grp, gpr == grp)", "gpr", "unknown variable `gpr`", "did you mean `grp`?");
     check("a.b.c == 1", "a", "unknown variable `a`", "a rule sees `request`, `user`, `session` and `route`");
     check(

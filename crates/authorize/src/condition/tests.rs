@@ -4,7 +4,7 @@ use identity::{Clock, SystemClock};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::{Condition, Networks, on_large_stack};
+use super::{Condition, Named, on_large_stack};
 use crate::fixture::problems;
 
 #[track_caller]
@@ -130,7 +130,7 @@ proptest! {
 /// Compiles and sees that every problem lies within the text.
 fn compile(text: &str) {
     let length = text.chars().count();
-    let (condition, faults) = on_large_stack(|| Condition::compile(text, &Networks::new())).unwrap();
+    let (condition, faults) = on_large_stack(|| Condition::compile(text, &Named::default())).unwrap();
     assert!(condition.is_some() || !faults.is_empty());
     for fault in faults {
         assert!(fault.at.start <= fault.at.end && fault.at.end <= length, "{text}: {fault:?}");

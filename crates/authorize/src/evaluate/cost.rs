@@ -29,6 +29,15 @@ pub(super) fn comparing(value: &Value<'_>) -> usize {
     }
 }
 
+/// What making a value costs that was decoded out of a table, with all that is in it.
+pub(crate) fn size(value: &Value<'_>) -> usize {
+    match value {
+        Value::List(List::Values(items)) => items.iter().map(|item| 1 + size(item)).sum(),
+        Value::Map(Map::Values(entries)) => entries.iter().map(|(_, value)| 2 + size(value)).sum(),
+        _ => 0,
+    }
+}
+
 fn value_count(value: &Value<'_>) -> usize {
     match value {
         Value::List(list) => list.len(),

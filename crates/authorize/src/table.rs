@@ -1,0 +1,377 @@
+//! The tables of `data:`: rows by text or by network, which conditions look up. Reading files and asking servers is
+//! done elsewhere; here bytes become rows.
+
+mod csv;
+mod json;
+mod mmdb;
+mod networks;
+mod row;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwapOption, Guard};
+use identity::Ip;
+use ipnet::IpNet;
+
+use crate::failure::Failure;
+use networks::Networks;
+pub(crate) use row::{Record, Row};
+
+/// One table. What is in it is replaced whole, while conditions look things up.
+#[derive(Debug)]
+pub struct Table {
+    key: KeyType,
+    rows: ArcSwapOption<Rows>,
+}
+
+/// What rows are found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// A text, which must be the same.
+    Text,
+    /// An address, in the longest network that holds it.
+    Network,
+}
+
+/// How the bytes of a table are to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What rows are found by; [`KeyType::Network`] for [`Format::Mmdb`].
+    pub key: KeyType,
+    /// What the bytes are.
+    pub format: Format,
+}
+
+/// What the bytes of a table are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A MaxMind DB.
+    Mmdb,
+    /// Comma-separated values (RFC 4180).
+    Csv {
+        /// The column that is the key.
+        key: String,
+        /// The names of the columns; empty where the first line has them.
+        columns: Vec<String>,
+    },
+    /// A list of objects, or an object of objects.
+    Json {
+        /// The member of each row that is the key; none where the outer object names the rows.
+        key: Option<String>,
+    },
+}
+
+/// All rows of a table as they were read at one time.
+#[derive(Debug)]
+pub struct Rows(Content);
+
+#[derive(Debug)]
+enum Content {
+    Csv(Index, csv::Records),
+    Json(Index, Box<[json::Object]>),
+    Mmdb(Box<mmdb::Database>),
+}
+
+#[derive(Debug)]
+enum Index {
+    Texts(HashMap<Box<str>, u32>),
+    Networks(Networks),
+}
+
+/// Why bytes are no table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TableError {
+    /// Line and column, both from 1, where there are such.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl TableError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { place: None, message: message.into() }
+    }
+
+    fn at(line: usize, column: usize, message: impl Into<String>) -> Self {
+        Self { place: Some((line, column)), message: message.into() }
+    }
+}
+
+/// The names that fields have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names(pub(crate) BTreeMap<Box<str>, Self>);
+
+/// What is known of the fields of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fields {
+    /// Nothing: no row was read yet.
+    Unknown,
+    /// Every row has these, all of them texts.
+    Columns(Names),
+    /// Some row has each of these; another may come with others.
+    Seen(Names),
+}
+
+/// What is looked up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key<'k> {
+    Text(&'k str),
+    Address(IpAddr),
+}
+
+/// The rows of a table, held for the time of one evaluation.
+pub(crate) type Held = Guard<Option<Arc<Rows>>>;
+
+impl Table {
+    /// Makes a table that nothing was read into: looking something up in it fails.
+    #[must_use]
+    pub const fn new(key: KeyType) -> Self {
+        Self { key, rows: ArcSwapOption::const_empty() }
+    }
+
+    /// Puts other rows in the place of those that are there.
+    pub fn replace(&self, rows: Rows) {
+        self.rows.store(Some(Arc::new(rows)));
+    }
+
+    /// Returns the rows that are there.
+    #[must_use]
+    pub fn rows(&self) -> Option<Arc<Rows>> {
+        self.rows.load_full()
+    }
+
+    pub(crate) const fn key(&self) -> KeyType {
+        self.key
+    }
+
+    pub(crate) fn hold(&self) -> Held {
+        self.rows.load()
+    }
+}
+
+impl PartialEq for Table {
+    /// A table is the same as itself alone: what is in it changes.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Rows {
+    /// Reads rows.
+    ///
+    /// # Errors
+    /// The bytes are no such table.
+    pub fn read(layout: &Layout, bytes: Vec<u8>) -> Result<Self, TableError> {
+        Ok(Self(match &layout.format {
+            Format::Mmdb => Content::Mmdb(Box::new(mmdb::Database::read(bytes)?)),
+            Format::Csv { key, columns } => {
+                let (records, keys) = csv::read(&text(bytes)?, key, columns)?;
+                Content::Csv(Index::new(layout.key, keys)?, records)
+            }
+            Format::Json { key } => {
+                let (objects, keys) = json::read(&text(bytes)?, key.as_deref())?;
+                Content::Json(Index::new(layout.key, keys)?, objects)
+            }
+        }))
+    }
+
+    /// Returns the number of rows; for a MaxMind DB that of the nodes of its tree.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match &self.0 {
+            Content::Csv(_, records) => records.len(),
+            Content::Json(_, objects) => objects.len(),
+            Content::Mmdb(database) => database.nodes(),
+        }
+    }
+
+    /// Returns why these rows cannot take the place of `before`: conditions were checked against what those have.
+    ///
+    /// # Errors
+    /// A column is gone, or another kind of database came.
+    pub fn check_successor_of(&self, before: &Self) -> Result<(), TableError> {
+        match (&self.0, &before.0) {
+            (Content::Csv(_, new), Content::Csv(_, old)) => {
+                let lost = old.columns().iter().find(|column| !new.columns().contains(column));
+                lost.map_or(Ok(()), |column| {
+                    let message =
+                        format!("the column {} is gone: put it back, or reload the configuration", shown(column));
+                    Err(TableError::at(1, 1, message))
+                })
+            }
+            (Content::Mmdb(new), Content::Mmdb(old)) if new.kind() != old.kind() => Err(TableError::new(format!(
+                "the database is of the type {}, and was {}: put the right one back, or reload the configuration",
+                shown(new.kind()),
+                shown(old.kind())
+            ))),
+            (Content::Csv(..) | Content::Json(..) | Content::Mmdb(_), _) => Ok(()),
+        }
+    }
+
+    /// Returns what is known of the fields.
+    pub(crate) fn fields(&self) -> Fields {
+        match &self.0 {
+            Content::Csv(_, records) => Fields::Columns(Names::of(records.columns().iter().cloned())),
+            Content::Json(_, objects) if objects.is_empty() => Fields::Unknown,
+            Content::Json(_, objects) => Fields::Seen(json::names(objects)),
+            Content::Mmdb(database) => Fields::Seen(database.names()),
+        }
+    }
+
+    /// Returns the row of a key.
+    pub(crate) fn find(&self, key: Key<'_>) -> Result<Option<Row<'_>>, Failure> {
+        match &self.0 {
+            Content::Csv(index, records) => Ok(index.find(key)?.map(|row| Row::Record(records.get(row)))),
+            Content::Json(index, objects) => Ok(index.find(key)?.and_then(|row| objects.get(row)).map(Row::Object)),
+            Content::Mmdb(database) => Ok(database.find(key.address()?)?.map(Row::Mmdb)),
+        }
+    }
+}
+
+impl Key<'_> {
+    fn address(self) -> Result<IpAddr, Failure> {
+        match self {
+            Self::Address(address) => Ok(address),
+            Self::Text(text) => text.parse::<Ip>().map(Ip::get).map_err(|_| Failure::Invalid("not an IP address")),
+        }
+    }
+}
+
+/// The key of a row, and where it was written.
+struct WrittenKey {
+    text: Box<str>,
+    place: Place,
+}
+
+/// A place of a key: each format has its own.
+#[derive(Clone, Copy)]
+enum Place {
+    Line(usize, usize),
+    Row(usize),
+}
+
+impl Place {
+    fn error(self, message: &str) -> TableError {
+        match self {
+            Self::Line(line, column) => TableError::at(line, column, message),
+            Self::Row(row) => TableError::new(format!("row {row}: {message}")),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Line(line, _) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
+impl Index {
+    /// Sorts keys; the number of a row is its place among them.
+    fn new(of: KeyType, keys: Vec<WrittenKey>) -> Result<Self, TableError> {
+        match of {
+            KeyType::Text => Self::texts(keys),
+            KeyType::Network => Self::networks(&keys),
+        }
+    }
+
+    fn texts(keys: Vec<WrittenKey>) -> Result<Self, TableError> {
+        let places: Vec<Place> = keys.iter().map(|key| key.place).collect();
+        let mut texts = HashMap::with_capacity(keys.len());
+        for (row, WrittenKey { text, place }) in (0..).zip(keys) {
+            match texts.entry(text) {
+                std::collections::hash_map::Entry::Vacant(free) => {
+                    free.insert(row);
+                }
+                std::collections::hash_map::Entry::Occupied(taken) => {
+                    return Err(twice(taken.key(), place, places.get(*taken.get() as usize)));
+                }
+            }
+        }
+        Ok(Self::Texts(texts))
+    }
+
+    fn networks(keys: &[WrittenKey]) -> Result<Self, TableError> {
+        let networks = keys.iter().map(|WrittenKey { text, place }| {
+            network(text).map_err(|reason| place.error(&format!("{} is {reason}", shown(text))))
+        });
+        let networks: Vec<IpNet> = networks.collect::<Result<_, _>>()?;
+        Networks::new(&networks).map(Self::Networks).map_err(|(first, second)| {
+            match (keys.get(first), keys.get(second)) {
+                (Some(first), Some(second)) => twice(&second.text, second.place, Some(&first.place)),
+                (None, _) | (_, None) => TableError::new("a key is there twice"),
+            }
+        })
+    }
+
+    fn find(&self, key: Key<'_>) -> Result<Option<usize>, Failure> {
+        let row = match (self, key) {
+            (Self::Texts(texts), Key::Text(text)) => texts.get(text).copied(),
+            (Self::Texts(_), Key::Address(_)) => return Err(Failure::NoOverload("lookup")),
+            (Self::Networks(networks), key) => networks.find(key.address()?),
+        };
+        Ok(row.map(|row| row as usize))
+    }
+}
+
+fn twice(key: &str, second: Place, first: Option<&Place>) -> TableError {
+    let first = first.map_or_else(String::new, |first| format!(" (first on {first})"));
+    second.error(&format!("the key {} is there twice{first}: remove one", shown(key)))
+}
+
+/// Reads a network, or an address that stands for a network of its own.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let network = match text.parse::<IpNet>() {
+        Ok(network) => network,
+        Err(_) => text.parse::<IpAddr>().map(IpNet::from).map_err(|_| "no network: write one such as `10.0.0.0/8`")?,
+    };
+    if network.trunc() == network { Ok(network) } else { Err("a network with bits behind its prefix") }
+}
+
+impl Names {
+    fn of(names: impl IntoIterator<Item = Box<str>>) -> Self {
+        Self(names.into_iter().map(|name| (name, Self::default())).collect())
+    }
+
+    /// Takes the names below `name` in, as far as there is room for them: an object with a thousand members has ids in
+    /// the place of names.
+    fn below(&mut self, name: &str) -> Option<&mut Self> {
+        if !self.0.contains_key(name) {
+            if self.0.len() == MAX_NAMES {
+                return None;
+            }
+            self.0.insert(name.into(), Self::default());
+        }
+        self.0.get_mut(name)
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, TableError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
+        TableError::at(line, 1, "the line is not UTF-8: save the file as UTF-8")
+    })
+}
+
+/// Puts what stands in a table in back-ticks, on one line and of bounded length.
+fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(MAX_SHOWN).collect();
+    let more = if cut.len() < text.len() { "..." } else { "" };
+    format!("`{}{more}`", cut.replace(char::is_control, "\u{fffd}"))
+}
+
+/// Rows of one table; more belong into a database.
+const MAX_ROWS: usize = 5_000_000;
+/// Names of fields that are remembered side by side.
+const MAX_NAMES: usize = 500;
+/// Characters of a table that a message repeats.
+const MAX_SHOWN: usize = 80;
+
+#[cfg(test)]
+mod tests;

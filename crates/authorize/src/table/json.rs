@@ -1,0 +1,139 @@
+//! JSON: a list of objects of which one member is the key, or an object whose names are the keys.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{MAX_ROWS, Names, Place, TableError, WrittenKey, shown};
+
+/// One row.
+pub(crate) type Object = Map<String, Value>;
+
+/// Reads rows and their keys.
+pub(super) fn read(text: &str, key: Option<&str>) -> Result<(Box<[Object]>, Vec<WrittenKey>), TableError> {
+    let Strict(value) = serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
+        TableError::at(error.line().max(1), error.column().max(1), message)
+    })?;
+    let rows: Vec<(Box<str>, Value)> = match (value, key) {
+        (Value::Array(rows), Some(key)) => {
+            (1..).zip(rows).map(|(number, row)| Ok((member(number, &row, key)?, row))).collect::<Result<_, _>>()?
+        }
+        (Value::Object(rows), None) => rows.into_iter().map(|(name, row)| (name.into(), row)).collect(),
+        (Value::Array(_), None) => {
+            return Err(TableError::at(1, 1, "the file holds a list: set `key` to the member that is the key"));
+        }
+        (_, Some(_)) => return Err(TableError::at(1, 1, "the file must hold a list of objects, because `key` is set")),
+        (_, None) => return Err(TableError::at(1, 1, "the file must hold an object of objects")),
+    };
+    if rows.len() > MAX_ROWS {
+        return Err(TableError::new(format!("more than {MAX_ROWS} rows")));
+    }
+    let mut objects = Vec::with_capacity(rows.len());
+    let mut keys = Vec::with_capacity(rows.len());
+    for (number, (key, row)) in (1..).zip(rows) {
+        let Value::Object(row) = row else {
+            return Err(TableError::new(format!("row {number} ({}) must be an object", shown(&key))));
+        };
+        objects.push(row);
+        keys.push(WrittenKey { text: key, place: Place::Row(number) });
+    }
+    Ok((objects.into(), keys))
+}
+
+fn member(number: usize, row: &Value, key: &str) -> Result<Box<str>, TableError> {
+    let message = match row.get(key) {
+        Some(Value::String(text)) if !text.is_empty() => return Ok(text.as_str().into()),
+        Some(_) => format!("row {number}: {} must be a text that is not empty", shown(key)),
+        None if row.is_object() => format!("row {number} has no {}", shown(key)),
+        None => format!("row {number} must be an object"),
+    };
+    Err(TableError::new(message))
+}
+
+/// Collects the names that occur in any row, and below them.
+pub(super) fn names(objects: &[Object]) -> Names {
+    let mut names = Names::default();
+    for object in objects {
+        collect(&mut names, object);
+    }
+    names
+}
+
+fn collect(names: &mut Names, object: &Object) {
+    for (name, value) in object {
+        if let (Some(below), Value::Object(inner)) = (names.below(name), value) {
+            collect(below, inner);
+        }
+    }
+}
+
+/// JSON in which no object has a name twice: of two rows of one key, which one counts is not ours to choose.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            if map.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("{} is there twice: remove one", shown(&name))));
+            }
+            let Strict(value) = entries.next_value()?;
+            map.insert(name, value);
+        }
+        Ok(map.into())
+    }
+}
