@@ -71,11 +71,38 @@ class Authority:
         return cert, key
 
 
-class Proxy:
-    """The binary on one https listener, with the routes given; `tls` holds further keys of the listener's."""
+class Portcullis:
+    """The binary on a configuration file; `admin` is the port that says when it is ready."""
+
+    def __init__(self, directory, file, admin):
+        self.directory, self.file = directory, file
+        self.log = directory / "portcullis.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "run", "--config", self.file], cwd=directory, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=1).status == 200,
+                     "portcullis", self.process)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            assert self.process.wait(40) == 0, self.log.read_text()
+
+    def records(self):
+        """All audit records; stops the proxy, so that none is still on its way."""
+        self.stop()
+        return [json.loads(line) for file in sorted((self.directory / "audit").iterdir()) for line in file.open()]
+
+
+class Proxy(Portcullis):
+    """One https listener, with the routes given; `tls` holds further keys of the listener's."""
 
     def __init__(self, directory, authority, routes, *, tls=(), **sections):
-        self.directory, self.authority, self.port = directory, authority, free_port()
+        self.authority, self.port = authority, free_port()
         admin = free_port()
         for route in routes:
             route["from"] = route["from"].replace("PORT", str(self.port))
@@ -91,31 +118,27 @@ class Proxy:
             "routes": routes,
             **sections,
         }
-        self.file = directory / "portcullis.yaml"
-        self.file.write_text(json.dumps(configuration, indent=2))
-        self.log = directory / "portcullis.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [BINARY, "run", "--config", self.file], cwd=directory, stdout=log, stderr=subprocess.STDOUT
-            )
-        try:
-            wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=1).status == 200,
-                     "portcullis", self.process)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
+        file = directory / "portcullis.yaml"
+        file.write_text(json.dumps(configuration, indent=2))
+        super().__init__(directory, file, admin)
 
     def tls(self):
         return ssl.create_default_context(cafile=str(self.authority.ca_file))
 
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            assert self.process.wait(40) == 0, self.log.read_text()
 
-    def records(self):
-        """All audit records; stops the proxy, so that none is still on its way."""
-        self.stop()
-        return [json.loads(line) for file in sorted((self.directory / "audit").iterdir()) for line in file.open()]
+class Example(Portcullis):
+    """A file of `config/`, with what a test has in place of what its reader would have."""
+
+    def __init__(self, directory, name, port, replacements):
+        self.port = port
+        admin = free_port()
+        text = (pathlib.Path(__file__).parents[2] / "config" / name).read_text()
+        for old, new in replacements:
+            assert old in text, f"config/{name} has no {old!r}"
+            text = text.replace(old, new)
+        file = directory / name
+        file.write_text(f"{text}\nadmin: {{ address: 127.0.0.1:{admin} }}\n")
+        super().__init__(directory, file, admin)
 
 
 @pytest.fixture(scope="module")
