@@ -1,11 +1,15 @@
 //! What the proxy is built from: listeners and routes, checked and with every default filled in.
 
+pub(crate) mod upstream;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use identity::{Origin, ProviderId, Scheme};
 use ipnet::IpNet;
+
+pub(crate) use upstream::{HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
 
 /// Routes and what answers of our own need; listeners are bound apart, because they outlive a configuration.
 #[derive(Clone, Debug)]
@@ -189,6 +193,8 @@ pub struct Route {
     pub upstream_protocol: UpstreamProtocol,
     /// TLS towards the upstream.
     pub upstream_tls: UpstreamTls,
+    /// How endpoints are chosen and watched.
+    pub upstream: UpstreamSettings,
     /// The `Host` sent upstream.
     pub host_header: HostHeader,
     /// Whether somebody must have signed in.
@@ -236,10 +242,12 @@ pub struct Endpoint {
     pub host: String,
     /// Port; 0 for a Unix socket.
     pub port: u16,
+    /// Its share of the requests, beside those of the others. Never 0.
+    pub weight: u32,
 }
 
 /// The scheme of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndpointScheme {
     /// Cleartext HTTP.
     Http,
@@ -252,7 +260,7 @@ pub enum EndpointScheme {
 }
 
 /// `upstream_protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamProtocol {
     /// From the scheme: HTTP/1.1 for `http` and `unix`, HTTP/2 for `h2c`, ALPN for `https`.
     FromScheme,

@@ -11,7 +11,7 @@ mod upgrade;
 use std::sync::Arc;
 
 use authorize::Permit;
-use http::header::{CONTENT_TYPE, EXPECT, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_TYPE, EXPECT, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -24,8 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use self::replay::Replay;
 use crate::upstream::{
-    Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Spoken, Target,
-    TrailerRules, UpstreamBody, UpstreamFailure, Watch,
+    Active, Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Spoken,
+    Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
 };
 
 use address::address;
@@ -48,6 +48,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) close: &'a CancellationToken,
     /// Follows the request's body; absent where there is none.
     pub(crate) progress: Option<Arc<Progress>>,
+    /// Stands for what keeps the caller at one endpoint.
+    pub(crate) hash: Option<u64>,
     /// What does not pass in the request's trailers.
     pub(crate) trailers: &'a TrailerRules,
 }
@@ -139,13 +141,15 @@ impl<'a> Exchange<'a> {
     async fn run(mut self, request: Request<Incoming>) -> Result<Forwarded, UpstreamFailure> {
         let (mut request, mut received) = self.outgoing(request);
         let mut failures = Failures::default();
-        for target in self.cluster.in_turn() {
+        for target in self.cluster.select(self.forward.hash) {
+            let active = self.cluster.begin(target);
             let mut freshness = Freshness::Any;
             loop {
                 self.attempts += 1;
                 let lease = match target.endpoint.lease(freshness, self.forward.grpc).await {
                     Ok(lease) => lease,
                     Err(failure) => {
+                        self.cluster.failed(target);
                         failures.add(target, failure);
                         break;
                     }
@@ -153,13 +157,22 @@ impl<'a> Exchange<'a> {
                 let replay = (freshness == Freshness::Any).then(|| Replay::of(&lease, &request)).flatten();
                 address(&mut request, target, &lease, self.forward.host)?;
                 match self.answer(target, &lease, request).await {
-                    Ok(response) => return self.finish(target, lease, response, received.take()),
+                    Ok(response) => return self.finish(target, (lease, active), response, received.take()),
                     Err(NotAnswered::NotSent(unsent)) => request = *unsent,
                     Err(NotAnswered::Lost(error)) => match replay.and_then(Replay::request) {
                         Some(again) => request = again,
-                        None => return Err(self.failed(target, self.lost(&error))),
+                        None => {
+                            let failure = self.lost(&error);
+                            if failure.kind != FailureKind::ClientBody {
+                                self.cluster.failed(target);
+                            }
+                            return Err(self.failed(target, failure));
+                        }
                     },
-                    Err(NotAnswered::Silent(failure)) => return Err(self.failed(target, failure)),
+                    Err(NotAnswered::Silent(failure)) => {
+                        self.cluster.failed(target);
+                        return Err(self.failed(target, failure));
+                    }
                 }
                 if freshness == Freshness::New {
                     let failure = UpstreamFailure::new(FailureKind::Protocol, "upstream closes every new connection");
@@ -227,7 +240,7 @@ impl<'a> Exchange<'a> {
     fn finish(
         &self,
         target: &Target,
-        lease: Lease,
+        (lease, active): (Lease, Option<Active>),
         response: Response<Incoming>,
         received: Option<oneshot::Sender<()>>,
     ) -> Result<Forwarded, UpstreamFailure> {
@@ -236,12 +249,17 @@ impl<'a> Exchange<'a> {
                 UpstreamFailure::new(FailureKind::Protocol, "upstream switched protocols without being asked");
             return Err(self.failed(target, failure));
         }
+        if self.is_failure(&response) {
+            self.cluster.failed(target);
+        } else {
+            self.cluster.succeeded(target);
+        }
         let spoken = lease.spoken();
         let (mut parts, body) = response.into_parts();
         downstream(&mut parts.headers);
         // What an upstream of HTTP/1.0 sends is no reason to speak it downstream.
         parts.version = Version::HTTP_11;
-        let mut body = UpstreamBody::new(body, lease.into_slot(), received);
+        let mut body = UpstreamBody::new(body, (lease.into_slot(), active), received);
         if !body.is_end_stream() {
             let events = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENTS));
             if let Some(idle) = self.cluster.timeouts().idle.filter(|_| !self.forward.grpc && !events) {
@@ -259,6 +277,14 @@ impl<'a> Exchange<'a> {
             attempts: self.attempts,
             tunnel: None,
         })
+    }
+
+    /// Returns whether a response says that the endpoint cannot answer, rather than what it has to say.
+    fn is_failure(&self, response: &Response<Incoming>) -> bool {
+        match response.status() {
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => true,
+            _ => self.forward.grpc && response.headers().get(GRPC_STATUS).is_some_and(|status| status == UNAVAILABLE),
+        }
     }
 
     fn lost(&self, error: &hyper::Error) -> UpstreamFailure {
@@ -281,6 +307,9 @@ fn protocol(spoken: Spoken, target: &Target) -> &'static str {
     }
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// 14 (`code.proto`).
+const UNAVAILABLE: &str = "14";
 const CONTINUE: &[u8] = b"100-continue";
 const EVENTS: &[u8] = b"text/event-stream";
 

@@ -33,6 +33,7 @@ mod snapshot;
 #[cfg(test)]
 mod test_support;
 
+pub use config::upstream::{HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
     ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path,
@@ -42,3 +43,4 @@ pub use error::{BuildError, ServeError};
 pub use listener::Server;
 pub use metrics::Metrics;
 pub use snapshot::Snapshot;
+pub use upstream::{EndpointState, EndpointView, UpstreamView};

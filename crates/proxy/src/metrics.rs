@@ -14,6 +14,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
+use crate::upstream::Pools;
+
 /// The proxy's metrics. Outlives snapshots.
 #[derive(Debug)]
 pub struct Metrics {
@@ -26,6 +28,8 @@ pub struct Metrics {
     certificate_not_after: Family<CertificateLabels, Gauge>,
     certificate_reload: Gauge,
     revocation_list_next_update: Family<CertificateLabels, Gauge>,
+    // The endpoints in use: what counts them outlives snapshots, and so do they.
+    pools: Arc<Pools>,
 }
 
 impl Metrics {
@@ -41,6 +45,7 @@ impl Metrics {
             certificate_not_after: Family::default(),
             certificate_reload: Gauge::default(),
             revocation_list_next_update: Family::default(),
+            pools: Pools::register(registry),
         };
         metrics.certificate_reload.set(1);
         registry.register(
@@ -90,6 +95,10 @@ impl Metrics {
             metrics.revocation_list_next_update.clone(),
         );
         metrics
+    }
+
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// Returns the handles of one route; `none` stands for requests that matched no route.

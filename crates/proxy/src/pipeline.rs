@@ -17,7 +17,7 @@ use crate::assert_identity::assert_identity;
 use crate::body::{Content, ResponseBody};
 use crate::caller::Caller;
 use crate::client_address::{Told, client_address, client_header, forwarded_headers, watch_for_lost_addresses};
-use crate::config::{Authentication, WebSockets};
+use crate::config::{Authentication, HashBy, WebSockets};
 use crate::connection::Connection;
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::facts::{self, HeaderFacts};
@@ -26,7 +26,7 @@ use crate::respond::{self, Challenge, Refused};
 use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
-use crate::upstream::TrailerRules;
+use crate::upstream::{TrailerRules, stable_hash};
 use crate::{own_endpoints, websocket_origin};
 
 /// Answers one request.
@@ -306,6 +306,7 @@ async fn send(
         underscores: entrance.config.limits.underscore_headers,
     };
     let context = Forward {
+        hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers())),
         grpc: caller.is_grpc(),
         upgrade: arrived.upgrade,
         host: &arrived.host,
@@ -323,6 +324,16 @@ async fn send(
     let mut response = response.map(Content::Upstream);
     drop_own_cookies(response.headers_mut());
     Ok(response)
+}
+
+/// Stands for what keeps a caller at one endpoint.
+fn hash(by: &HashBy, exchange: &Exchange, headers: &HeaderMap) -> u64 {
+    let known = match by {
+        HashBy::User => exchange.session.as_deref().map(|session| stable_hash(&session.identity().id())),
+        HashBy::Header(name) => headers.get(name).map(|value| stable_hash(&value.as_bytes())),
+        HashBy::ClientAddress => None,
+    };
+    known.unwrap_or_else(|| stable_hash(&exchange.address.map(|address| address.client.get())))
 }
 
 /// An upstream that could set our cookies could sign its users in as somebody else.

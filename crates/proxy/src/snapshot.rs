@@ -13,8 +13,8 @@ use crate::config::{Host, Route};
 use crate::metrics::RouteMetrics;
 use crate::route::Table;
 use crate::sanitize::Removed;
-use crate::upstream::{Cluster, Pools};
-use crate::{BuildError, Config, Metrics, ServeError};
+use crate::upstream::Cluster;
+use crate::{BuildError, Config, Metrics, ServeError, UpstreamView};
 
 /// One configuration, ready to serve.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct LoadedRoute {
     pub(crate) config: Route,
     /// The host of `from`, as policies see it.
     pub(crate) host: Box<str>,
-    pub(crate) cluster: Cluster,
+    pub(crate) cluster: Arc<Cluster>,
     // Known at load where the host is exact.
     origin: Option<Origin>,
     metrics: RouteMetrics,
@@ -58,19 +58,22 @@ impl Snapshot {
         look: Arc<Look>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Vec<BuildError>> {
-        let mut pools = Pools::default();
         let mut errors = Vec::new();
         let reads_path = |route| authorizer.route(route).is_some_and(authorize::RoutePolicy::reads_path);
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
         let removed = Arc::new(Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref())));
         let mut routes = Vec::with_capacity(config.routes.len());
         for route in config.routes {
-            match LoadedRoute::load(route, metrics, &mut pools) {
+            match LoadedRoute::load(route, metrics) {
                 Ok(route) => routes.push(route),
                 Err(error) => errors.push(error),
             }
         }
         let Some(table) = table.filter(|_| errors.is_empty()) else { return Err(errors) };
+        for route in &routes {
+            route.cluster.watch();
+            metrics.pools().serve(&route.cluster);
+        }
         Ok(Self {
             revision: config.revision.into(),
             table,
@@ -92,6 +95,12 @@ impl Snapshot {
             let source = route.cluster.reload_certificates().err()?;
             Some(ServeError::UpstreamTls { route: route.config.name.clone(), source })
         })
+    }
+
+    /// Returns the upstream of each route as it is now: endpoints, their state, and their connections.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<UpstreamView> {
+        self.routes.iter().map(|route| route.cluster.view()).collect()
     }
 
     /// Returns the route at a place of the configuration.
@@ -141,12 +150,12 @@ impl Snapshot {
 }
 
 impl LoadedRoute {
-    fn load(config: Route, metrics: &Metrics, pools: &mut Pools) -> Result<Self, BuildError> {
+    fn load(config: Route, metrics: &Metrics) -> Result<Self, BuildError> {
         let (host, origin) = match &config.host {
             Host::Exact(host) => (host.clone(), Origin::new(config.scheme, host, Some(config.port)).ok()),
             Host::Wildcard(parent) => (format!("*.{parent}"), None),
         };
-        let cluster = Cluster::build(&config, pools)?;
+        let cluster = Arc::new(Cluster::build(&config, metrics.pools())?);
         let metrics = metrics.route(&config.name);
         Ok(Self { host: host.into(), cluster, origin, metrics, config })
     }

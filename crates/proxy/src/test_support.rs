@@ -28,7 +28,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Authentication, Config, EncodedSlashes, Endpoint, EndpointScheme, ForwardedHeader, Host, HostHeader, Http2, Limits,
-    Listener, Metrics, Path, Route, Server, Snapshot, Timeouts, UpstreamProtocol, UpstreamTls, WebSockets,
+    Listener, Metrics, Path, Route, Server, Snapshot, Timeouts, UpstreamProtocol, UpstreamSettings, UpstreamTls,
+    WebSockets,
 };
 
 /// A running proxy.
@@ -274,9 +275,10 @@ pub(crate) fn route(host: &str, to: SocketAddr) -> Route {
         port: 80,
         path: Path::Any,
         methods: Vec::new(),
-        to: vec![Endpoint { scheme: EndpointScheme::Http, host: to.ip().to_string(), port: to.port() }],
+        to: vec![Endpoint { scheme: EndpointScheme::Http, host: to.ip().to_string(), port: to.port(), weight: 1 }],
         upstream_protocol: UpstreamProtocol::FromScheme,
         upstream_tls: UpstreamTls::default(),
+        upstream: UpstreamSettings::default(),
         host_header: HostHeader::Upstream,
         authenticate: Authentication::None,
         provider: None,

@@ -5,38 +5,54 @@ mod body;
 mod connect;
 mod endpoint;
 mod failure;
+mod health;
 mod http1;
 mod http2;
+mod metrics;
+mod outlier;
 mod pools;
 mod prior_knowledge;
 mod socket;
 mod stream;
 mod tls;
+mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 use http::uri::Authority;
+use tokio::time::Instant;
 
-use crate::config::{EndpointScheme, HostHeader, Route, Timeouts};
+use crate::config::{EndpointScheme, HashBy, HostHeader, LoadBalancing, OutlierDetection, Route, Timeouts};
 use crate::{BuildError, Endpoint as Address};
 
+pub(crate) use balance::{Selection, stable_hash};
 pub(crate) use body::{Expectation, Progress, RequestBody, TrailerRules, UpstreamBody, Watch};
 pub(crate) use connect::Spoken;
-pub(crate) use endpoint::{Endpoint, Freshness, Lease};
+pub(crate) use endpoint::{Active, Endpoint, Freshness, Lease};
 pub(crate) use failure::{FailureKind, Failures, UpstreamFailure};
 pub(crate) use http1::{Unanswered as NotAnswered, builder as http1_builder};
 pub(crate) use pools::Pools;
 pub(crate) use stream::Stream as UpstreamStream;
+pub use view::{EndpointState, EndpointView, UpstreamView};
 
-use balance::RoundRobin;
+use balance::Balance;
+use metrics::ClusterMetrics;
+use outlier::Outlier;
 
-/// The upstream of one route: equal endpoints, and how they are addressed.
+/// The upstream of one route: equal endpoints, how they are addressed, and which of them is chosen.
 #[derive(Debug)]
 pub(crate) struct Cluster {
+    route: Box<str>,
     targets: Box<[Target]>,
-    turn: RoundRobin,
+    strategy: LoadBalancing,
+    balance: Balance,
+    panic_threshold: u32,
+    outlier_detection: Option<OutlierDetection>,
+    /// Held while an endpoint is ejected, so that two at once do not take the last half.
+    ejecting: Mutex<()>,
     timeouts: Timeouts,
+    metrics: ClusterMetrics,
 }
 
 /// One endpoint as one route addresses it.
@@ -45,6 +61,10 @@ pub(crate) struct Target {
     pub(crate) endpoint: Arc<Endpoint>,
     /// What `Host` and `:authority` say; without it, what the client asked for.
     pub(crate) host: Option<FixedHost>,
+    weight: u32,
+    /// Tells it from the others, whatever their order.
+    hash: u64,
+    outlier: Outlier,
 }
 
 /// A host that does not depend on the request, in the form of each protocol.
@@ -60,20 +80,26 @@ impl Cluster {
     ///
     /// # Errors
     /// A certificate, key or authority file, or a name, cannot be used.
-    pub(crate) fn build(route: &Route, pools: &mut Pools) -> Result<Self, BuildError> {
-        let targets = route
-            .to
-            .iter()
-            .map(|address| {
-                let host = match &route.host_header {
-                    HostHeader::Upstream => Some(fixed_host(route, &written(address))?),
-                    HostHeader::Rewrite(host) => Some(fixed_host(route, host)?),
-                    HostHeader::Preserve => None,
-                };
-                Ok(Target { endpoint: pools.endpoint(route, address)?, host })
-            })
-            .collect::<Result<_, BuildError>>()?;
-        Ok(Self { targets, turn: RoundRobin::default(), timeouts: route.timeouts.clone() })
+    pub(crate) fn build(route: &Route, pools: &Pools) -> Result<Self, BuildError> {
+        let targets: Box<[_]> =
+            route.to.iter().map(|address| Target::build(route, address, pools)).collect::<Result<_, BuildError>>()?;
+        let weights: Vec<_> = targets.iter().map(|target| target.weight).collect();
+        Ok(Self {
+            route: route.name.as_str().into(),
+            targets,
+            strategy: route.upstream.load_balancing.clone(),
+            balance: Balance::new(&weights),
+            panic_threshold: route.upstream.panic_threshold,
+            outlier_detection: route.upstream.outlier_detection.clone(),
+            ejecting: Mutex::new(()),
+            timeouts: route.timeouts.clone(),
+            metrics: pools.metrics(&route.name),
+        })
+    }
+
+    /// Begins to check the endpoints that are to be checked.
+    pub(crate) fn watch(&self) {
+        self.targets.iter().for_each(|target| target.endpoint.watch());
     }
 
     /// Reads the files of `upstream_tls` again. Connections that are open stay; a bad file keeps the last good ones.
@@ -84,13 +110,82 @@ impl Cluster {
         self.targets.iter().try_for_each(|target| target.endpoint.reload_certificates())
     }
 
-    /// Returns every endpoint once, beginning with the one whose turn it is.
-    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Target> {
-        self.turn.next(&self.targets)
+    /// Returns what keeps a caller at one endpoint, where something does.
+    pub(crate) const fn hash_by(&self) -> Option<&HashBy> {
+        match &self.strategy {
+            LoadBalancing::ConsistentHash(by) => Some(by),
+            LoadBalancing::RoundRobin | LoadBalancing::LeastRequest | LoadBalancing::Random => None,
+        }
+    }
+
+    /// Returns the endpoints for one request, the best first. `hash` stands for what the route keeps callers by.
+    pub(crate) fn select(&self, hash: Option<u64>) -> Selection<'_> {
+        Selection::new(self, hash)
+    }
+
+    /// Counts a request as open at an endpoint, where the choice depends on it.
+    pub(crate) fn begin(&self, target: &Target) -> Option<Active> {
+        (self.strategy == LoadBalancing::LeastRequest).then(|| target.endpoint.begin())
+    }
+
+    /// Notes that an endpoint answered well.
+    pub(crate) fn succeeded(&self, target: &Target) {
+        target.outlier.succeeded();
+    }
+
+    /// Notes that an endpoint failed a request, and ejects it when it has done so too often. At least half of the
+    /// endpoints stay: where more fail, the endpoints are not what is wrong.
+    pub(crate) fn failed(&self, target: &Target) {
+        let Some(limits) = self.outlier_detection.as_ref().filter(|_| self.targets.len() > 1) else { return };
+        if !target.outlier.failed(limits) {
+            return;
+        }
+        let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let ejected = self.targets.iter().filter(|target| self.is_ejected(target)).count();
+        if self.is_ejected(target) || ejected + 1 > self.targets.len() / 2 {
+            return;
+        }
+        let duration = target.outlier.eject(limits, Instant::now());
+        self.metrics.ejections.inc();
+        tracing::warn!(
+            route.id = &*self.route,
+            upstream.address = &**target.endpoint.name(),
+            ?duration,
+            "upstream endpoint ejected: it failed too many requests in a row"
+        );
     }
 
     pub(crate) const fn timeouts(&self) -> &Timeouts {
         &self.timeouts
+    }
+
+    fn target(&self, place: usize) -> Option<&Target> {
+        self.targets.get(place)
+    }
+
+    fn is_ejected(&self, target: &Target) -> bool {
+        target.outlier.is_ejected()
+    }
+
+    /// Returns whether so few endpoints are healthy that they would be overrun if the others got nothing.
+    fn panics(&self) -> bool {
+        self.panic_threshold > 0 && {
+            let healthy = self.targets.iter().filter(|target| target.endpoint.is_healthy()).count();
+            healthy * 100 < self.targets.len() * self.panic_threshold as usize
+        }
+    }
+}
+
+impl Target {
+    fn build(route: &Route, address: &Address, pools: &Pools) -> Result<Self, BuildError> {
+        let host = match &route.host_header {
+            HostHeader::Upstream => Some(fixed_host(route, &written(address))?),
+            HostHeader::Rewrite(host) => Some(fixed_host(route, host)?),
+            HostHeader::Preserve => None,
+        };
+        let endpoint = pools.endpoint(route, address)?;
+        let hash = stable_hash(&**endpoint.name());
+        Ok(Self { endpoint, host, weight: address.weight, hash, outlier: Outlier::new() })
     }
 }
 

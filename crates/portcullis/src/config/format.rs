@@ -151,7 +151,7 @@ pub(crate) fn endpoint(text: &str) -> Parsed<Endpoint> {
         return Err("an upstream URL with a path or query: write scheme, host and port only; paths pass unchanged");
     }
     let origin: Origin = format!("{}://{rest}", plain.as_str()).parse().map_err(|_| REMEDY)?;
-    Ok(Endpoint { scheme, host: origin.host().to_owned(), port: origin.port() })
+    Ok(Endpoint { scheme, host: origin.host().to_owned(), port: origin.port(), weight: 1 })
 }
 
 /// Reads the path of a Unix socket.
@@ -167,7 +167,7 @@ fn unix_socket(path: &str) -> Parsed<Endpoint> {
     }
     unix::net::SocketAddr::from_pathname(path)
         .map_err(|_| "a Unix socket with too long a path: move the socket, or link to it")?;
-    Ok(Endpoint { scheme: EndpointScheme::Unix, host: path.to_owned(), port: 0 })
+    Ok(Endpoint { scheme: EndpointScheme::Unix, host: path.to_owned(), port: 0, weight: 1 })
 }
 
 /// Reads a host with an optional port, as it stands in `Host`.
@@ -214,6 +214,12 @@ pub(crate) fn path(text: &str) -> Parsed<String> {
         return Err("a path that no request can have: requests are normalised, so remove `.`, `..` and `//`");
     }
     Ok(text.to_owned())
+}
+
+/// Reads path and query of a request that we make.
+pub(crate) fn request_target(text: &str) -> Parsed<http::uri::PathAndQuery> {
+    const REMEDY: &str = "no path: start it with `/`, and escape blanks and what is not ASCII";
+    if text.starts_with('/') && !text.contains('#') { text.parse().map_err(|_| REMEDY) } else { Err(REMEDY) }
 }
 
 /// Reads a pattern that the whole path must match.

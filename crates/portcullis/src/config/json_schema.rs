@@ -55,6 +55,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Table(value) => json!({ "type": "object", "additionalProperties": self::kind(value) }),
         Kind::Section(section) => self::section(section),
         Kind::FlagOr(section) => json!({ "anyOf": [{ "type": "boolean" }, self::section(section)] }),
+        Kind::ScalarOr(scalar, other) => json!({ "anyOf": [self::kind(scalar), self::section(other)] }),
         Kind::ChoiceOr(words, other) => json!({ "anyOf": [{ "enum": words }, self::kind(other)] }),
         Kind::Rules => {
             let expression = json!({ "type": ["string", "boolean"], "description": "A CEL expression." });
@@ -77,7 +78,7 @@ fn text(format: Format) -> Value {
         Format::DurationOrOff => "^(off|([0-9]+(ms|s|m|h|d))+)$|\\$\\{",
         Format::Endpoint => "^((http|https|h2c)://[^/?#@]+/?|unix:///[^?#]*[^/?#])$|\\$\\{",
         Format::From | Format::Origin => "^https?://[^/?#@]+/?$|\\$\\{",
-        Format::Path => "^/|\\$\\{",
+        Format::Path | Format::RequestTarget => "^/|\\$\\{",
         Format::Store => "^(memory|file:.+)$|\\$\\{",
         Format::Size => return json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$|\\$\\{" }),
         Format::Address

@@ -1,5 +1,6 @@
 //! `routes[]` and `defaults` to routes of the proxy and the rules attached to them.
 
+mod balance;
 mod lint;
 mod upstream;
 
@@ -60,6 +61,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
     let authenticate = authentication(builder, fields, named);
     check_provider(builder, fields, named);
     let upstream = upstream::build(builder, fields);
+    let balance = balance::build(builder, fields);
     let identity = identity(builder, fields);
     let rules = rules(builder, fields, named);
     let from = fields.read("from", format::from)?;
@@ -76,6 +78,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
         to: upstream.to,
         upstream_protocol: upstream.protocol,
         upstream_tls: upstream.tls,
+        upstream: balance,
         host_header: upstream.host,
         authenticate,
         provider: fields.text("provider").and_then(|id| ProviderId::new(id).ok()),

@@ -5,11 +5,13 @@ mod policies;
 mod root;
 mod route;
 mod sign_in;
+mod upstream;
 
 pub(crate) use policies::{POLICY, POLICY_FILE, RULE, RULES};
 pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, ROOT, TLS};
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
+pub(crate) use upstream::{HASHING, HEALTH_CHECK, OUTLIER_DETECTION, TARGET};
 
 /// A mapping with known keys.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub(crate) enum Kind {
     FlagOr(&'static Section),
     /// A word or a list: `websockets`.
     ChoiceOr(&'static [&'static str], &'static Self),
+    /// A text or a mapping: an item of `to`.
+    ScalarOr(&'static Self, &'static Section),
     /// Rules of a policy: an expression, or a list of expressions and of mappings.
     Rules,
     /// Anything.
@@ -110,6 +114,8 @@ pub(crate) enum Format {
     Regex,
     /// A PEM file with at least one revocation list.
     RevocationLists,
+    /// Path and query of a request that Portcullis makes.
+    RequestTarget,
     ServerName,
     Size,
     Store,

@@ -65,6 +65,7 @@ impl Shape<'_> {
             Kind::List(_, Alone::Allowed) => !matches!(node.value, Value::Map(_)),
             Kind::Table(_) | Kind::Section(_) => matches!(node.value, Value::Map(_)),
             Kind::FlagOr(_) => is_flag(node) || matches!(node.value, Value::Map(_)),
+            Kind::ScalarOr(..) => matches!(node.value, Value::Scalar(_) | Value::Map(_)),
             Kind::ChoiceOr(..) | Kind::Rules => !matches!(node.value, Value::Map(_)),
         };
         if !fits {
@@ -109,6 +110,10 @@ impl Shape<'_> {
             Kind::ChoiceOr(words, other) => match node.value {
                 Value::Scalar(_) => self.choice(node, words, name),
                 Value::Null | Value::List(_) | Value::Map(_) => self.value(node, other, name, node.place),
+            },
+            Kind::ScalarOr(scalar, section) => match node.value {
+                Value::Map(_) => self.section(node, section),
+                Value::Null | Value::Scalar(_) | Value::List(_) => self.value(node, scalar, name, node.place),
             },
             Kind::Rules => self.rules(node, name),
         }
@@ -169,6 +174,7 @@ impl Shape<'_> {
             Format::Network => format::network(text).err(),
             Format::Origin => format::origin(text).err(),
             Format::Path => format::path(text).err(),
+            Format::RequestTarget => format::request_target(text).err(),
             Format::ServerName => format::server_name(text).err(),
             Format::Size => format::size(text).err(),
             Format::Store => format::store(text).err(),
@@ -249,6 +255,7 @@ fn expected(kind: &Kind) -> String {
         Kind::List(_, Alone::Allowed) => "a text or a list".to_owned(),
         Kind::Table(_) | Kind::Section(_) => "a mapping".to_owned(),
         Kind::FlagOr(_) => "`true`, `false` or a mapping".to_owned(),
+        Kind::ScalarOr(..) => "a text or a mapping".to_owned(),
         Kind::ChoiceOr(..) => "a word or a list".to_owned(),
         Kind::Rules => "a CEL expression or a list of rules".to_owned(),
     }

@@ -13,6 +13,7 @@ mod mistakes;
 mod policies;
 mod schema;
 mod secrets;
+mod upstreams;
 
 /// A folder with a configuration and what it names.
 pub(super) struct Folder(tempfile::TempDir);

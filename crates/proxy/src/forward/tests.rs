@@ -1,5 +1,6 @@
 //! Requests through real sockets: a client, our forwarding, and upstreams that behave or do not.
 
+mod balancing;
 mod grpc;
 mod misbehaving;
 mod pooling;
@@ -36,7 +37,7 @@ use super::{Forward, Upgrade, dispatch};
 use crate::upstream::{Cluster, Pools, Progress, TrailerRules};
 use crate::{
     Authentication, EncodedSlashes, Endpoint, EndpointScheme, Host, HostHeader, Path, Route, Timeouts,
-    UpstreamProtocol, UpstreamTls, WebSockets,
+    UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// Why a body broke off.
@@ -93,10 +94,11 @@ fn route(scheme: EndpointScheme, addresses: &[SocketAddr]) -> Route {
         methods: Vec::new(),
         to: addresses
             .iter()
-            .map(|address| Endpoint { scheme, host: address.ip().to_string(), port: address.port() })
+            .map(|address| Endpoint { scheme, host: address.ip().to_string(), port: address.port(), weight: 1 })
             .collect(),
         upstream_protocol: UpstreamProtocol::FromScheme,
         upstream_tls: UpstreamTls::default(),
+        upstream: UpstreamSettings::default(),
         host_header: HostHeader::Upstream,
         authenticate: Authentication::None,
         provider: None,
@@ -188,7 +190,7 @@ struct Front {
 }
 
 async fn front(http: Http, route: &Route) -> Front {
-    front_of(http, Arc::new(Cluster::build(route, &mut Pools::default()).unwrap())).await
+    front_of(http, Arc::new(Cluster::build(route, &Pools::default()).unwrap())).await
 }
 
 async fn front_of(http: Http, cluster: Arc<Cluster>) -> Front {
@@ -231,7 +233,7 @@ async fn answer(
     let trailers =
         TrailerRules { removed: Arc::new(crate::sanitize::Removed::new([])), underscores: crate::Underscores::Drop };
     let close = &close;
-    let context = Forward { grpc, upgrade, host: &host, tunnels, close, progress, trailers: &trailers };
+    let context = Forward { grpc, upgrade, host: &host, tunnels, close, progress, hash: None, trailers: &trailers };
     match dispatch(cluster, request, context).await {
         // As where a session is revoked in the middle of a stream.
         Ok(_) if given_up => Response::builder().status(204).body(empty()).unwrap(),

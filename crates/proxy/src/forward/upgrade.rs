@@ -45,11 +45,12 @@ pub(super) async fn open(
     let key = key.ok_or_else(|| UpstreamFailure::new(FailureKind::ClientBody, "no `Sec-WebSocket-Key`"))?;
     let mut attempts = 0;
     let mut failures = Failures::default();
-    for target in cluster.in_turn() {
+    for target in cluster.select(forward.hash) {
         attempts += 1;
         let stream = match target.endpoint.connect_for_upgrade().await {
             Ok(stream) => stream,
             Err(failure) => {
+                cluster.failed(target);
                 failures.add(target, failure);
                 continue;
             }
@@ -160,7 +161,7 @@ fn answer(response: Response<Incoming>, upgrade: Upgrade) -> Response<UpstreamBo
         }
         (false, _) => {}
     }
-    Response::from_parts(parts, UpstreamBody::new(body, None, None))
+    Response::from_parts(parts, UpstreamBody::new(body, (None, None), None))
 }
 
 /// What a tunnel carried.

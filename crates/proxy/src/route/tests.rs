@@ -7,8 +7,8 @@ use regex::Regex;
 use super::*;
 use crate::sanitize::target;
 use crate::{
-    Authentication, Endpoint, EndpointScheme, HostHeader, Path, Route, Timeouts, UpstreamProtocol, UpstreamTls,
-    WebSockets,
+    Authentication, Endpoint, EndpointScheme, HostHeader, Path, Route, Timeouts, UpstreamProtocol, UpstreamSettings,
+    UpstreamTls, WebSockets,
 };
 
 fn route(name: &str, host: &str, path: Path) -> Route {
@@ -23,9 +23,10 @@ fn route(name: &str, host: &str, path: Path) -> Route {
         port: 443,
         path,
         methods: Vec::new(),
-        to: vec![Endpoint { scheme: EndpointScheme::Http, host: "upstream".into(), port: 80 }],
+        to: vec![Endpoint { scheme: EndpointScheme::Http, host: "upstream".into(), port: 80, weight: 1 }],
         upstream_protocol: UpstreamProtocol::FromScheme,
         upstream_tls: UpstreamTls::default(),
+        upstream: UpstreamSettings::default(),
         host_header: HostHeader::Upstream,
         authenticate: Authentication::Required,
         provider: None,

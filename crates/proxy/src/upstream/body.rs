@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::endpoint::Active;
 use super::http2::Slot;
 use crate::Underscores;
 use crate::sanitize::{self, Removed};
@@ -258,9 +259,12 @@ pub(crate) struct UpstreamBody {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Tells the request's body that the response was received whole. Dropped without, the request is given up.
     received: Option<oneshot::Sender<()>>,
-    /// Held while the stream counts against the connection's.
-    _slot: Option<Slot>,
+    /// Held while the stream counts against the connection's, and the request as one of the endpoint's.
+    _counted: Counted,
 }
+
+/// What counts a request while its response lasts.
+pub(crate) type Counted = (Option<Slot>, Option<Active>);
 
 /// What breaks off a response's body.
 #[derive(Debug, thiserror::Error)]
@@ -285,8 +289,8 @@ struct Idle {
 }
 
 impl UpstreamBody {
-    pub(crate) const fn new(inner: Incoming, slot: Option<Slot>, received: Option<oneshot::Sender<()>>) -> Self {
-        Self { inner, ended: false, idle: None, deadline: None, received, _slot: slot }
+    pub(crate) const fn new(inner: Incoming, counted: Counted, received: Option<oneshot::Sender<()>>) -> Self {
+        Self { inner, ended: false, idle: None, deadline: None, received, _counted: counted }
     }
 
     /// Ends the body with an error where neither it nor the request has moved for `limit`.

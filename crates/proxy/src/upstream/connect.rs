@@ -29,6 +29,8 @@ use crate::config::{self, EndpointScheme, Route, UpstreamProtocol, UpstreamTls};
 pub(super) struct Connector {
     /// The endpoint as logs name it.
     pub(super) name: Arc<str>,
+    /// Its host as `Host` says it.
+    pub(super) authority: Box<str>,
     /// What is spoken.
     pub(super) speaks: Speaks,
     /// Bounds one connection, from the look-up of the name to the end of the TLS handshake.
@@ -124,7 +126,15 @@ impl Connector {
             EndpointScheme::H2c => format!("h2c://{host}:{}", address.port),
             EndpointScheme::Unix => format!("unix://{}", address.host),
         };
-        Ok(Self { name: name.into(), speaks, limit: route.timeouts.connect, place, tls, turn: AtomicUsize::new(0) })
+        Ok(Self {
+            name: name.into(),
+            authority: super::written(address).into(),
+            speaks,
+            limit: route.timeouts.connect,
+            place,
+            tls,
+            turn: AtomicUsize::new(0),
+        })
     }
 
     /// Reads the files of TLS again.

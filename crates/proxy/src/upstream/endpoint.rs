@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::uri::Scheme;
 use http::{Request, Response};
@@ -12,11 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use super::body::RequestBody;
 use super::connect::{Connector, Purpose, Speaks, Spoken};
 use super::failure::{FailureKind, UpstreamFailure};
+use super::health::Health;
 use super::http1::{self, Unanswered};
 use super::http2::{self, Slot, Turn};
 use super::prior_knowledge;
 use super::stream::Stream;
 use crate::BuildError;
+use crate::config::HealthCheck;
 
 /// One endpoint and the connections to it.
 #[derive(Debug)]
@@ -28,7 +30,14 @@ pub(crate) struct Endpoint {
     chose_http1: AtomicBool,
     /// The probe has found HTTP/2.
     shows_http2: AtomicBool,
+    health: Option<Health>,
+    /// Open requests, where they are counted.
+    active: AtomicUsize,
 }
+
+/// Counts a request as open while it lives.
+#[derive(Debug)]
+pub(crate) struct Active(Arc<Endpoint>);
 
 /// A connection for one exchange.
 #[derive(Debug)]
@@ -39,6 +48,19 @@ pub(crate) enum Lease {
     Http2(Slot),
 }
 
+/// The connections of an endpoint, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Of HTTP/1.1.
+    pub(crate) http1: usize,
+    /// Those of them that wait for a request.
+    pub(crate) idle: usize,
+    /// Of HTTP/2.
+    pub(crate) http2: usize,
+    /// Requests on those.
+    pub(crate) streams: usize,
+}
+
 /// Which connections will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
@@ -47,8 +69,10 @@ pub(crate) enum Freshness {
 }
 
 impl Endpoint {
-    pub(super) fn new(connector: Connector) -> Self {
+    pub(super) fn new(connector: Connector, check: Option<HealthCheck>) -> Self {
         Self {
+            health: check.map(Health::new),
+            active: AtomicUsize::new(0),
             connector,
             http1: Arc::default(),
             http2: Arc::default(),
@@ -67,6 +91,22 @@ impl Endpoint {
         &self.connector.name
     }
 
+    /// Returns the host as `Host` says it.
+    pub(super) fn authority(&self) -> &str {
+        &self.connector.authority
+    }
+
+    pub(super) const fn health(&self) -> Option<&Health> {
+        self.health.as_ref()
+    }
+
+    /// Returns how many connections and requests there are.
+    pub(super) fn counts(&self) -> Counts {
+        let (http2, streams) = self.http2.counts();
+        let (http1, idle) = self.http1.counts();
+        Counts { http1, idle, http2, streams }
+    }
+
     /// Returns the scheme of requests.
     pub(crate) const fn scheme(&self) -> Scheme {
         self.connector.scheme()
@@ -80,6 +120,34 @@ impl Endpoint {
             (Speaks::Probed, Spoken::Http2) => "probed",
             (Speaks::Probed, Spoken::Http1) => "fallback",
         }
+    }
+
+    /// Returns whether active checks find the endpoint working, or have not found out yet.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.health.as_ref().is_none_or(Health::is_good)
+    }
+
+    /// Begins to check the endpoint, if it is to be checked and is not yet.
+    pub(super) fn watch(self: &Arc<Self>) {
+        if let Some(health) = &self.health {
+            health.watch(self);
+        }
+    }
+
+    /// Counts a request as open.
+    pub(crate) fn begin(self: &Arc<Self>) -> Active {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Active(Arc::clone(self))
+    }
+
+    /// Returns how many requests are open that were counted.
+    pub(super) fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Opens a connection for a check.
+    pub(super) async fn connect(&self) -> Result<(Stream, Spoken), UpstreamFailure> {
+        self.connector.connect(Purpose::Exchange).await
     }
 
     /// Finds or opens a connection for one exchange. HTTP/1.1 carries no gRPC: for it, an endpoint that fell back is
@@ -215,6 +283,12 @@ impl Endpoint {
             (Lease::Http2(slot), _) if !slot.is_settled() => self.shows_http2.store(false, Ordering::Relaxed),
             _ => {}
         }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

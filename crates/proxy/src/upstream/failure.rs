@@ -16,7 +16,7 @@ pub(crate) enum FailureKind {
     Tls,
     /// The upstream broke the protocol, or the connection in the middle of an exchange.
     Protocol,
-    /// There are several endpoints and none can be connected to.
+    /// No endpoint is healthy, or there are several and none can be connected to.
     NoHealthyUpstream,
     /// A time limit of the route passed.
     Timeout,
@@ -78,7 +78,7 @@ impl Failures {
     /// Returns the failure of an exchange for which no endpoint is left.
     pub(crate) fn exhausted(self, attempts: u32) -> UpstreamFailure {
         let mut failure =
-            self.last.unwrap_or_else(|| UpstreamFailure::new(FailureKind::NoHealthyUpstream, "no endpoint"));
+            self.last.unwrap_or_else(|| UpstreamFailure::new(FailureKind::NoHealthyUpstream, "no endpoint is healthy"));
         if self.endpoints > 1 && self.others == 0 {
             failure.kind = FailureKind::NoHealthyUpstream;
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::stream::Stream;
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     idle: Mutex<Waiting>,
+    open: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -75,8 +77,15 @@ impl Pool {
             builder().handshake(TokioIo::new(stream)).await.map_err(|error| UpstreamFailure::broken(&error))?;
         let state = Mutex::new(State { sender: Some(sender), is_answered: false, is_used: false });
         let shared = Arc::new(Connection { pool: Arc::downgrade(self), probe, state });
+        self.open.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(drive(connection, Arc::clone(&shared)));
         Ok(shared)
+    }
+
+    /// Returns how many connections are open, and how many of them wait for a request.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let idle = self.lock().connections.iter().filter(|(connection, _)| connection.is_open()).count();
+        (self.open.load(Ordering::Relaxed).max(idle), idle)
     }
 
     /// Lets a connection wait for a request.
@@ -215,6 +224,9 @@ async fn drive(mut connection: http1::Connection<TokioIo<Stream>, RequestBody>, 
     });
     if let Err(error) = ended.await {
         tracing::debug!(error = %error, "upstream connection ended");
+    }
+    if let Some(pool) = shared.pool.upgrade() {
+        pool.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

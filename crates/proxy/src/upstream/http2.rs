@@ -133,6 +133,13 @@ impl Pool {
         Ok(())
     }
 
+    /// Returns how many connections there are, and streams on them.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        let usable = || state.connections.iter().filter(|connection| connection.is_usable());
+        (usable().count(), usable().map(|connection| connection.active.load(Ordering::Relaxed)).sum())
+    }
+
     pub(super) fn waiter(&self) -> Waiter<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiter(self)

@@ -5,6 +5,7 @@ use proxy::{Certificate, Endpoint, EndpointScheme, HostHeader, UpstreamProtocol,
 use crate::config::builder::Builder;
 use crate::config::fields::Fields;
 use crate::config::listener::check_pair;
+use crate::config::tree::Node;
 use crate::config::{format, schema};
 
 /// The upstream's part of a route.
@@ -17,7 +18,7 @@ pub(super) struct Upstream {
 }
 
 pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Upstream> {
-    let to = fields.read_all("to", format::endpoint);
+    let to: Vec<_> = fields.items("to").iter().filter_map(endpoint).collect();
     let scheme = to.first().map(|endpoint| endpoint.scheme);
     let host = host_header(builder, fields);
     let tls = tls(builder, fields, scheme);
@@ -26,17 +27,24 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Up
     }
     let scheme = scheme?;
     for node in fields.items("to") {
-        let other = node.text().and_then(|text| format::endpoint(text).ok());
-        if other.is_some_and(|endpoint| endpoint.scheme != scheme) {
+        let written = node.get("url").unwrap_or(node);
+        if endpoint(node).is_some_and(|endpoint| endpoint.scheme != scheme) {
             let message = format!(
                 "the endpoints of a route must have one scheme, and the first has `{}`: split the route, or change {}",
                 scheme_name(scheme),
-                node.shown()
+                written.shown()
             );
-            builder.error(node.place, message);
+            builder.error(written.place, message);
         }
     }
     Some(Upstream { to, protocol: protocol(builder, fields, scheme), tls, host })
+}
+
+/// Reads an item of `to`: a URL, or one with a weight.
+fn endpoint(node: &Node) -> Option<Endpoint> {
+    let fields = Fields::new(&schema::TARGET, Some(node));
+    let endpoint = format::endpoint(node.text().or_else(|| fields.text("url"))?).ok()?;
+    Some(Endpoint { weight: fields.number("weight")?, ..endpoint })
 }
 
 fn protocol(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: EndpointScheme) -> UpstreamProtocol {

@@ -1,5 +1,6 @@
 //! `routes[]` and `defaults`.
 
+use super::upstream::{HASHING, HEALTH_CHECK, OUTLIER_DETECTION, TARGET};
 use super::{Format, Key, Kind, Presence, Section, key, list, one_or_many};
 
 /// One route.
@@ -34,9 +35,10 @@ pub(crate) const ROUTE: Section = Section {
         ),
         key(
             "to",
-            one_or_many(&Kind::Format(Format::Endpoint)),
+            one_or_many(&Kind::ScalarOr(&Kind::Format(Format::Endpoint), &TARGET)),
             Presence::Required,
-            "One or more of `http://`, `https://` or `h2c://host:port`, or `unix:///path/to.sock`, all of one scheme.",
+            "One or more of `http://`, `https://` or `h2c://host:port`, or `unix:///path/to.sock`, all of one scheme; a \
+             list may hold mappings of `url` and `weight`.",
         ),
         UPSTREAM_PROTOCOL,
         key(
@@ -63,6 +65,9 @@ pub(crate) const ROUTE: Section = Section {
         PRESERVE_HOST,
         IDENTITY,
         TIMEOUT,
+        LOAD_BALANCING,
+        HEALTH_CHECKS,
+        OUTLIERS,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
@@ -79,6 +84,9 @@ pub(crate) const DEFAULTS: Section = Section {
         PRESERVE_HOST,
         IDENTITY,
         TIMEOUT,
+        LOAD_BALANCING,
+        HEALTH_CHECKS,
+        OUTLIERS,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
@@ -113,6 +121,28 @@ const IDENTITY: Key = key(
 );
 
 const TIMEOUT: Key = key("timeout", Kind::Section(&TIMEOUTS), Presence::Optional("its defaults"), "Time limits.");
+
+const LOAD_BALANCING: Key = key(
+    "load_balancing",
+    Kind::ScalarOr(&Kind::Choice(&["round_robin", "least_request", "random"]), &HASHING),
+    Presence::Default("round_robin"),
+    "How an endpoint is chosen: each in turn, the one with the fewest open requests, by chance, or the same for the same \
+     caller (`consistent_hash`); all by weight.",
+);
+
+const HEALTH_CHECKS: Key = key(
+    "health_check",
+    Kind::Section(&HEALTH_CHECK),
+    Presence::Optional("no checks"),
+    "Asks each endpoint by itself whether it works.",
+);
+
+const OUTLIERS: Key = key(
+    "outlier_detection",
+    Kind::FlagOr(&OUTLIER_DETECTION),
+    Presence::Default("true"),
+    "Leaves out endpoints that fail requests, never the last half of them.",
+);
 
 const UPSTREAM_TLS: Key = key(
     "upstream_tls",

@@ -30,7 +30,7 @@ fn rows(section: &Section, known: &mut BTreeSet<String>) {
 
 fn inner(kind: &Kind, known: &mut BTreeSet<String>) {
     match kind {
-        Kind::Section(section) | Kind::FlagOr(section) => rows(section, known),
+        Kind::Section(section) | Kind::FlagOr(section) | Kind::ScalarOr(_, section) => rows(section, known),
         Kind::List(item, _) | Kind::Table(item) | Kind::ChoiceOr(_, item) => inner(item, known),
         Kind::Text
         | Kind::Secret
@@ -69,6 +69,7 @@ fn type_name(kind: &Kind) -> String {
         Kind::Section(_) => "mapping".to_owned(),
         Kind::FlagOr(_) => "boolean or mapping".to_owned(),
         Kind::ChoiceOr(choices, item) => format!("{}, or {}", words(choices), type_name(item)),
+        Kind::ScalarOr(scalar, _) => format!("{} or mapping", type_name(scalar)),
         Kind::Rules => "rules".to_owned(),
     }
 }
@@ -94,6 +95,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::Output => "path",
         Format::Path => "path of a URL",
         Format::Regex => "regular expression",
+        Format::RequestTarget => "path and query",
         Format::ServerName => "host name or address",
         Format::Size => "size",
         Format::Store => "`memory` or `file:PATH`",

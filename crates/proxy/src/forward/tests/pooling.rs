@@ -221,16 +221,36 @@ async fn a_connection_that_says_goodbye_is_replaced() {
 #[tokio::test]
 async fn routes_that_reach_an_endpoint_in_the_same_way_share_its_connections() {
     let upstream = upstream(Http::One, ok).await;
-    let mut pools = Pools::default();
+    let pools = Pools::default();
     let route = route(EndpointScheme::Http, &[upstream.address]);
     for _ in 0..2 {
-        let front = front_of(Http::One, Arc::new(Cluster::build(&route, &mut pools).unwrap())).await;
+        let front = front_of(Http::One, Arc::new(Cluster::build(&route, &pools).unwrap())).await;
         assert_eq!(text(Client::connect(Http::One, &front).await.get("/").await).await, "ok");
     }
     assert_eq!(upstream.connections(), 1);
 }
 
+#[tokio::test]
+async fn a_new_configuration_goes_on_with_the_connections_of_the_one_before() {
+    let upstream = upstream(Http::One, ok).await;
+    let pools = Pools::default();
+    let route = route(EndpointScheme::Http, &[upstream.address]);
+    let mut cluster = Arc::new(Cluster::build(&route, &pools).unwrap());
+    for _ in 0..3 {
+        let front = front_of(Http::One, Arc::clone(&cluster)).await;
+        assert_eq!(text(Client::connect(Http::One, &front).await.get("/").await).await, "ok");
+        // Built before the other is let go, as a reload does.
+        cluster = Arc::new(Cluster::build(&route, &pools).unwrap());
+    }
+    assert_eq!(upstream.connections(), 1);
+    let mut other = route.clone();
+    other.timeouts.connect = Duration::from_secs(1);
+    let front = front_of(Http::One, Arc::new(Cluster::build(&other, &pools).unwrap())).await;
+    assert_eq!(text(Client::connect(Http::One, &front).await.get("/").await).await, "ok");
+    assert_eq!(upstream.connections(), 2, "how it is reached has changed");
+}
+
 /// An address where nobody listens.
-async fn dead() -> SocketAddr {
+pub(super) async fn dead() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }

@@ -247,7 +247,7 @@ async fn renewed_files_are_used_for_new_connections_and_bad_ones_are_not() {
     let mut over_tls = route(EndpointScheme::Https, &[upstream.address]);
     let file = old.folder.path().join("ca.pem");
     over_tls.upstream_tls.ca_file = Some(file.clone());
-    let cluster = Arc::new(Cluster::build(&over_tls, &mut Pools::default()).unwrap());
+    let cluster = Arc::new(Cluster::build(&over_tls, &Pools::default()).unwrap());
     let front = front_of(Http::One, Arc::clone(&cluster)).await;
     let client = Client::connect(Http::One, &front).await;
     assert_eq!(failure(client.get("/").await).await.0, "Tls");
@@ -300,7 +300,7 @@ fn files_that_cannot_be_used_are_named() {
     ] {
         let mut bad = route(EndpointScheme::Https, &["127.0.0.1:1".parse().unwrap()]);
         bad.upstream_tls = tls;
-        match Cluster::build(&bad, &mut Pools::default()) {
+        match Cluster::build(&bad, &Pools::default()) {
             Err(BuildError::UnusableFile { path, reason }) => {
                 assert!(path.ends_with(file), "{path}");
                 assert!(reason.starts_with(expected), "{reason}");
@@ -310,6 +310,6 @@ fn files_that_cannot_be_used_are_named() {
     }
     let mut unnamed = route(EndpointScheme::Https, &["127.0.0.1:1".parse().unwrap()]);
     unnamed.upstream_tls.server_name = Some("no name".to_owned());
-    let error = Cluster::build(&unnamed, &mut Pools::default()).unwrap_err().to_string();
+    let error = Cluster::build(&unnamed, &Pools::default()).unwrap_err().to_string();
     assert_eq!(error, "route `app`: `no name` is no host name or address that an upstream can have");
 }

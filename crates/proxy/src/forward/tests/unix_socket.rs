@@ -6,7 +6,7 @@ use super::websocket::{agree, opening, talk};
 use super::*;
 
 fn route_to(path: &std::path::Path) -> Route {
-    let to = Endpoint { scheme: EndpointScheme::Unix, host: path.to_str().unwrap().to_owned(), port: 0 };
+    let to = Endpoint { scheme: EndpointScheme::Unix, host: path.to_str().unwrap().to_owned(), port: 0, weight: 1 };
     Route { to: vec![to], ..route(EndpointScheme::Unix, &[]) }
 }
 

@@ -1,0 +1,88 @@
+//! How endpoints are chosen and watched.
+
+use std::time::Duration;
+
+use proxy::{HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
+
+use crate::config::builder::Builder;
+use crate::config::fields::Fields;
+use crate::config::{format, schema};
+
+pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamSettings {
+    let checks = fields.section("health_check", &schema::HEALTH_CHECK);
+    UpstreamSettings {
+        load_balancing: load_balancing(builder, fields),
+        health_check: fields.get("health_check").and_then(|_| health_check(builder, &checks)),
+        panic_threshold: checks.number("panic_threshold").unwrap_or_default(),
+        outlier_detection: outlier_detection(builder, fields),
+    }
+}
+
+fn load_balancing(builder: &mut Builder<'_>, fields: &Fields<'_>) -> LoadBalancing {
+    if !fields.is_map("load_balancing") {
+        return match fields.text("load_balancing") {
+            Some("least_request") => LoadBalancing::LeastRequest,
+            Some("random") => LoadBalancing::Random,
+            _ => LoadBalancing::RoundRobin,
+        };
+    }
+    let own = fields.section("load_balancing", &schema::HASHING);
+    let header = own.read("header", format::header_name);
+    let by = match (own.text("consistent_hash"), header) {
+        (Some("user"), _) => HashBy::User,
+        (Some("header"), Some(header)) => HashBy::Header(header),
+        (by, _) => {
+            if let Some(node) = own.get("consistent_hash").filter(|_| by == Some("header")) {
+                builder.error(node.place, "`consistent_hash: header` needs the name of the header: add `header`");
+            }
+            HashBy::ClientAddress
+        }
+    };
+    if let Some(node) = own.get("header").filter(|_| !matches!(by, HashBy::Header(_))) {
+        builder.error(node.place, "`header` goes with `consistent_hash: header`: write that, or remove it");
+    }
+    LoadBalancing::ConsistentHash(by)
+}
+
+fn health_check(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<HealthCheck> {
+    let kind = fields.text("type")?;
+    for (key, owner) in [("path", "http"), ("host", "http"), ("service", "grpc")] {
+        if let Some(node) = fields.own(key).filter(|_| kind != owner) {
+            builder.error(node.place, format!("`{key}` goes with `type: {owner}`: write that, or remove it"));
+        }
+    }
+    let probe = match kind {
+        "tcp" => HealthProbe::Tcp,
+        "grpc" => HealthProbe::Grpc { service: fields.text("service").unwrap_or_default().to_owned() },
+        _ => HealthProbe::Http {
+            path: fields.read("path", format::request_target)?,
+            host: fields.read("host", format::authority),
+        },
+    };
+    Some(HealthCheck {
+        probe,
+        interval: fields.duration("interval")?,
+        jitter: fields.duration("jitter").unwrap_or(Duration::ZERO),
+        timeout: fields.duration("timeout")?,
+        healthy_threshold: fields.number("healthy_threshold")?,
+        unhealthy_threshold: fields.number("unhealthy_threshold")?,
+    })
+}
+
+fn outlier_detection(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<OutlierDetection> {
+    if fields.text("outlier_detection") == Some("false") && !fields.is_map("outlier_detection") {
+        return None;
+    }
+    let fields = fields.section("outlier_detection", &schema::OUTLIER_DETECTION);
+    let limits = OutlierDetection {
+        consecutive_failures: fields.number("consecutive_failures")?,
+        ejection_time: fields.duration("ejection_time")?,
+        max_ejection_time: fields.duration("max_ejection_time")?,
+    };
+    if let Some(node) = fields.get("max_ejection_time").or_else(|| fields.get("ejection_time"))
+        && limits.max_ejection_time < limits.ejection_time
+    {
+        builder.error(node.place, "`max_ejection_time` is shorter than `ejection_time`: raise it, or lower the other");
+    }
+    Some(limits)
+}

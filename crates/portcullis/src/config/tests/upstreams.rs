@@ -1,0 +1,103 @@
+//! How endpoints are chosen, watched and spoken to: what is read, and what is refused.
+
+use std::time::Duration;
+
+use proxy::{HashBy, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
+
+use super::{Folder, GOOD, check};
+
+/// Reads the settings of a route with these further keys.
+fn settings(more: &str) -> UpstreamSettings {
+    Folder::new(&format!("{GOOD}    {more}\n")).load().unwrap().proxy.routes.remove(0).upstream
+}
+
+/// Compares what is said of a route with a further key, without the source line.
+fn refused(more: &str, expected: &str) {
+    let problems = Folder::new(&format!("{GOOD}    {more}\n")).problems();
+    let first = problems.lines().next().unwrap_or_default();
+    assert_eq!(first, format!("portcullis.yaml:7:{expected}"), "for\n{more}");
+}
+
+#[test]
+fn routes_have_the_upstream_defaults_of_the_proxy() {
+    let route = Folder::new(GOOD).load().unwrap().proxy.routes.remove(0);
+    assert_eq!(route.upstream, UpstreamSettings::default());
+    assert_eq!(route.to[0].weight, 1);
+}
+
+#[test]
+fn endpoints_may_have_weights() {
+    let config = GOOD.replace("to: http://127.0.0.1:8080", "to: [{ url: http://a:1, weight: 9 }, http://b:2]");
+    let route = Folder::new(&config).load().unwrap().proxy.routes.remove(0);
+    let read: Vec<_> = route.to.iter().map(|to| (to.host.as_str(), to.port, to.weight)).collect();
+    assert_eq!(read, [("a", 1, 9), ("b", 2, 1)]);
+}
+
+#[test]
+fn endpoints_with_weights_are_checked_like_others() {
+    check(
+        &GOOD.replace("to: http://127.0.0.1:8080", "to: [{ url: http://a:1 }, { url: https://b:2 }]"),
+        "portcullis.yaml:4:38: the endpoints of a route must have one scheme, and the first has `http`: split the route, or \
+         change `https://b:2`\n  4 |     to: [{ url: http://a:1 }, { url: https://b:2 }]\n    |                                      ^^^^^^^^^^^",
+    );
+}
+
+#[test]
+fn strategies_are_read() {
+    let strategy = |text: &str| settings(&format!("load_balancing: {text}")).load_balancing;
+    assert_eq!(strategy("round_robin"), LoadBalancing::RoundRobin);
+    assert_eq!(strategy("least_request"), LoadBalancing::LeastRequest);
+    assert_eq!(strategy("random"), LoadBalancing::Random);
+    assert_eq!(strategy("{ consistent_hash: user }"), LoadBalancing::ConsistentHash(HashBy::User));
+    assert_eq!(strategy("{ consistent_hash: client_ip }"), LoadBalancing::ConsistentHash(HashBy::ClientAddress));
+    let header = strategy("{ consistent_hash: header, header: X-Tenant }");
+    assert_eq!(header, LoadBalancing::ConsistentHash(HashBy::Header(http::HeaderName::from_static("x-tenant"))));
+}
+
+#[test]
+fn checks_are_read() {
+    let read = settings("health_check: { path: /up?x=1, interval: 2s, jitter: off, panic_threshold: 50 }");
+    assert_eq!(read.panic_threshold, 50);
+    let check = read.health_check.unwrap();
+    assert_eq!(check.probe, HealthProbe::Http { path: "/up?x=1".parse().unwrap(), host: None });
+    assert_eq!((check.interval, check.jitter), (Duration::from_secs(2), Duration::ZERO));
+    assert_eq!((check.timeout, check.healthy_threshold, check.unhealthy_threshold), (Duration::from_secs(3), 2, 3));
+    let probe = |text: &str| settings(&format!("health_check: {text}")).health_check.unwrap().probe;
+    assert_eq!(probe("{ type: tcp }"), HealthProbe::Tcp);
+    assert_eq!(probe("{ type: grpc, service: a.B }"), HealthProbe::Grpc { service: "a.B".into() });
+}
+
+#[test]
+fn outlier_detection_can_be_changed_and_turned_off() {
+    assert_eq!(settings("outlier_detection: false").outlier_detection, None);
+    assert_eq!(settings("outlier_detection: true").outlier_detection, Some(OutlierDetection::default()));
+    let read = settings("outlier_detection: { consecutive_failures: 2 }").outlier_detection;
+    assert_eq!(read, Some(OutlierDetection { consecutive_failures: 2, ..OutlierDetection::default() }));
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    refused(
+        "load_balancing: { consistent_hash: header }",
+        "40: `consistent_hash: header` needs the name of the header: add `header`",
+    );
+    refused(
+        "load_balancing: { consistent_hash: user, header: x-a }",
+        "54: `header` goes with `consistent_hash: header`: write that, or remove it",
+    );
+    refused(
+        "load_balancing: fastest",
+        "21: `load_balancing` cannot be `fastest`: write one of `round_robin`, `least_request`, `random`",
+    );
+    refused("load_balancing: [random]", "21: `load_balancing` must be a text or a mapping, not a list");
+    refused("health_check: { type: tcp, path: /up }", "38: `path` goes with `type: http`: write that, or remove it");
+    refused("health_check: { service: a.B }", "30: `service` goes with `type: grpc`: write that, or remove it");
+    refused(
+        "health_check: { path: up }",
+        "27: `path`: `up` is no path: start it with `/`, and escape blanks and what is not ASCII",
+    );
+    refused(
+        "outlier_detection: { max_ejection_time: 1s }",
+        "45: `max_ejection_time` is shorter than `ejection_time`: raise it, or lower the other",
+    );
+}

@@ -1,0 +1,112 @@
+//! How a route chooses among its upstream endpoints, and how it finds out which of them work.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use http::uri::PathAndQuery;
+
+/// How a route uses its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// How an endpoint is chosen.
+    pub load_balancing: LoadBalancing,
+    /// How endpoints are checked; not at all without.
+    pub health_check: Option<HealthCheck>,
+    /// Below this share of healthy endpoints, in per cent, all are used as if none were checked.
+    pub panic_threshold: u32,
+    /// When endpoints that fail are left out; never without.
+    pub outlier_detection: Option<OutlierDetection>,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            load_balancing: LoadBalancing::RoundRobin,
+            health_check: None,
+            panic_threshold: 0,
+            outlier_detection: Some(OutlierDetection::default()),
+        }
+    }
+}
+
+/// `load_balancing`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LoadBalancing {
+    /// Each in turn, by weight.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest open requests for its weight.
+    LeastRequest,
+    /// By chance, by weight.
+    Random,
+    /// The same endpoint for the same caller, for as long as it works.
+    ConsistentHash(HashBy),
+}
+
+/// What keeps a caller at an endpoint. Where a request does not have it, the client's address does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashBy {
+    /// The user.
+    User,
+    /// The client's address.
+    ClientAddress,
+    /// The value of a header.
+    Header(HeaderName),
+}
+
+/// `health_check`: asks each endpoint by itself whether it works.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub probe: HealthProbe,
+    /// From the end of one check to the beginning of the next.
+    pub interval: Duration,
+    /// At most this is added to the interval, by chance, so that instances do not check all at once.
+    pub jitter: Duration,
+    /// A check that takes longer has failed.
+    pub timeout: Duration,
+    /// So many good checks in a row bring an endpoint back.
+    pub healthy_threshold: u32,
+    /// So many failed checks in a row take an endpoint out.
+    pub unhealthy_threshold: u32,
+}
+
+/// What an active check asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HealthProbe {
+    /// A `GET`; good from 200 to 399.
+    Http {
+        /// The path, and a query.
+        path: PathAndQuery,
+        /// `Host`; the endpoint's without.
+        host: Option<String>,
+    },
+    /// A connection; on `https`, with its handshake.
+    Tcp,
+    /// `grpc.health.v1.Health/Check`; good where it answers `SERVING`.
+    Grpc {
+        /// The service asked about; empty for the server as a whole.
+        service: String,
+    },
+}
+
+/// `outlier_detection`: leaves out endpoints that fail requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutlierDetection {
+    /// Failures in a row that eject an endpoint.
+    pub consecutive_failures: u32,
+    /// How long the first ejection lasts; the second lasts twice as long, and so on.
+    pub ejection_time: Duration,
+    /// The longest that an ejection lasts.
+    pub max_ejection_time: Duration,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            ejection_time: Duration::from_secs(30),
+            max_ejection_time: Duration::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Counts what happens at upstreams, and reads the state of their endpoints when metrics are asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::Pools;
+use super::endpoint::Counts;
+use super::view::{EndpointState, UpstreamView};
+
+/// The counters of all routes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Families {
+    ejections: Family<RouteLabels, Counter>,
+}
+
+/// The counters of one route's upstream.
+#[derive(Debug)]
+pub(super) struct ClusterMetrics {
+    pub(super) ejections: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+impl Families {
+    pub(super) fn of(&self, route: &str) -> ClusterMetrics {
+        let labels = RouteLabels { route: route.to_owned() };
+        ClusterMetrics { ejections: self.ejections.get_or_create_owned(&labels) }
+    }
+}
+
+impl Pools {
+    /// Registers counters, and itself to be read.
+    pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
+        let pools = Arc::new(Self::default());
+        registry.register(
+            "portcullis_upstream_ejections",
+            "Endpoints left out because they failed too many requests in a row, by route",
+            pools.families.ejections.clone(),
+        );
+        registry.register_collector(Box::new(Reader(Arc::clone(&pools))));
+        pools
+    }
+}
+
+/// Reads the state of endpoints at each scrape, so that no request pays for a gauge.
+#[derive(Debug)]
+struct Reader(Arc<Pools>);
+
+impl Collector for Reader {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut endpoints = BTreeMap::<Arc<str>, Counts>::new();
+        for endpoint in self.0.in_use() {
+            let (sum, counts) = (endpoints.entry(Arc::clone(endpoint.name())).or_default(), endpoint.counts());
+            sum.http1 += counts.http1;
+            sum.idle += counts.idle;
+            sum.http2 += counts.http2;
+            sum.streams += counts.streams;
+        }
+        let of_endpoints: [(_, _, Count); 3] = [
+            ("portcullis_upstream_connections", "Upstream connections open now", |counts| counts.http1 + counts.http2),
+            ("portcullis_upstream_connections_idle", "Those of HTTP/1.1 that wait for a request", |counts| counts.idle),
+            ("portcullis_upstream_streams", "Requests open on upstream connections of HTTP/2", |counts| counts.streams),
+        ];
+        for (name, help, count) in of_endpoints {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (endpoint, counts) in &endpoints {
+                gauge(count(counts)).encode(family.encode_family(&[("endpoint", &**endpoint)])?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "portcullis_upstream_endpoints",
+            "Endpoints by route and state: `available`, `unhealthy` by health checks, `ejected` for failing requests",
+            None,
+            MetricType::Gauge,
+        )?;
+        for UpstreamView { route, endpoints } in self.0.serving() {
+            for state in [EndpointState::Available, EndpointState::Unhealthy, EndpointState::Ejected] {
+                let count = endpoints.iter().filter(|endpoint| endpoint.state == state).count();
+                gauge(count).encode(family.encode_family(&[("route", route.as_str()), ("state", state.as_str())])?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+type Count = fn(&Counts) -> usize;
+
+fn gauge(count: usize) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX))
+}
