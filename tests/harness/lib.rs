@@ -10,7 +10,7 @@ mod upstream;
 pub use browser::{Answer, Browser};
 pub use connection::connect;
 pub use http2::{Frame, frame, frames, http2};
-pub use proxy::{Folder, Proxy, Setup};
+pub use proxy::{Folder, Proxy, Setup, merge};
 pub use raw::{raw, raw_trusting, status};
 pub use upstream::{Seen, Upstream, read_request};
 

@@ -134,7 +134,8 @@ impl Setup {
     }
 }
 
-fn merge(into: &mut Value, more: &Value) {
+/// Puts what `more` has into `into`; objects are merged, anything else is replaced.
+pub fn merge(into: &mut Value, more: &Value) {
     match (into, more) {
         (Value::Object(into), Value::Object(more)) => {
             for (key, value) in more {
@@ -252,6 +253,54 @@ impl Proxy {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         Ok(answer)
+    }
+
+    /// Sends a request without a body to the admin listener, as JSON, and returns status line, headers and body.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn admin_send(&self, method: &str, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.admin).await?;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Changes the configuration file, as an editor does, by renaming over it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn configure(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let file = self.folder.path("portcullis.yaml");
+        let mut configuration = serde_json::from_slice(&std::fs::read(&file)?)?;
+        change(&mut configuration);
+        let aside = self.folder.path(".portcullis.yaml.new");
+        std::fs::write(&aside, serde_json::to_vec_pretty(&configuration)?)?;
+        Ok(std::fs::rename(aside, file)?)
+    }
+
+    /// Returns the revision in force.
+    ///
+    /// # Errors
+    /// The admin listener does not answer.
+    pub async fn revision(&self) -> Result<String> {
+        let ready = self.admin_get("localhost", "/readyz?verbose").await?;
+        let revision = ready.lines().find_map(|line| line.strip_prefix("revision: "));
+        Ok(revision.ok_or("no revision")?.to_owned())
+    }
+
+    /// Changes the configuration and has it reloaded: the admin listener's answer.
+    ///
+    /// # Errors
+    /// It cannot be written, or the admin listener does not answer.
+    pub async fn reload(&self, change: impl FnOnce(&mut Value)) -> Result<String> {
+        self.configure(change)?;
+        self.admin_send("POST", "/reload").await
     }
 
     /// Begins to drain, as SIGTERM does.

@@ -12,6 +12,7 @@ mod http2;
 mod http_messages;
 mod operators;
 mod paths;
+mod reload;
 mod sessions;
 mod sign_in;
 mod slow;

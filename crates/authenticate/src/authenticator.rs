@@ -29,6 +29,7 @@ pub struct Authenticator {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<dyn Clock>,
+    providers: Arc<Providers>,
     own_paths: axum::Router,
 }
 
@@ -43,17 +44,42 @@ impl Authenticator {
         keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuthenticateError> {
+        Self::build(config, store, keys, clock, None)
+    }
+
+    /// Sets sign-in up for another configuration: sessions stay, and so does what is known of providers that did not
+    /// change. Once it is in force in the place of one with other keys, [`Self::forget_opened`] is due.
+    ///
+    /// # Errors
+    /// A `ca_file` cannot be used.
+    pub fn next(&self, config: Config, keys: Arc<Keys>) -> Result<Self, AuthenticateError> {
+        let (store, clock) = (Arc::clone(&self.sessions.store), Arc::clone(&self.clock));
+        Self::build(config, store, keys, clock, Some(&self.providers))
+    }
+
+    /// Has every session opened again with the keys: what none of them opens is no session any more.
+    pub fn forget_opened(&self) {
+        self.sessions.store.live().clear();
+    }
+
+    fn build(
+        config: Config,
+        store: Arc<Store>,
+        keys: Arc<Keys>,
+        clock: Arc<dyn Clock>,
+        before: Option<&Providers>,
+    ) -> Result<Self, AuthenticateError> {
         let sessions = Sessions::new(store, Arc::clone(&keys), Arc::clone(&clock), config.session.clone());
         let shared = Shared {
-            providers: Arc::new(Providers::new(&config, &clock)?),
+            providers: Arc::new(Providers::new(&config, &clock, before)?),
             config: Arc::new(config),
             sessions: Arc::new(sessions),
             keys,
             clock,
         };
         let own_paths = endpoints::router(shared.clone());
-        let Shared { config, sessions, keys, clock, providers: _ } = shared;
-        Ok(Self { config, sessions, keys, clock, own_paths })
+        let Shared { config, sessions, keys, clock, providers } = shared;
+        Ok(Self { config, sessions, keys, clock, providers, own_paths })
     }
 
     /// Tells who is calling.

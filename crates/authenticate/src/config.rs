@@ -19,7 +19,7 @@ pub struct Config {
 }
 
 /// One OpenID Connect provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     /// The id that routes and the audit record use.
     pub id: ProviderId,

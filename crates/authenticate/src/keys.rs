@@ -17,7 +17,7 @@ use crate::store::Key;
 use crate::{AuthenticateError, Store, StoreError};
 
 /// `authenticate.keys`, newest first. Empty lists: made on first start and kept in the store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyTexts {
     /// 32 bytes each, base64.
     pub seal: Vec<Secret>,

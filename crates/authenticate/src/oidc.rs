@@ -30,8 +30,13 @@ use transport::Transport;
 pub(crate) struct Providers(Vec<Arc<Provider>>);
 
 impl Providers {
-    /// Sets the providers up. Contacts nobody.
-    pub(crate) fn new(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, AuthenticateError> {
+    /// Sets the providers up. Contacts nobody. A provider that is configured as it was `before` stays as it is, with all
+    /// that is known of it.
+    pub(crate) fn new(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        before: Option<&Self>,
+    ) -> Result<Self, AuthenticateError> {
         let mut system = None;
         let mut providers = Vec::with_capacity(config.providers.len());
         for provider in &config.providers {
@@ -41,8 +46,9 @@ impl Providers {
                 (None, Some(transport)) => Transport::clone(transport),
                 (None, None) => system.insert(Transport::with_system_roots().map_err(unusable)?).clone(),
             };
-            let redirect = callback_url(&config.url);
-            providers.push(Arc::new(Provider::new(provider.clone(), redirect, transport, Arc::clone(clock))));
+            let provider = Provider::new(provider.clone(), callback_url(&config.url), transport, Arc::clone(clock));
+            let same = before.and_then(|before| before.iter().find(|earlier| earlier.is_set_up_as(&provider)));
+            providers.push(same.map_or_else(|| Arc::new(provider), Arc::clone));
         }
         Ok(Self(providers))
     }

@@ -3,30 +3,41 @@
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use audit::Log;
-use axum::Router;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{RawQuery, Request, State as Extract};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::IncomingStream;
+use axum::{Json, Router};
 use prometheus_client::registry::Registry;
+use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::reload;
 
 /// What the admin listener tells.
 #[derive(Debug)]
 pub(crate) struct State {
     registry: Registry,
-    revision: String,
     audit: Log,
     phase: AtomicU8,
+    configuration: Mutex<Configuration>,
+    reloads: mpsc::Sender<reload::Request>,
     /// What is wrong with which certificate file; the last good one serves.
     certificates: Mutex<Vec<String>>,
+}
+
+/// What serves, and what was not taken in its place.
+#[derive(Debug)]
+struct Configuration {
+    revision: String,
+    refused: Vec<String>,
 }
 
 const STARTING: u8 = 0;
@@ -34,8 +45,20 @@ const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl State {
-    pub(crate) const fn new(registry: Registry, revision: String, audit: Log) -> Self {
-        Self { registry, revision, audit, phase: AtomicU8::new(STARTING), certificates: Mutex::new(Vec::new()) }
+    pub(crate) const fn new(
+        registry: Registry,
+        revision: String,
+        audit: Log,
+        reloads: mpsc::Sender<reload::Request>,
+    ) -> Self {
+        Self {
+            registry,
+            reloads,
+            audit,
+            phase: AtomicU8::new(STARTING),
+            configuration: Mutex::new(Configuration { revision, refused: Vec::new() }),
+            certificates: Mutex::new(Vec::new()),
+        }
     }
 
     pub(crate) fn serving(&self) {
@@ -44,6 +67,21 @@ impl State {
 
     pub(crate) fn draining(&self) {
         self.phase.store(DRAINING, Ordering::Relaxed);
+    }
+
+    /// Another configuration is in force.
+    pub(crate) fn reloaded(&self, revision: String) {
+        *self.configuration() = Configuration { revision, refused: Vec::new() };
+        self.certificates(Vec::new());
+    }
+
+    /// A configuration was refused, for these reasons.
+    pub(crate) fn refused(&self, problems: Vec<String>) {
+        self.configuration().refused = problems;
+    }
+
+    fn configuration(&self) -> MutexGuard<'_, Configuration> {
+        self.configuration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what is wrong with certificate files after they were read again; nothing when all are good.
@@ -89,6 +127,8 @@ fn router(state: Arc<State>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/reload", post(reload))
+        .layer(middleware::from_fn(refuse_other_pages))
         .layer(middleware::from_fn(refuse_foreign_hosts))
         .with_state(state)
 }
@@ -134,7 +174,16 @@ async fn readyz(Extract(state): Extract<Arc<State>>, RawQuery(query): RawQuery) 
             format!("audit log: requests are refused, because: {error}{source}")
         }
     };
-    (status, format!("{phase}\nrevision: {}\n{certificates}\n{audit}\n", state.revision)).into_response()
+    let configuration = {
+        let Configuration { revision, refused } = &*state.configuration();
+        if refused.is_empty() {
+            format!("revision: {revision}\nconfiguration: good")
+        } else {
+            let problems = refused.join("\n  ");
+            format!("revision: {revision}\nconfiguration: the last good one serves, because:\n  {problems}")
+        }
+    };
+    (status, format!("{phase}\n{configuration}\n{certificates}\n{audit}\n")).into_response()
 }
 
 async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
@@ -143,6 +192,42 @@ async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// Reads the configuration again, and answers once it is in force or refused.
+async fn reload(Extract(state): Extract<Arc<State>>) -> Response {
+    let (asked, reloaded) = oneshot::channel();
+    let draining =
+        || refusal(StatusCode::SERVICE_UNAVAILABLE, "draining", "the process ends: nothing is reloaded", &[]);
+    if state.reloads.send(asked).await.is_err() {
+        return draining();
+    }
+    match reloaded.await {
+        Ok(Ok(revision)) => Json(json!({ "revision": revision })).into_response(),
+        Ok(Err(problems)) => {
+            let message = "the configuration cannot be used; the last good one serves";
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, "configuration_refused", message, &problems)
+        }
+        Err(_) => draining(),
+    }
+}
+
+/// Refuses to change anything for a web page in an operator's browser. Such a page can send requests here, but none with
+/// this content type unless it is allowed to first (a CORS preflight), and no preflight is answered.
+async fn refuse_other_pages(request: Request, next: Next) -> Response {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let content = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_json =
+        content.is_some_and(|content| content.split(|byte| *byte == b';').next() == Some(b"application/json"));
+    if changes && !is_json {
+        let message = "send `Content-Type: application/json`, which no web page of another origin can";
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_required", message, &[]);
+    }
+    next.run(request).await
+}
+
+fn refusal(status: StatusCode, error: &str, message: &str, problems: &[String]) -> Response {
+    (status, Json(json!({ "error": error, "message": message, "problems": problems }))).into_response()
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

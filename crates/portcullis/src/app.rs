@@ -2,30 +2,32 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use audit::{AuditError, Log};
-use authenticate::{AuthenticateError, Authenticator, Keys, Store, StoreError};
-use identity::{Clock, SystemClock};
+use audit::AuditError;
+use authenticate::{AuthenticateError, StoreError};
+use identity::SystemClock;
 use prometheus_client::registry::Registry;
-use proxy::{BuildError, Metrics, ServeError, Server, Snapshot};
+use proxy::{BuildError, Metrics, ServeError, Server};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::admin::State;
-use crate::config::Config;
+use crate::assembly::Assembly;
+use crate::config::{Config, Watched};
+use crate::reload::{ReloadMetrics, Request};
 
 /// Everything opened and bound; nothing is accepted yet.
 #[derive(Debug)]
 pub struct App {
     pub(crate) server: Arc<Server>,
-    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(crate) audit: Log,
+    pub(crate) assembly: Assembly,
     pub(crate) admin: TcpListener,
     pub(crate) state: Arc<State>,
-    pub(crate) certificate_files: Vec<PathBuf>,
+    pub(crate) reload_metrics: ReloadMetrics,
+    pub(crate) reload_requests: mpsc::Receiver<Request>,
+    pub(crate) watched: Watched,
     pub(crate) drain_timeout: Duration,
     pub(crate) bound: Bound,
 }
@@ -59,6 +61,12 @@ pub enum StartError {
     /// Listeners cannot be bound.
     #[error("{}", lines(.0))]
     Listeners(Vec<ServeError>),
+    /// It is set for the life of the process.
+    #[error("`{0}` cannot change while the process runs: restart it, or write what was there")]
+    NeedsRestart(&'static str),
+    /// The process ends.
+    #[error("the configuration was not made: the process ends")]
+    Stopped,
     /// The admin listener cannot be bound.
     #[error("the admin listener cannot bind `{address}`: {source}; stop what uses it, or set `admin.address`")]
     Admin {
@@ -78,72 +86,28 @@ impl App {
         // Two providers of cryptography in one process would let a dependency choose the weaker; the first one wins, and
         // an embedding program may have installed it already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
-
-        // The store before the keys, which it may keep; both before the log, so that a start that fails for lack of
-        // them leaves no empty segment behind.
-        let authenticator = match config.sign_in {
-            Some(sign_in) => {
-                let store = Arc::new(Store::open(&sign_in.store)?);
-                let keys = Arc::new(Keys::load(&sign_in.keys, &store)?);
-                Some(Arc::new(Authenticator::new(sign_in.config, store, keys, Arc::clone(&clock))?))
-            }
-            None => None,
-        };
-
-        let certificate_files = certificate_files(&config.listeners, &config.proxy.routes);
-
-        // The log before the routes: a proxy that cannot record may not decide.
-        let audit = Log::open(&config.audit)?;
-        let revision = config.proxy.revision.clone();
-        let snapshot = Snapshot::build(
-            config.proxy,
-            config.authorizer,
-            authenticator,
-            audit.clone(),
-            &metrics,
-            config.look,
-            clock,
-        )
-        .map_err(StartError::Routes)?;
+        let (admin_address, drain_timeout, watched) =
+            (config.admin, config.drain_timeout, config.warnings.watched().clone());
+        let (assembly, snapshot) = Assembly::start(config, metrics, Arc::new(SystemClock))?;
 
         // Ports last: whoever can connect is served.
-        let names: Vec<_> = config.listeners.iter().map(|listener| listener.name.clone()).collect();
-        let server = Server::bind(config.listeners, &metrics).map_err(StartError::Listeners)?;
-        let unbound = |source| StartError::Admin { address: config.admin, source };
-        let admin = TcpListener::bind(config.admin).await.map_err(unbound)?;
+        let server = Server::bind(snapshot).map_err(StartError::Listeners)?;
+        let unbound = |source| StartError::Admin { address: admin_address, source };
+        let admin = TcpListener::bind(admin_address).await.map_err(unbound)?;
+        let revision = server.snapshot().revision().to_owned();
         let bound = Bound {
-            listeners: names.into_iter().zip(server.addresses()).collect(),
+            listeners: server.addresses(),
             admin: admin.local_addr().map_err(unbound)?,
             revision: revision.clone(),
         };
-        let state = Arc::new(State::new(registry, revision, audit.clone()));
-        Ok(Self {
-            server: Arc::new(server),
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
-            audit,
-            admin,
-            state,
-            certificate_files,
-            drain_timeout: config.drain_timeout,
-            bound,
-        })
+        let (reloads, reload_requests) = mpsc::channel(1);
+        let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
+        let state = Arc::new(State::new(registry, revision, assembly.audit().clone(), reloads));
+        let server = Arc::new(server);
+        Ok(Self { server, assembly, admin, state, reload_metrics, reload_requests, watched, drain_timeout, bound })
     }
-}
-
-/// All files that may be renewed while the process runs.
-fn certificate_files(listeners: &[proxy::Listener], routes: &[proxy::Route]) -> Vec<PathBuf> {
-    let tls = || listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let of_listeners = tls().flat_map(|tls| &tls.certificates);
-    let of_clients = tls()
-        .filter_map(|tls| tls.client_auth.as_ref())
-        .flat_map(|auth| std::iter::once(&auth.ca_file).chain(&auth.crl_file).cloned());
-    let of_routes = routes.iter().filter_map(|route| route.upstream_tls.client_certificate.as_ref());
-    let pairs = of_listeners.chain(of_routes).flat_map(|pair| [pair.cert_file.clone(), pair.key_file.clone()]);
-    let of_upstreams = routes.iter().filter_map(|route| route.upstream_tls.ca_file.clone());
-    pairs.chain(of_clients).chain(of_upstreams).collect()
 }
 
 fn lines<E: std::fmt::Display>(errors: &[E]) -> String {

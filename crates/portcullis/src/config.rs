@@ -20,6 +20,7 @@ mod sign_in;
 mod source;
 mod suggest;
 mod tree;
+mod watched;
 mod yaml;
 
 use std::io::Read as _;
@@ -40,6 +41,7 @@ use route::Named;
 pub use sign_in::SignIn;
 use source::{FileId, Place, Sources};
 use tree::{Node, Value, quoted};
+pub(crate) use watched::Watched;
 
 pub use json_schema::json_schema;
 
@@ -93,9 +95,11 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
 
 /// Loads with an environment of the caller's.
 pub(crate) fn load_with(path: &Path, environment: Environment<'_>) -> Result<Config, LoadError> {
+    let mut sources = Sources::default();
+    sources.watched.add(path.to_owned());
     let text =
         read_text(path, MAX_FILE_BYTES).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })?;
-    let mut files = Files { sources: Sources::default(), problems: Vec::new(), environment };
+    let mut files = Files { sources, problems: Vec::new(), environment };
     let root = files.read(path, text, &schema::ROOT);
     let policies = root.1.as_ref().map(|root| files.policy_files(root)).unwrap_or_default();
     let Files { sources, problems, .. } = files;
@@ -154,7 +158,9 @@ impl Files<'_> {
         for pattern in root.get("policy_files").map_or(&[][..], Node::items) {
             let Some(text) = pattern.text() else { continue };
             let full = self.sources.folder(pattern.place.file).join(text);
-            let paths = match glob::glob(&full.display().to_string()) {
+            let full = full.display().to_string();
+            self.sources.watched.add_pattern(full.clone());
+            let paths = match glob::glob(&full) {
                 Ok(paths) => paths.flatten().filter(|path| path.is_file()).collect::<Vec<_>>(),
                 Err(error) => {
                     self.error(pattern.place, format!("{} is no pattern: {}; correct it", pattern.shown(), error.msg));
@@ -169,6 +175,7 @@ impl Files<'_> {
                 if self.sources.iter().any(|source| source.path == path) {
                     continue;
                 }
+                self.sources.watched.add(path.clone());
                 match read_text(&path, MAX_FILE_BYTES) {
                     Ok(text) => nodes.extend(self.read(&path, text, &schema::POLICY_FILE).1),
                     Err(reason) => {

@@ -5,8 +5,10 @@
 
 mod admin;
 pub mod app;
-mod certificates;
+mod assembly;
 pub mod cli;
 pub mod config;
+mod reload;
 pub mod serve;
 mod telemetry;
+mod watch;

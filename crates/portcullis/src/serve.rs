@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::admin;
 use crate::app::{App, Bound, StartError};
 use crate::config::{self, LoadError};
-use crate::{admin, certificates};
+use crate::reload::Reloader;
 
 /// Why a configuration was not served.
 #[derive(Debug, thiserror::Error)]
@@ -37,35 +38,47 @@ pub async fn run_file(
     }
     let app = App::build(config).await?;
     ready(&app.bound);
-    serve(app, shutdown).await;
+    serve(path, app, shutdown).await;
     Ok(())
 }
 
-async fn serve(app: App, shutdown: impl Future<Output = ()> + Send) {
-    let App { server, snapshot, audit, admin, state, certificate_files, drain_timeout, bound } = app;
+async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send) {
+    let App { server, assembly, admin, state, reload_metrics, reload_requests, watched, drain_timeout, bound } = app;
     for (name, address) in &bound.listeners {
         tracing::info!(listener.name = name, server.address = %address, "listening");
     }
     tracing::info!(server.address = %bound.admin, config.revision = bound.revision, "ready");
     state.serving();
 
+    let audit = assembly.audit().clone();
+    let (draining, is_draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
+    let reloader = Reloader::new(
+        path,
+        Arc::clone(&server),
+        assembly,
+        Arc::clone(&state),
+        reload_metrics,
+        drain_timeout,
+        reload_requests,
+    );
+    let drain_timeout = reloader.drain_timeout();
     let drain = async {
         shutdown.await;
         // Load balancers look at `/readyz`: it turns before the listeners stop accepting.
         state.draining();
+        // From here on no configuration takes effect.
+        let _ = draining.send(true);
+        let drain_timeout = *drain_timeout.borrow();
         tracing::info!(drain.timeout = ?drain_timeout, "draining");
+        drain_timeout
     };
     let proxy = async {
-        Arc::clone(&server).serve(Arc::clone(&snapshot), drain, drain_timeout).await;
-        // The admin listener answers until the last request has ended; then it and the watcher go.
+        server.serve(drain).await;
+        // The admin listener answers until the last request has ended.
         let _ = stop.send(true);
     };
-    tokio::join!(
-        proxy,
-        admin::serve(admin, Arc::clone(&state), stopped.clone()),
-        certificates::watch(&certificate_files, &server, &snapshot, &state, stopped),
-    );
+    tokio::join!(proxy, admin::serve(admin, Arc::clone(&state), stopped), reloader.run(watched, is_draining),);
     // Not where the future is dropped: then requests are being cut, and the last of them to leave its record closes it.
     audit.close();
     tracing::info!("stopped");

@@ -18,25 +18,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 
 use crate::activity::{Activity, Rest, Watched};
-use crate::client_address::{TrustedProxies, client_header};
+use crate::client_address::client_header;
+use crate::entrance::Entrance;
 use crate::head::Heads;
 use crate::listener::Serving;
-use crate::metrics::{Handshake, ListenerMetrics, OpenConnection};
+use crate::metrics::{Handshake, OpenConnection};
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
 use crate::{Listener, Snapshot, pipeline};
-
-/// A listener as its connections see it.
-#[derive(Debug)]
-pub(crate) struct Entrance {
-    pub(crate) config: Listener,
-    pub(crate) tls: Option<Terminator>,
-    pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) metrics: ListenerMetrics,
-}
 
 /// One accepted socket, as its requests see it.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// The listener as it was when the client came; requests look at that of their own revision.
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) serving: Serving,
     pub(crate) peer: Ip,
@@ -72,6 +65,12 @@ impl Connection {
         self.serving.snapshot.load_full()
     }
 
+    /// Returns the listener as that configuration has it; as it was, where the configuration has it no more and the
+    /// connection is about to end.
+    pub(crate) fn entrance_in<'a>(&'a self, snapshot: &'a Snapshot) -> &'a Entrance {
+        snapshot.entrances.get(self.entrance.id).unwrap_or(&self.entrance)
+    }
+
     /// Returns how the client reached us.
     pub(crate) const fn scheme(&self) -> Scheme {
         if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
@@ -89,10 +88,12 @@ impl Connection {
         !shown.covers(host) && right.is_some_and(|right| !right.replaces(shown))
     }
 
-    /// Returns whether the client's certificate counted at the handshake and no longer does.
-    pub(crate) fn certificate_ended(&self, now: Timestamp) -> bool {
-        let client = self.tls.as_ref().and_then(|facts| facts.client.as_ref());
-        client.zip(self.entrance.tls.as_ref()).is_some_and(|(client, terminator)| !terminator.stands(client, now))
+    /// Returns whether the client, whom the handshake admitted, would not be admitted by that configuration: its
+    /// certificate no longer counts, or it showed none where one is asked for now.
+    pub(crate) fn certificate_ended(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
+        let Some(facts) = &self.tls else { return false };
+        let terminator = self.entrance_in(snapshot).tls.as_ref();
+        terminator.is_some_and(|terminator| !terminator.admits(facts.client.as_ref(), now))
     }
 }
 

@@ -6,6 +6,7 @@ mod pipeline;
 
 mod activity;
 mod connection;
+mod entrance;
 mod head;
 mod listener;
 mod tls;
@@ -39,8 +40,9 @@ pub use config::{
     ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path,
     Route, Timeouts, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
 };
+pub use entrance::Entrances;
 pub use error::{BuildError, ServeError};
 pub use listener::Server;
 pub use metrics::Metrics;
-pub use snapshot::Snapshot;
+pub use snapshot::{Parts, Snapshot};
 pub use upstream::{EndpointState, EndpointView, UpstreamView};

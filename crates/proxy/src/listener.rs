@@ -2,125 +2,190 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client_address::TrustedProxies;
-use crate::connection::{self, Entrance, Place};
-use crate::tls::Terminator;
-use crate::{Listener, Metrics, ServeError, Snapshot};
+use crate::connection::{self, Place};
+use crate::entrance::Entrance;
+use crate::{Listener, ServeError, Snapshot};
 
-/// Bound listeners, not yet serving.
+/// The listeners, and the configuration in force.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<Bound>,
-    metrics: Arc<Metrics>,
+    doors: Mutex<Doors>,
+    accepting: TaskTracker,
+    serving: Serving,
 }
 
+/// The bound sockets.
 #[derive(Debug)]
-struct Bound {
+struct Doors {
+    // In the order of the configuration.
+    list: Vec<Door>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Bound, nothing is accepted yet.
+    Closed,
+    Open,
+    /// Nothing more is accepted.
+    Stopped,
+}
+
+/// One socket, which outlives the configurations that have it.
+#[derive(Debug)]
+struct Door {
     address: SocketAddr,
-    entrance: Arc<Entrance>,
-    // Taken when serving starts: a second handle would keep the port open after accepting has stopped.
-    socket: Mutex<Option<std::net::TcpListener>>,
+    entrance: watch::Sender<Arc<Entrance>>,
+    // Taken when accepting starts: a second handle would keep the port open after accepting has stopped.
+    socket: Option<std::net::TcpListener>,
+    // With tokens of this door alone.
+    serving: Serving,
 }
 
 impl Server {
-    /// Loads certificates and binds every listener, or none.
+    /// Binds every listener of a configuration, or none.
     ///
     /// # Errors
-    /// An address cannot be bound, or a certificate cannot be used.
-    pub fn bind(listeners: Vec<Listener>, metrics: &Arc<Metrics>) -> Result<Self, Vec<ServeError>> {
-        let mut bound = Vec::new();
-        let mut errors = Vec::new();
-        for listener in listeners {
-            match Bound::new(listener, metrics) {
-                Ok(listener) => bound.push(listener),
-                Err(mut of_listener) => errors.append(&mut of_listener),
-            }
-        }
-        if errors.is_empty() { Ok(Self { listeners: bound, metrics: Arc::clone(metrics) }) } else { Err(errors) }
-    }
-
-    /// Returns the bound addresses, in the order of the configuration.
-    #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|listener| listener.address).collect()
-    }
-
-    /// Reads all certificate, key and authority files again, those of the listeners and those of the routes of
-    /// `snapshot`; a file that is bad keeps the last good one in service.
-    ///
-    /// # Errors
-    /// What is wrong with which file; the good ones were swapped all the same.
-    pub fn reload_certificates(&self, snapshot: &Snapshot) -> Result<(), Vec<ServeError>> {
-        let mut errors: Vec<_> = snapshot.reload_certificates().collect();
-        for Bound { entrance, .. } in &self.listeners {
-            let Some(tls) = &entrance.tls else { continue };
-            if let Err(bad) = tls.reload() {
-                errors.extend(of_listener(&entrance.config.name, bad));
-            }
-        }
-        self.metrics.certificates_reloaded(errors.is_empty());
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
-    }
-
-    /// Serves until `shutdown` ends; then stops accepting, lets requests end for at most `drain`, and closes the rest.
-    /// Dropping the future closes all at once.
-    pub async fn serve(
-        self: Arc<Self>,
-        snapshot: Arc<ArcSwap<Snapshot>>,
-        shutdown: impl Future<Output = ()> + Send,
-        drain: Duration,
-    ) {
+    /// An address cannot be bound.
+    pub fn bind(snapshot: Snapshot) -> Result<Self, Vec<ServeError>> {
         let serving = Serving {
-            snapshot,
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             connections: TaskTracker::new(),
             tunnels: TaskTracker::new(),
             stop: CancellationToken::new(),
             close: CancellationToken::new(),
         };
+        let list = bind_all(&serving, &serving.snapshot.load(), &[])?;
+        let doors = Mutex::new(Doors { list, state: State::Closed });
+        Ok(Self { doors, accepting: TaskTracker::new(), serving })
+    }
+
+    /// Returns name and bound address of each listener, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.doors().list.iter().map(|door| (door.entrance.borrow().config.name.clone(), door.address)).collect()
+    }
+
+    /// Returns the configuration in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.serving.snapshot.load_full()
+    }
+
+    /// Puts another configuration in force, or, where an address cannot be bound, changes nothing. Listeners that both
+    /// have keep their socket and their connections; those of a listener that is gone may end what they are doing, for at
+    /// most `drain`.
+    ///
+    /// # Errors
+    /// An address cannot be bound.
+    pub fn exchange(&self, snapshot: Snapshot, drain: Duration) -> Result<(), Vec<ServeError>> {
+        let mut doors = self.doors();
+        let mut added = bind_all(&self.serving, &snapshot, &doors.list)?;
+        // All files of it are good, those of certificates among them.
+        snapshot.entrances.certificates_reloaded(true);
+        let snapshot = Arc::new(snapshot);
+        self.serving.snapshot.store(Arc::clone(&snapshot));
+        let mut old = std::mem::take(&mut doors.list);
+        for entrance in snapshot.entrances.iter() {
+            let is_here = |door: &Door| door.entrance.borrow().id == entrance.id;
+            let door = old.iter().position(is_here).map(|index| old.swap_remove(index));
+            let door = door.or_else(|| added.iter().position(is_here).map(|index| added.swap_remove(index)));
+            let Some(door) = door else { continue };
+            door.entrance.send_replace(Arc::clone(entrance));
+            doors.list.push(door);
+        }
+        for door in old {
+            self.accepting.spawn(door.retire(drain));
+        }
+        if doors.state == State::Open {
+            doors.list.iter_mut().for_each(|door| door.open(&self.accepting));
+        }
+        Ok(())
+    }
+
+    /// Serves until `shutdown` ends, which says how long requests may take to end then; what has not ended is closed.
+    /// Dropping the future closes all at once.
+    pub async fn serve(&self, shutdown: impl Future<Output = Duration> + Send) {
+        let serving = &self.serving;
         // The tasks are not ours to drop: without these they would serve on after the future is gone.
         let _guards = (serving.stop.clone().drop_guard(), serving.close.clone().drop_guard());
-        let accepting = TaskTracker::new();
-        for listener in &self.listeners {
-            let socket = listener.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match socket.map(TcpListener::from_std) {
-                Some(Ok(socket)) => {
-                    accepting.spawn(accept(socket, Arc::clone(&listener.entrance), serving.clone()));
-                }
-                Some(Err(error)) => {
-                    tracing::error!(listener.name = listener.entrance.config.name, %error, "cannot accept")
-                }
-                None => {}
-            }
+        {
+            let mut doors = self.doors();
+            doors.state = State::Open;
+            doors.list.iter_mut().for_each(|door| door.open(&self.accepting));
         }
-        accepting.close();
-        shutdown.await;
+        let drain = shutdown.await;
+        self.doors().state = State::Stopped;
         serving.stop.cancel();
-        accepting.wait().await;
+        self.accepting.close();
+        self.accepting.wait().await;
         serving.drain(drain).await;
+    }
+
+    fn doors(&self) -> MutexGuard<'_, Doors> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Bound {
-    fn new(config: Listener, metrics: &Arc<Metrics>) -> Result<Self, Vec<ServeError>> {
-        let tls = config.tls.as_ref().map(|tls| Terminator::build(&config.name, tls, metrics)).transpose();
-        let tls = tls.map_err(|errors| of_listener(&config.name, errors).collect::<Vec<_>>())?;
-        let bind = |source| vec![ServeError::Bind { listener: config.name.clone(), address: config.address, source }];
-        let socket = bind_socket(config.address).map_err(bind)?;
-        let address = socket.local_addr().map_err(bind)?;
-        let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
-        let metrics = metrics.listener(&config.name);
-        let entrance = Arc::new(Entrance { config, tls, trusted_proxies, metrics });
-        Ok(Self { address, entrance, socket: Mutex::new(Some(socket)) })
+/// Binds the listeners of a configuration that have no socket among `bound`.
+fn bind_all(serving: &Serving, snapshot: &Snapshot, bound: &[Door]) -> Result<Vec<Door>, Vec<ServeError>> {
+    let mut doors = Vec::new();
+    let mut errors = Vec::new();
+    for entrance in snapshot.entrances.iter() {
+        if bound.iter().any(|door| door.entrance.borrow().id == entrance.id) {
+            continue;
+        }
+        match Door::bind(entrance, serving) {
+            Ok(door) => doors.push(door),
+            Err(source) => {
+                let Listener { name, address, .. } = &entrance.config;
+                errors.push(ServeError::Bind { listener: name.clone(), address: *address, source });
+            }
+        }
+    }
+    if errors.is_empty() { Ok(doors) } else { Err(errors) }
+}
+
+impl Door {
+    fn bind(entrance: &Arc<Entrance>, serving: &Serving) -> io::Result<Self> {
+        let socket = bind_socket(entrance.config.address)?;
+        let serving =
+            Serving { stop: serving.stop.child_token(), close: serving.close.child_token(), ..serving.clone() };
+        let (sender, _) = watch::channel(Arc::clone(entrance));
+        Ok(Self { address: socket.local_addr()?, entrance: sender, socket: Some(socket), serving })
+    }
+
+    /// Starts to accept, unless it has.
+    fn open(&mut self, accepting: &TaskTracker) {
+        match self.socket.take().map(TcpListener::from_std) {
+            Some(Ok(socket)) => {
+                accepting.spawn(accept(socket, self.entrance.subscribe(), self.serving.clone()));
+            }
+            Some(Err(error)) => {
+                tracing::error!(listener.name = self.entrance.borrow().config.name, %error, "cannot accept");
+            }
+            None => {}
+        }
+    }
+
+    /// Stops accepting, and ends the connections once they have done what they are doing, or after `limit`.
+    fn retire(self, limit: Duration) -> impl Future<Output = ()> {
+        let Serving { stop, close, .. } = self.serving;
+        stop.cancel();
+        async move {
+            let _ = tokio::time::timeout(limit, close.cancelled()).await;
+            close.cancel();
+        }
     }
 }
 
@@ -140,7 +205,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    async fn drain(self, limit: Duration) {
+    async fn drain(&self, limit: Duration) {
         self.connections.close();
         self.tunnels.close();
         let ended = async {
@@ -157,31 +222,40 @@ impl Serving {
     }
 }
 
-async fn accept(socket: TcpListener, entrance: Arc<Entrance>, serving: Serving) {
-    let limit = Arc::new(Semaphore::new(entrance.config.limits.max_connections.min(Semaphore::MAX_PERMITS)));
+async fn accept(socket: TcpListener, mut entrance: watch::Receiver<Arc<Entrance>>, serving: Serving) {
+    let stop = serving.stop.clone();
     let accepting = async {
         loop {
-            // The permit comes first: past the limit clients wait in the kernel's queue and cost us nothing.
-            let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
-            let (stream, peer) = accept_one(&socket, &entrance.config.name).await;
-            let place = Place { _permit: permit, _open: entrance.metrics.open() };
-            serving.connections.spawn(connection::serve(stream, peer, place, Arc::clone(&entrance), serving.clone()));
+            let current = Arc::clone(&entrance.borrow_and_update());
+            tokio::select! {
+                biased;
+                // Whoever comes after a reload comes to what it made of the listener.
+                changed = entrance.changed() => if changed.is_err() { return },
+                accepted = accept_one(&socket, &current) => {
+                    let Some((stream, peer, place)) = accepted else { return };
+                    serving.connections.spawn(connection::serve(stream, peer, place, current, serving.clone()));
+                }
+            }
         }
     };
-    serving.stop.run_until_cancelled(accepting).await;
+    stop.run_until_cancelled(accepting).await;
 }
 
 /// Accepts one connection, whatever it takes: an error must never end the loop.
-async fn accept_one(socket: &TcpListener, listener: &str) -> (tokio::net::TcpStream, SocketAddr) {
+async fn accept_one(socket: &TcpListener, entrance: &Entrance) -> Option<(TcpStream, SocketAddr, Place)> {
+    // The permit comes first: past the limit clients wait in the kernel's queue and cost us nothing.
+    let permit = Arc::clone(&entrance.places).acquire_owned().await.ok()?;
     loop {
         match socket.accept().await {
-            Ok(accepted) => return accepted,
+            Ok((stream, peer)) => {
+                return Some((stream, peer, Place { _permit: permit, _open: entrance.metrics.open() }));
+            }
             // The client left between the handshake of TCP and our accept: its problem alone.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }
             // EMFILE, ENFILE, ENOMEM: they stay until something is closed, so trying at once would spin.
             Err(error) => {
-                tracing::warn!(listener.name = listener, %error, "cannot accept connections, trying again");
+                tracing::warn!(listener.name = entrance.config.name, %error, "cannot accept connections, trying again");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
@@ -199,10 +273,6 @@ fn bind_socket(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-fn of_listener(name: &str, errors: Vec<crate::BuildError>) -> impl Iterator<Item = ServeError> {
-    errors.into_iter().map(move |source| ServeError::Tls { listener: name.to_owned(), source })
 }
 
 const BACKLOG: i32 = 1024;

@@ -96,7 +96,7 @@ enum Destination {
 /// Phases 1 to 3: normal form, client address, route. From here on only the normal form is looked at.
 fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> Result<(Arrived, Destination), Refused> {
     let connection = Arc::clone(&exchange.connection);
-    let entrance = &connection.entrance;
+    let entrance = connection.entrance_in(snapshot);
     exchange.path = parts.uri.path().into();
     if matches!(exchange.method, Method::CONNECT | Method::TRACE) {
         return Err(Refused::MethodNotAllowed(None));
@@ -108,7 +108,7 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     if connection.is_misdirected(&exchange.host) {
         return Err(Refused::Misdirected);
     }
-    if connection.certificate_ended(exchange.time) {
+    if connection.certificate_ended(snapshot, exchange.time) {
         return Err(Refused::CertificateEnded);
     }
     let host = snapshot.table.host(connection.scheme(), &exchange.host);
@@ -137,7 +137,7 @@ fn destination(
     target: &Target<'_>,
 ) -> Result<Destination, Refused> {
     let scheme = exchange.connection.scheme();
-    if exchange.connection.entrance.config.http_redirect && !target.path().starts_with(ACME_CHALLENGE) {
+    if exchange.connection.entrance_in(snapshot).config.http_redirect && !target.path().starts_with(ACME_CHALLENGE) {
         return Ok(Destination::Redirect(https_location(exchange, snapshot)));
     }
     if own_endpoints::is_own(target.path()) {
@@ -300,10 +300,10 @@ async fn send(
 ) -> Result<Response<Content>, Refused> {
     let began = Instant::now();
     let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body());
-    let Connection { serving, entrance, .. } = &*exchange.connection;
+    let serving = &exchange.connection.serving;
     let trailers = TrailerRules {
         removed: Arc::clone(&exchange.snapshot.removed),
-        underscores: entrance.config.limits.underscore_headers,
+        underscores: exchange.connection.entrance_in(&exchange.snapshot).config.limits.underscore_headers,
     };
     let context = Forward {
         hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers())),

@@ -10,6 +10,7 @@ use identity::{ClientAddress, Clock, Origin, Scheme};
 use pages::Look;
 
 use crate::config::{Host, Route};
+use crate::entrance::Entrances;
 use crate::metrics::RouteMetrics;
 use crate::route::Table;
 use crate::sanitize::Removed;
@@ -27,9 +28,27 @@ pub struct Snapshot {
     pub(crate) audit: Log,
     pub(crate) look: Arc<Look>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entrances: Entrances,
     routes: Box<[LoadedRoute]>,
     sign_in: Option<Origin>,
     unrouted: RouteMetrics,
+}
+
+/// What a snapshot is made of beside routes: what was opened or compiled for it.
+#[derive(Debug)]
+pub struct Parts {
+    /// The listeners.
+    pub entrances: Entrances,
+    /// The policies, in the order of the routes.
+    pub authorizer: Authorizer,
+    /// Sign-in; without it nobody is signed in.
+    pub authenticator: Option<Arc<Authenticator>>,
+    /// The record of decisions.
+    pub audit: Log,
+    /// The look of our own pages.
+    pub look: Arc<Look>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// A route with what was made of it at load.
@@ -45,19 +64,13 @@ pub(crate) struct LoadedRoute {
 }
 
 impl Snapshot {
-    /// Builds routes, policies and upstreams into one snapshot. Contacts no upstream.
+    /// Builds routes, policies and upstreams into one snapshot. Contacts no upstream; one that is reached as it was before
+    /// keeps its connections.
     ///
     /// # Errors
     /// All that is wrong with routes and upstream TLS.
-    pub fn build(
-        config: Config,
-        authorizer: Authorizer,
-        authenticator: Option<Arc<Authenticator>>,
-        audit: Log,
-        metrics: &Metrics,
-        look: Arc<Look>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, Vec<BuildError>> {
+    pub fn build(config: Config, parts: Parts, metrics: &Metrics) -> Result<Self, Vec<BuildError>> {
+        let Parts { entrances, authorizer, authenticator, audit, look, clock } = parts;
         let mut errors = Vec::new();
         let reads_path = |route| authorizer.route(route).is_some_and(authorize::RoutePolicy::reads_path);
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
@@ -83,18 +96,38 @@ impl Snapshot {
             audit,
             look,
             clock,
+            entrances,
             routes: routes.into(),
             sign_in: config.authenticate,
             unrouted: metrics.route("none"),
         })
     }
 
-    /// Reads the files of all routes' `upstream_tls` again.
-    pub(crate) fn reload_certificates(&self) -> impl Iterator<Item = ServeError> {
-        self.routes.iter().filter_map(|route| {
+    /// Returns the hash of the configuration.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// Returns the listeners.
+    #[must_use]
+    pub const fn entrances(&self) -> &Entrances {
+        &self.entrances
+    }
+
+    /// Reads all certificate, key and authority files again, those of the listeners and those of `upstream_tls`; a file
+    /// that is bad keeps the last good one in service.
+    ///
+    /// # Errors
+    /// What is wrong with which file; the good ones were exchanged all the same.
+    pub fn reload_certificates(&self) -> Result<(), Vec<ServeError>> {
+        let of_upstreams = self.routes.iter().filter_map(|route| {
             let source = route.cluster.reload_certificates().err()?;
             Some(ServeError::UpstreamTls { route: route.config.name.clone(), source })
-        })
+        });
+        let errors: Vec<_> = of_upstreams.chain(self.entrances.reload_certificates()).collect();
+        self.entrances.certificates_reloaded(errors.is_empty());
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// Returns the upstream of each route as it is now: endpoints, their state, and their connections.

@@ -6,7 +6,6 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use audit::Log;
 use authenticate::{Authenticator, ClaimNames, KeyTexts, Keys, Provider, SessionConfig, Store, StoreLocation};
 use authorize::{Authorizer, Guard, RouteRules, Rule, RuleRef};
@@ -27,9 +26,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::{
-    Authentication, Config, EncodedSlashes, Endpoint, EndpointScheme, ForwardedHeader, Host, HostHeader, Http2, Limits,
-    Listener, Metrics, Path, Route, Server, Snapshot, Timeouts, UpstreamProtocol, UpstreamSettings, UpstreamTls,
-    WebSockets,
+    Authentication, BuildError, Config, EncodedSlashes, Endpoint, EndpointScheme, Entrances, ForwardedHeader, Host,
+    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, Route, Server, Snapshot, Timeouts, UpstreamProtocol,
+    UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// A running proxy.
@@ -37,7 +36,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) server: Arc<Server>,
     pub(crate) folder: TempDir,
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    metrics: Arc<Metrics>,
     registry: Registry,
     log: Log,
     stop: Option<oneshot::Sender<()>>,
@@ -77,7 +76,6 @@ impl Setup {
         let log = Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
-        let server = Arc::new(Server::bind(vec![self.listener], &metrics).unwrap());
         let look = Arc::new(Look::new(Branding::default()));
         let rules = self.routes.iter().map(|(route, allow, deny)| RouteRules {
             route: route.name.clone(),
@@ -94,14 +92,36 @@ impl Setup {
             authenticate: self.sign_in,
             routes: self.routes.into_iter().map(|(route, ..)| route).collect(),
         };
-        let snapshot =
-            Snapshot::build(config, authorizer, authenticator, log.clone(), &metrics, look, Arc::new(SystemClock));
-        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot.unwrap()));
+        let snapshot = snapshot(vec![self.listener], config, authorizer, authenticator, log.clone(), &metrics, None);
+        let server = Arc::new(Server::bind(snapshot.unwrap()).unwrap());
         let (stop, stopped) = oneshot::channel();
-        let serve = Arc::clone(&server).serve(Arc::clone(&snapshot), async { drop(stopped.await) }, self.drain);
-        let address = server.addresses()[0];
-        Proxy { address, server, folder, snapshot, registry, log, stop: Some(stop), serving: tokio::spawn(serve) }
+        let (serving, drain) = (Arc::clone(&server), self.drain);
+        let serving = async move {
+            let shutdown = async {
+                drop(stopped.await);
+                drain
+            };
+            serving.serve(shutdown).await;
+        };
+        let address = server.addresses()[0].1;
+        Proxy { address, server, folder, metrics, registry, log, stop: Some(stop), serving: tokio::spawn(serving) }
     }
+}
+
+/// Builds one configuration.
+pub(crate) fn snapshot(
+    listeners: Vec<Listener>,
+    config: Config,
+    authorizer: Authorizer,
+    authenticator: Option<Arc<Authenticator>>,
+    audit: Log,
+    metrics: &Arc<Metrics>,
+    before: Option<&Snapshot>,
+) -> Result<Snapshot, Vec<BuildError>> {
+    let entrances = Entrances::load(listeners, metrics, before.map(Snapshot::entrances)).unwrap();
+    let look = Arc::new(Look::new(Branding::default()));
+    let clock = Arc::new(SystemClock);
+    Snapshot::build(config, Parts { entrances, authorizer, authenticator, audit, look, clock }, metrics)
 }
 
 impl Proxy {
@@ -124,17 +144,16 @@ impl Proxy {
 
     /// Reads certificate files again.
     pub(crate) fn reload_certificates(&self) -> Result<(), Vec<crate::ServeError>> {
-        self.server.reload_certificates(&self.snapshot.load())
+        self.server.snapshot().reload_certificates()
     }
 
     /// Puts another configuration in force: one with no rules.
     pub(crate) fn replace(&self, config: Config) {
+        let before = self.server.snapshot();
         let (authorizer, _) = Authorizer::compile(&authorize::Config::default()).unwrap();
-        let metrics = Metrics::register(&mut Registry::default());
-        let look = Arc::new(Look::new(Branding::default()));
-        let clock = Arc::new(SystemClock);
-        let next = Snapshot::build(config, authorizer, None, self.log.clone(), &metrics, look, clock);
-        self.snapshot.store(Arc::new(next.unwrap()));
+        let listeners = before.entrances.iter().map(|entrance| entrance.config.clone()).collect();
+        let next = snapshot(listeners, config, authorizer, None, self.log.clone(), &self.metrics, Some(&before));
+        self.server.exchange(next.unwrap(), Duration::ZERO).unwrap();
     }
 
     /// Stops, and returns the audit records.

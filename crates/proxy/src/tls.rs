@@ -23,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::config::ClientAuthMode;
 use crate::{BuildError, Certificate, ListenerTls, Metrics, TlsVersion};
 
 pub(crate) use client_auth::VerifiedClient;
@@ -46,11 +47,16 @@ struct Terms {
 }
 
 impl Terminator {
-    /// Reads all files.
+    /// Reads all files. Tickets that `before` gave out stay good.
     ///
     /// # Errors
     /// What is wrong with each file.
-    pub(crate) fn build(listener: &str, tls: &ListenerTls, metrics: &Arc<Metrics>) -> Result<Self, Vec<BuildError>> {
+    pub(crate) fn build(
+        listener: &str,
+        tls: &ListenerTls,
+        metrics: &Arc<Metrics>,
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<BuildError>> {
         let certificates = Certificates::load(listener, tls.certificates.clone(), Arc::clone(metrics)).map(Arc::new);
         let clients = clients(listener, tls, metrics);
         let (certificates, clients) = match (certificates, clients) {
@@ -61,7 +67,9 @@ impl Terminator {
             }
             (Ok(_), Err(error)) => return Err(vec![error]),
         };
-        let terms = Terms::new(listener, tls, &certificates, clients).map_err(|error| vec![error])?;
+        let before = before.map(|before| before.terms.load_full());
+        let terms =
+            Terms::new(listener, tls, &certificates, clients, before.as_deref()).map_err(|error| vec![error])?;
         let (listener, tls, metrics) = (listener.into(), tls.clone(), Arc::clone(metrics));
         Ok(Self { certificates, listener, tls, metrics, terms: ArcSwap::from_pointee(terms) })
     }
@@ -82,7 +90,7 @@ impl Terminator {
         if current.clients.as_ref().is_some_and(|current| current.is_same(&read)) {
             return Ok(());
         }
-        self.terms.store(Arc::new(Terms::new(&self.listener, &self.tls, &self.certificates, Some(read))?));
+        self.terms.store(Arc::new(Terms::new(&self.listener, &self.tls, &self.certificates, Some(read), None)?));
         tracing::info!(listener.name = &*self.listener, "authorities and revocation lists of clients exchanged");
         Ok(())
     }
@@ -100,9 +108,12 @@ impl Terminator {
         Ok((stream, client))
     }
 
-    /// Returns whether the certificate of a client that is connected still counts.
-    pub(crate) fn stands(&self, client: &VerifiedClient, now: Timestamp) -> bool {
-        self.terms.load().clients.as_ref().is_some_and(|current| client.stands(current, now))
+    /// Returns whether a client that is connected, with this certificate or none, might connect now.
+    pub(crate) fn admits(&self, client: Option<&VerifiedClient>, now: Timestamp) -> bool {
+        match client {
+            Some(client) => self.terms.load().clients.as_ref().is_some_and(|current| client.stands(current, now)),
+            None => self.tls.client_auth.as_ref().is_none_or(|auth| auth.mode != ClientAuthMode::Require),
+        }
     }
 }
 
@@ -116,6 +127,7 @@ impl Terms {
         tls: &ListenerTls,
         certificates: &Arc<Certificates>,
         clients: Option<Verifier>,
+        before: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let versions: &[_] = match tls.min_version {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -126,7 +138,10 @@ impl Terms {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let unusable =
             |source: rustls::Error| BuildError::UnusableFile { path: listener.to_owned(), reason: source.to_string() };
-        let clients = clients.map(Arc::new);
+        // One reading like the last: whom it has verified need not be verified again.
+        let same = before.and_then(|before| before.clients.as_ref());
+        let clients =
+            clients.map(|read| same.filter(|same| same.is_same(&read)).map_or_else(|| Arc::new(read), Arc::clone));
         let builder =
             ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(unusable)?;
         let builder = match &clients {
@@ -141,6 +156,9 @@ impl Terms {
             // A resumed session is not verified: a certificate that was revoked, or has ended, would come in again.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
+        } else if let Some(before) = before.filter(|before| before.clients.is_none()) {
+            config.ticketer = Arc::clone(&before.config.ticketer);
+            config.session_storage = Arc::clone(&before.config.session_storage);
         } else {
             config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
         }

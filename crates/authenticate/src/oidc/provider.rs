@@ -72,6 +72,11 @@ impl Provider {
         }
     }
 
+    /// Returns whether both reach the same provider in the same way.
+    pub(super) fn is_set_up_as(&self, other: &Self) -> bool {
+        self.config == other.config && self.redirect == other.redirect && self.transport.trusts_as(&other.transport)
+    }
+
     /// Returns the id.
     pub(crate) const fn id(&self) -> &ProviderId {
         &self.config.id

@@ -28,6 +28,8 @@ use url::Url;
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     tls: Arc<ClientConfig>,
+    // The certificates of the file; none for the system's.
+    authorities: Arc<[CertificateDer<'static>]>,
     // How long a connection may take, and then an answer.
     patience: Duration,
 }
@@ -75,14 +77,16 @@ impl Transport {
     pub(crate) fn with_ca_file(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
         let mut roots = RootCertStore::empty();
+        let mut authorities = Vec::new();
         for certificate in CertificateDer::pem_reader_iter(BufReader::new(file)) {
             let certificate = certificate.map_err(|error| format!("`{}` is no PEM file: {error}", path.display()))?;
-            roots.add(certificate).map_err(|error| format!("`{}`: {error}", path.display()))?;
+            roots.add(certificate.clone()).map_err(|error| format!("`{}`: {error}", path.display()))?;
+            authorities.push(certificate);
         }
         if roots.is_empty() {
             return Err(format!("`{}` holds no certificate", path.display()));
         }
-        Self::trusting(roots)
+        Self::trusting(roots, authorities)
     }
 
     /// Trusts the certificate authorities of the system.
@@ -93,7 +97,12 @@ impl Transport {
         }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
-        Self::trusting(roots)
+        Self::trusting(roots, Vec::new())
+    }
+
+    /// Returns whether both trust the same authorities.
+    pub(super) fn trusts_as(&self, other: &Self) -> bool {
+        self.authorities == other.authorities
     }
 
     /// Waits as long as a test does.
@@ -102,14 +111,14 @@ impl Transport {
         Self { patience, ..self }
     }
 
-    fn trusting(roots: RootCertStore) -> Result<Self, String> {
+    fn trusting(roots: RootCertStore, authorities: Vec<CertificateDer<'static>>) -> Result<Self, String> {
         let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: Arc::new(tls), patience: PATIENCE })
+        Ok(Self { tls: Arc::new(tls), authorities: authorities.into(), patience: PATIENCE })
     }
 
     /// Fetches a JSON document; anything but 200 is a failure.

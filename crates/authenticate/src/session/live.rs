@@ -75,6 +75,13 @@ impl Live {
         self.sessions.remove(sign_in);
     }
 
+    /// Drops all sessions from memory; the store may still know them.
+    pub(crate) fn clear(&self) {
+        self.revocations.fetch_add(1, Ordering::SeqCst);
+        self.sessions.clear();
+        self.handles.clear();
+    }
+
     /// Drops a session whose record has gone from the store.
     pub(super) fn revoke(&self, sign_in: &SignInId, handles: &[Hash]) {
         self.revocations.fetch_add(1, Ordering::SeqCst);

@@ -17,7 +17,7 @@ use crate::{Keys, SessionConfig, Store, StoreError};
 /// The sessions: the store, the keys that seal it, and the bounds of the configuration.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    pub(super) store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     pub(super) keys: Arc<Keys>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bounds: SessionConfig,

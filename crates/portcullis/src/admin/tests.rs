@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use audit::Log;
+use tokio::sync::mpsc;
 
 use super::{Own, State, is_own};
 
@@ -22,7 +23,8 @@ fn names_other_than_ours_are_refused() {
 fn a_state_that_starts_or_drains_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
-    let state = State::new(prometheus_client::registry::Registry::default(), "r".to_owned(), log.clone());
+    let state =
+        State::new(prometheus_client::registry::Registry::default(), "r".to_owned(), log.clone(), mpsc::channel(1).0);
     assert_eq!(state.readiness().0, 503);
     state.serving();
     assert_eq!(state.readiness().0, 200);

@@ -1,7 +1,5 @@
 //! Replaces `${env:NAME}` and `${file:PATH}` inside values.
 
-use std::path::Path;
-
 use super::problem::Problem;
 use super::source::{Place, Sources};
 use super::tree::{Node, Value, quoted};
@@ -27,7 +25,7 @@ pub(crate) fn expand(
             sources.hide(place);
             scalar.expanded = true;
             let before = problems.len();
-            scalar.text = replace(&scalar.text, place, environment, sources.folder(place.file), problems);
+            scalar.text = replace(&scalar.text, place, environment, sources, problems);
             scalar.failed = problems.len() > before;
         }
         Value::Scalar(_) => {}
@@ -38,7 +36,7 @@ fn replace(
     text: &str,
     place: Place,
     environment: Environment<'_>,
-    folder: &Path,
+    sources: &mut Sources,
     problems: &mut Vec<Problem>,
 ) -> String {
     let mut out = String::new();
@@ -55,7 +53,7 @@ fn replace(
             problems.push(Problem::error(place, "`${` has no `}`: write `${env:NAME}` or `${file:PATH}`"));
             return out;
         };
-        match resolve(reference, environment, folder) {
+        match resolve(reference, place, environment, sources) {
             Ok(value) => out.push_str(&value),
             Err(message) => problems.push(Problem::error(place, message)),
         }
@@ -64,13 +62,19 @@ fn replace(
     out + rest
 }
 
-fn resolve(reference: &str, environment: Environment<'_>, folder: &Path) -> Result<String, String> {
+fn resolve(
+    reference: &str,
+    place: Place,
+    environment: Environment<'_>,
+    sources: &mut Sources,
+) -> Result<String, String> {
     match reference.split_once(':') {
         Some(("env", name)) => environment(name).ok_or_else(|| {
             format!("the environment variable {} is not set: set it, or correct the name", quoted(name))
         }),
         Some(("file", path)) => {
-            let path = folder.join(path);
+            let path = sources.folder(place.file).join(path);
+            sources.watched.add(path.clone());
             let shown = quoted(&path.display().to_string());
             let text = super::read_text(&path, MAX_FILE_BYTES).map_err(|reason| {
                 format!("cannot read {shown}: {reason}; correct the path, or make the file readable")

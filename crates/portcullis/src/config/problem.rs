@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::source::{Place, Sources};
+use super::watched::Watched;
 
 /// Everything that is wrong with one configuration, or worth a warning.
 #[derive(Debug)]
@@ -55,6 +56,17 @@ impl Report {
     /// Returns each problem as `file:line:column: what, and what to do`, without the source line.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.problems.iter().map(|problem| self.headline(problem))
+    }
+
+    /// Returns each error as `file:line:column: what, and what to do`.
+    pub(crate) fn error_lines(&self) -> impl Iterator<Item = String> {
+        let errors = self.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        errors.map(|problem| self.headline(problem))
+    }
+
+    /// Returns what on disk the configuration depends on.
+    pub(crate) const fn watched(&self) -> &Watched {
+        &self.sources.watched
     }
 
     /// Sorts by file and place, so that a reader goes through each file once.

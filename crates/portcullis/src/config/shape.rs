@@ -218,6 +218,7 @@ impl Shape<'_> {
     /// Returns whether the file can be read.
     fn file(&mut self, node: &Node, text: &str, name: &str) -> bool {
         let path = self.path(node, text);
+        self.sources.watched.add(path.clone());
         let opened = std::fs::File::open(&path).and_then(|file| file.metadata());
         let reason = match opened {
             Ok(metadata) if !metadata.is_dir() => return true,

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::watched::Watched;
+
 /// A place in one of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -27,6 +29,8 @@ pub(crate) struct FileId(usize);
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     files: Vec<Source>,
+    /// Everything on disk that the configuration depends on.
+    pub(crate) watched: Watched,
 }
 
 /// One file.

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::test_support::{Proxy, Setup, certificate, echo, http2, listener, nobody, route, send_raw};
-use crate::{Certificate, ListenerTls, Metrics, ServeError, Server, TlsVersion};
+use crate::test_support::{Proxy, Setup, certificate, echo, http2, listener, nobody, route, send_raw, snapshot};
+use crate::{Certificate, Config, ListenerTls, Metrics, ServeError, Server, TlsVersion};
 
 struct Tls {
     folder: TempDir,
@@ -150,7 +150,13 @@ fn what_is_wrong_with_a_listener_is_said_before_anything_is_served() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut busy = listener();
     busy.address = taken.local_addr().unwrap();
-    let errors = Server::bind(vec![listener(), busy], &metrics).unwrap_err();
+    let folder = tempfile::TempDir::new().unwrap();
+    let log =
+        audit::Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
+    let config = Config { revision: "r1".into(), authenticate: None, routes: Vec::new() };
+    let (authorizer, _) = authorize::Authorizer::compile(&authorize::Config::default()).unwrap();
+    let next = snapshot(vec![listener(), busy], config, authorizer, None, log, &metrics, None).unwrap();
+    let errors = Server::bind(next).unwrap_err();
     let error = errors[0].to_string();
     assert!(error.starts_with("listener `test`: cannot bind `127.0.0.1:"), "{error}");
     assert!(error.ends_with("; stop what uses it, or set another `address`"), "{error}");

@@ -77,7 +77,7 @@ fn early_data_is_off_and_the_first_key_exchange_is_post_quantum() {
         client_auth: None,
     };
     let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-    let terminator = Terminator::build("test", &tls, &metrics).unwrap();
+    let terminator = Terminator::build("test", &tls, &metrics, None).unwrap();
     let config = &terminator.terms.load().config;
     assert_eq!(config.max_early_data_size, 0);
     assert_eq!(config.crypto_provider().kx_groups[0].name(), rustls::NamedGroup::X25519MLKEM768);

@@ -142,6 +142,11 @@ impl Connector {
         self.tls.as_ref().map_or(Ok(()), Tls::reload)
     }
 
+    /// Returns the fingerprint of the files of TLS when they were last good.
+    pub(super) fn tls_fingerprint(&self) -> Option<[u8; 32]> {
+        self.tls.as_ref().map(|tls| tls.clients.load().fingerprint)
+    }
+
     /// Returns the scheme of requests.
     pub(super) const fn scheme(&self) -> http::uri::Scheme {
         if self.tls.is_some() { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP }

@@ -86,6 +86,11 @@ impl Endpoint {
         self.connector.reload_certificates()
     }
 
+    /// Returns the fingerprint of the files of TLS that new connections go by.
+    pub(super) fn tls_fingerprint(&self) -> Option<[u8; 32]> {
+        self.connector.tls_fingerprint()
+    }
+
     /// Returns the endpoint as logs name it.
     pub(crate) const fn name(&self) -> &Arc<str> {
         &self.connector.name

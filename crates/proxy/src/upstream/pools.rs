@@ -68,6 +68,7 @@ impl Pools {
             EndpointScheme::Https => Some(Material::read(&route.upstream_tls)?),
             EndpointScheme::Http | EndpointScheme::H2c | EndpointScheme::Unix => None,
         };
+        let fingerprint = material.as_ref().map(|material| material.fingerprint);
         let key = Key {
             scheme: address.scheme,
             host: address.host.clone(),
@@ -75,10 +76,12 @@ impl Pools {
             protocol: route.upstream_protocol,
             connect: route.timeouts.connect,
             health_check: route.upstream.health_check.clone(),
-            tls: material.as_ref().map(|read| (route.upstream_tls.clone(), read.fingerprint)),
+            tls: fingerprint.map(|fingerprint| (route.upstream_tls.clone(), fingerprint)),
         };
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(existing) = endpoints.get(&key).and_then(Weak::upgrade) {
+        // What its files say may have been exchanged since.
+        let is_current = |endpoint: &Arc<Endpoint>| endpoint.tls_fingerprint() == fingerprint;
+        if let Some(existing) = endpoints.get(&key).and_then(Weak::upgrade).filter(is_current) {
             return Ok(existing);
         }
         let connector = Connector::build(route, address, material, &self.roots)?;

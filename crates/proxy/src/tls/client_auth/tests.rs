@@ -266,7 +266,7 @@ fn files_that_are_none_are_named() {
             }),
         };
         let metrics = Arc::new(crate::Metrics::register(&mut prometheus_client::registry::Registry::default()));
-        crate::tls::Terminator::build("test", &tls, &metrics).map(drop).unwrap_err()[0].to_string()
+        crate::tls::Terminator::build("test", &tls, &metrics, None).map(drop).unwrap_err()[0].to_string()
     };
     files.write("ca.pem", "").write("crl.pem", "");
     assert!(read(files.folder.path()).contains("ca.pem"));

@@ -1,0 +1,169 @@
+//! Makes what serves a configuration, in the order in which it can fail without harm.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use audit::Log;
+use authenticate::{Authenticator, KeyTexts, Keys, Store, StoreLocation};
+use identity::Clock;
+use proxy::{Entrances, Metrics, Parts, Snapshot};
+
+use crate::app::StartError;
+use crate::config::{Config, SignIn};
+
+/// What outlives a configuration, and what the one in force was made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Assembly {
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    audit: Log,
+    fixed: Fixed,
+    sign_in: Option<OpenSignIn>,
+}
+
+/// What cannot change while the process runs.
+#[derive(Clone, Debug, PartialEq)]
+struct Fixed {
+    admin: SocketAddr,
+    audit: audit::Config,
+}
+
+/// Sign-in, with what was opened for it.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenSignIn {
+    location: StoreLocation,
+    store: Arc<Store>,
+    texts: KeyTexts,
+    keys: Arc<Keys>,
+    authenticator: Arc<Authenticator>,
+}
+
+/// A configuration that was made and is not in force yet.
+#[derive(Debug)]
+pub(crate) struct Next {
+    pub(crate) snapshot: Snapshot,
+    sign_in: Option<OpenSignIn>,
+}
+
+impl Assembly {
+    /// Opens what the first configuration needs.
+    ///
+    /// # Errors
+    /// The first thing that cannot be opened.
+    pub(crate) fn start(
+        config: Config,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Snapshot), StartError> {
+        // The store before the keys, which it may keep; both before the log, so that a start that fails for lack of
+        // them leaves no empty segment behind.
+        let sign_in = config.sign_in.as_ref().map(|sign_in| OpenSignIn::open(sign_in, &clock)).transpose()?;
+        // The log before the routes: a proxy that cannot record may not decide.
+        let audit = Log::open(&config.audit)?;
+        let assembly = Self { clock, metrics, audit, fixed: Fixed::of(&config), sign_in };
+        let snapshot = assembly.snapshot(config, assembly.sign_in.as_ref(), None)?;
+        Ok((assembly, snapshot))
+    }
+
+    /// Makes the configuration that is to follow `before`. Changes nothing.
+    ///
+    /// # Errors
+    /// What of it cannot be used, or needs a restart.
+    pub(crate) fn next(&self, config: Config, before: &Snapshot) -> Result<Next, StartError> {
+        self.fixed.check(&Fixed::of(&config))?;
+        let sign_in = match (&config.sign_in, &self.sign_in) {
+            (None, _) => None,
+            (Some(sign_in), None) => Some(OpenSignIn::open(sign_in, &self.clock)?),
+            (Some(sign_in), Some(open)) => Some(open.next(sign_in)?),
+        };
+        let snapshot = self.snapshot(config, sign_in.as_ref(), Some(before))?;
+        Ok(Next { snapshot, sign_in })
+    }
+
+    /// Takes note that a configuration is in force; returns whether its keys are others.
+    pub(crate) fn in_force(&mut self, sign_in: Option<OpenSignIn>) -> bool {
+        let before = std::mem::replace(&mut self.sign_in, sign_in);
+        let (Some(before), Some(now)) = (before, &self.sign_in) else { return false };
+        let rotated = !Arc::ptr_eq(&before.keys, &now.keys);
+        if rotated {
+            now.authenticator.forget_opened();
+        }
+        rotated
+    }
+
+    pub(crate) const fn audit(&self) -> &Log {
+        &self.audit
+    }
+
+    fn snapshot(
+        &self,
+        config: Config,
+        sign_in: Option<&OpenSignIn>,
+        before: Option<&Snapshot>,
+    ) -> Result<Snapshot, StartError> {
+        let entrances = Entrances::load(config.listeners, &self.metrics, before.map(Snapshot::entrances))
+            .map_err(StartError::Listeners)?;
+        let parts = Parts {
+            entrances,
+            authorizer: config.authorizer,
+            authenticator: sign_in.map(|open| Arc::clone(&open.authenticator)),
+            audit: self.audit.clone(),
+            look: config.look,
+            clock: Arc::clone(&self.clock),
+        };
+        Snapshot::build(config.proxy, parts, &self.metrics).map_err(StartError::Routes)
+    }
+}
+
+impl Next {
+    /// Returns the parts: what serves, and what [`Assembly::in_force`] takes note of.
+    pub(crate) fn into_parts(self) -> (Snapshot, Option<OpenSignIn>) {
+        (self.snapshot, self.sign_in)
+    }
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        Self { admin: config.admin, audit: config.audit.clone() }
+    }
+
+    fn check(&self, next: &Self) -> Result<(), StartError> {
+        if self.admin != next.admin {
+            return Err(StartError::NeedsRestart("admin.address"));
+        }
+        if self.audit != next.audit {
+            return Err(StartError::NeedsRestart("audit"));
+        }
+        Ok(())
+    }
+}
+
+impl OpenSignIn {
+    fn open(sign_in: &SignIn, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        let store = Arc::new(Store::open(&sign_in.store)?);
+        let keys = Arc::new(Keys::load(&sign_in.keys, &store)?);
+        let (config, clock) = (sign_in.config.clone(), Arc::clone(clock));
+        let authenticator = Authenticator::new(config, Arc::clone(&store), Arc::clone(&keys), clock)?;
+        Ok(Self {
+            location: sign_in.store.clone(),
+            store,
+            texts: sign_in.keys.clone(),
+            keys,
+            authenticator: Arc::new(authenticator),
+        })
+    }
+
+    fn next(&self, sign_in: &SignIn) -> Result<Self, StartError> {
+        if self.location != sign_in.store {
+            return Err(StartError::NeedsRestart("authenticate.session.store"));
+        }
+        let keys = if self.texts == sign_in.keys {
+            Arc::clone(&self.keys)
+        } else {
+            Arc::new(Keys::load(&sign_in.keys, &self.store)?)
+        };
+        let authenticator = Arc::new(self.authenticator.next(sign_in.config.clone(), Arc::clone(&keys))?);
+        let (location, store) = (self.location.clone(), Arc::clone(&self.store));
+        Ok(Self { location, store, texts: sign_in.keys.clone(), keys, authenticator })
+    }
+}

@@ -1,0 +1,170 @@
+//! Puts a changed configuration in force, whole, or leaves everything as it is.
+
+mod hangup;
+mod metrics;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy::{ServeError, Server};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::admin::State;
+use crate::app::StartError;
+use crate::assembly::Assembly;
+use crate::config::{self, Config, LoadError, Watched};
+use crate::watch::Watch;
+
+pub(crate) use metrics::ReloadMetrics;
+
+/// Reloads one configuration file.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    path: PathBuf,
+    server: Arc<Server>,
+    assembly: Assembly,
+    state: Arc<State>,
+    metrics: ReloadMetrics,
+    drain_timeout: watch::Sender<Duration>,
+    requests: mpsc::Receiver<Request>,
+}
+
+/// Asks for a reload: answered with the revision in force, or with what is wrong.
+pub(crate) type Request = oneshot::Sender<Result<String, Vec<String>>>;
+
+/// What caused a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    File,
+    Signal,
+    Admin,
+}
+
+impl Reloader {
+    pub(crate) fn new(
+        path: &Path,
+        server: Arc<Server>,
+        assembly: Assembly,
+        state: Arc<State>,
+        metrics: ReloadMetrics,
+        drain_timeout: Duration,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
+        let drain_timeout = watch::Sender::new(drain_timeout);
+        Self { path: path.to_owned(), server, assembly, state, metrics, drain_timeout, requests }
+    }
+
+    /// Returns `drain_timeout` of the configuration in force.
+    pub(crate) fn drain_timeout(&self) -> watch::Receiver<Duration> {
+        self.drain_timeout.subscribe()
+    }
+
+    /// Reloads whenever something on disk changes, on SIGHUP and on request, until `draining` turns true.
+    pub(crate) async fn run(mut self, watched: Watched, mut draining: watch::Receiver<bool>) {
+        let mut watch = Watch::new(watched);
+        let mut hangups = hangup::Hangups::new();
+        loop {
+            let (cause, asked) = tokio::select! {
+                () = async { drop(draining.wait_for(|draining| *draining).await) } => return,
+                () = hangups.recv() => (Cause::Signal, None),
+                () = watch.changed() => (Cause::File, None),
+                Some(request) = self.requests.recv() => (Cause::Admin, Some(request)),
+            };
+            let reloaded = self.reload(cause, &mut watch).await;
+            if let Some(asked) = asked {
+                // Whoever asked may have left.
+                let _ = asked.send(reloaded);
+            }
+        }
+    }
+
+    async fn reload(&mut self, cause: Cause, watch: &mut Watch) -> Result<String, Vec<String>> {
+        watch.acknowledge();
+        let problems = match load(self.path.clone()).await {
+            Ok(config) => {
+                let watched = config.warnings.watched().clone();
+                match self.exchange(config).await {
+                    Ok(revision) => {
+                        watch.follow(watched);
+                        tracing::info!(
+                            config.revision = revision,
+                            reload.cause = cause.as_str(),
+                            "configuration reloaded"
+                        );
+                        return Ok(revision);
+                    }
+                    Err(error) => {
+                        // What it names is watched as well: the correction may be made there.
+                        watch.follow_too(watched);
+                        error.to_string().lines().map(str::to_owned).collect()
+                    }
+                }
+            }
+            Err(LoadError::Invalid(report)) => {
+                watch.follow_too(report.watched().clone());
+                report.error_lines().collect()
+            }
+            Err(error @ LoadError::Unreadable { .. }) => vec![error.to_string()],
+        };
+        self.refuse(cause, &problems).await;
+        Err(problems)
+    }
+
+    async fn exchange(&mut self, config: Config) -> Result<String, StartError> {
+        for warning in config.warnings.lines() {
+            tracing::warn!(config.warning = warning, "the configuration has a warning");
+        }
+        let drain_timeout = config.drain_timeout;
+        let (assembly, before) = (self.assembly.clone(), self.server.snapshot());
+        let next = tokio::task::spawn_blocking(move || assembly.next(config, &before)).await;
+        let (snapshot, sign_in) = next.unwrap_or(Err(StartError::Stopped))?.into_parts();
+        let revision = snapshot.revision().to_owned();
+        self.server.exchange(snapshot, drain_timeout).map_err(StartError::Listeners)?;
+        if self.assembly.in_force(sign_in) {
+            tracing::info!("keys exchanged");
+        }
+        self.drain_timeout.send_replace(drain_timeout);
+        self.metrics.reloaded(&revision);
+        self.state.reloaded(revision.clone());
+        Ok(revision)
+    }
+
+    /// Says why, and renews what can be renewed all the same: one bad file must not let the certificates of others end.
+    async fn refuse(&self, cause: Cause, problems: &[String]) {
+        for problem in problems {
+            tracing::error!(
+                error = problem,
+                reload.cause = cause.as_str(),
+                "the configuration cannot be used; the last good one serves"
+            );
+        }
+        self.metrics.refused();
+        self.state.refused(problems.to_vec());
+        let snapshot = self.server.snapshot();
+        let certificates = tokio::task::spawn_blocking(move || snapshot.reload_certificates()).await;
+        let bad: Vec<_> = match certificates {
+            Ok(read) => read.err().unwrap_or_default().iter().map(ServeError::to_string).collect(),
+            Err(_) => vec!["the certificates could not be read".to_owned()],
+        };
+        self.state.certificates(bad);
+    }
+}
+
+impl Cause {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Signal => "signal",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Reads and checks, where waiting for a disk and thinking holds up no request.
+async fn load(path: PathBuf) -> Result<Config, LoadError> {
+    let unreadable = path.clone();
+    tokio::task::spawn_blocking(move || config::load(&path))
+        .await
+        .unwrap_or_else(|error| Err(LoadError::Unreadable { path: unreadable, reason: error.to_string() }))
+}

@@ -1,0 +1,122 @@
+//! The listeners of one configuration: their TLS is loaded, nothing is bound.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::Semaphore;
+
+use crate::client_address::TrustedProxies;
+use crate::metrics::ListenerMetrics;
+use crate::tls::Terminator;
+use crate::{BuildError, Listener, Metrics, ServeError};
+
+/// The listeners of one configuration.
+#[derive(Debug)]
+pub struct Entrances {
+    // In the order of the configuration.
+    list: Box<[Arc<Entrance>]>,
+    metrics: Arc<Metrics>,
+}
+
+/// A listener as its connections see it.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// Which socket: the same for all entrances that follow each other on it.
+    pub(crate) id: EntranceId,
+    pub(crate) config: Listener,
+    pub(crate) tls: Option<Terminator>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) metrics: ListenerMetrics,
+    /// One for each connection that may be open.
+    pub(crate) places: Arc<Semaphore>,
+}
+
+/// Names a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntranceId(u32);
+
+impl Entrances {
+    /// Reads the certificates of every listener. A listener that is in `before` keeps what its clients hold on to: tickets
+    /// for TLS resumption, and the count of its connections.
+    ///
+    /// # Errors
+    /// What is wrong with each certificate.
+    pub fn load(
+        listeners: Vec<Listener>,
+        metrics: &Arc<Metrics>,
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<ServeError>> {
+        let mut entrances = Vec::with_capacity(listeners.len());
+        let mut errors = Vec::new();
+        for listener in listeners {
+            let earlier = before.and_then(|before| before.on_socket_of(&listener));
+            match Entrance::load(listener, metrics, earlier) {
+                Ok(entrance) => entrances.push(Arc::new(entrance)),
+                Err(mut of_listener) => errors.append(&mut of_listener),
+            }
+        }
+        if errors.is_empty() { Ok(Self { list: entrances.into(), metrics: Arc::clone(metrics) }) } else { Err(errors) }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entrance>> {
+        self.list.iter()
+    }
+
+    pub(crate) fn get(&self, id: EntranceId) -> Option<&Arc<Entrance>> {
+        self.iter().find(|entrance| entrance.id == id)
+    }
+
+    /// Reads the certificates of every listener again; a pair that is bad keeps the last good one in service.
+    pub(crate) fn reload_certificates(&self) -> impl Iterator<Item = ServeError> {
+        self.iter().flat_map(|entrance| {
+            let bad = entrance.tls.as_ref().and_then(|tls| tls.reload().err()).unwrap_or_default();
+            of_listener(&entrance.config.name, bad).collect::<Vec<_>>()
+        })
+    }
+
+    /// Tells how the last reading of all certificate files went.
+    pub(crate) fn certificates_reloaded(&self, success: bool) {
+        self.metrics.certificates_reloaded(success);
+    }
+
+    fn on_socket_of(&self, listener: &Listener) -> Option<&Entrance> {
+        self.iter().map(|entrance| &**entrance).find(|entrance| entrance.is_on_socket_of(listener))
+    }
+}
+
+impl Entrance {
+    fn load(config: Listener, metrics: &Arc<Metrics>, before: Option<&Self>) -> Result<Self, Vec<ServeError>> {
+        let tls_before = before.and_then(|before| before.tls.as_ref());
+        let tls = config.tls.as_ref().map(|tls| Terminator::build(&config.name, tls, metrics, tls_before)).transpose();
+        let tls = tls.map_err(|errors| of_listener(&config.name, errors).collect::<Vec<_>>())?;
+        let limit = config.limits.max_connections;
+        let places = before.filter(|before| before.config.limits.max_connections == limit).map_or_else(
+            || Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
+            |before| Arc::clone(&before.places),
+        );
+        Ok(Self {
+            id: before.map_or_else(EntranceId::next, |before| before.id),
+            trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+            metrics: metrics.listener(&config.name),
+            config,
+            tls,
+            places,
+        })
+    }
+
+    /// Port 0 is another one each time, so there the name tells.
+    fn is_on_socket_of(&self, listener: &Listener) -> bool {
+        self.config.address == listener.address && (listener.address.port() != 0 || self.config.name == listener.name)
+    }
+}
+
+impl EntranceId {
+    fn next() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn of_listener(name: &str, errors: Vec<BuildError>) -> impl Iterator<Item = ServeError> {
+    errors.into_iter().map(move |source| ServeError::Tls { listener: name.to_owned(), source })
+}
