@@ -48,6 +48,8 @@ fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
         rule: Some(Cow::Borrowed("engineers/on-known-network")),
         reason: Cow::Borrowed("rule-matched"),
         error: None,
+        shadow: None,
+        inputs: Cow::Borrowed(&[]),
         upstream: Some(Upstream {
             endpoint: Cow::Borrowed("10.0.3.7:3000"),
             protocol: "http/1.1",

@@ -9,4 +9,4 @@ mod record;
 pub use config::Config;
 pub use error::AuditError;
 pub use log::{Log, Slot};
-pub use record::{ClientCertificate, Decision, Kind, Milliseconds, Record, Tls, Upstream, User};
+pub use record::{ClientCertificate, Decision, Input, Kind, Milliseconds, Record, Shadow, Tls, Upstream, User};

@@ -3,6 +3,7 @@
 pub(crate) mod plain;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -64,6 +65,12 @@ pub struct Record<'a> {
     /// What failed while a rule was evaluated, or what the upstream's failure was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Cow<'a, str>>,
+    /// What rules that are not in force would have decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow<'a>>,
+    /// What the route's rules read and no other field holds, by name.
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "entries")]
+    pub inputs: Cow<'a, [(Arc<str>, Input)]>,
     /// The upstream that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Upstream<'a>>,
@@ -107,6 +114,45 @@ pub enum Decision {
     Deny,
     /// Sent to sign in.
     Challenge,
+}
+
+/// What rules that are not in force would have decided.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shadow<'a> {
+    /// What it would have been.
+    pub decision: Decision,
+    /// The rule that would have decided, as `policy/rule`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Cow<'a, str>>,
+    /// Why, as a stable code.
+    pub reason: &'static str,
+    /// What failed while a rule was evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'a, str>>,
+}
+
+/// One thing that the route's rules read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// It was not there: `null`.
+    Absent,
+    /// It was there, and is not written: `"redacted"`.
+    Redacted,
+    /// It was there, and this is its keyed hash: `{"hash": ".."}`.
+    Hashed(Box<str>),
+    /// This: `{"is": ..}`.
+    Is(serde_json::Value),
+}
+
+impl Serialize for Input {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Absent => serializer.serialize_unit(),
+            Self::Redacted => serializer.serialize_str(REDACTED),
+            Self::Hashed(hash) => serializer.collect_map([("hash", hash)]),
+            Self::Is(value) => serializer.collect_map([("is", value)]),
+        }
+    }
 }
 
 /// Who asked.
@@ -178,12 +224,19 @@ fn three_decimals<S: Serializer>(milliseconds: &f64, serializer: S) -> Result<S:
     serializer.serialize_f64((milliseconds * 1000.0).round() / 1000.0)
 }
 
+fn entries<S: Serializer>(inputs: &[(Arc<str>, Input)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(inputs.iter().map(|(name, input)| (&**name, input)))
+}
+
 /// Writes the first items of a list; the rest is counted.
 fn some_items<S: Serializer, T: AsRef<str>>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     let left_out = items.len().saturating_sub(MAX_ITEMS);
     let marker = (left_out > 0).then(|| Cow::Owned(format!("…(+{left_out} items)")));
     serializer.collect_seq(items.iter().take(MAX_ITEMS).map(|item| Cow::Borrowed(item.as_ref())).chain(marker))
 }
+
+/// Stands for an input that is not written.
+pub(crate) const REDACTED: &str = "redacted";
 
 /// How many items of one list are kept. Without it a client decides how much disk a request costs.
 pub(crate) const MAX_ITEMS: usize = 256;

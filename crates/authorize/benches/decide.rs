@@ -54,7 +54,7 @@ impl Headers for OneHeader {
 
 fn config(when: &str) -> Config {
     let rule = Rule { origin: RuleRef(0), name: "allow[0]".to_owned(), when: when.to_owned(), message: None };
-    let route = RouteRules { route: "app".to_owned(), policies: Vec::new(), allow: vec![rule], deny: Vec::new() };
+    let route = RouteRules { route: "app".to_owned(), allow: vec![rule], ..RouteRules::default() };
     Config { routes: vec![route], ..Config::default() }
 }
 

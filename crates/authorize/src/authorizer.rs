@@ -1,11 +1,12 @@
 //! The compiled policies of one configuration.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::combine::{self, Combined, RuleSet};
 use crate::condition::{Condition, Named, on_large_stack};
 use crate::failure::Failure;
-use crate::network::NetworkSet;
-use crate::{Config, Decision, Denial, Input, Permit, Problem, Reason, RouteRules, Rule, RuleRef, Severity};
+use crate::{Config, Decision, Denial, Input, Mode, Permit, Problem, Read, Reason, RuleRef, Severity, ShadowDecision};
 
 /// The compiled policies of one configuration: immutable, shared by all requests of one snapshot.
 #[derive(Debug)]
@@ -16,9 +17,11 @@ pub struct Authorizer {
 /// The policy of one route: its own rules, those of its named policies and those of the guard.
 #[derive(Debug)]
 pub struct RoutePolicy {
-    allow: Vec<Arc<CompiledRule>>,
-    deny: Vec<Arc<CompiledRule>>,
+    rules: RuleSet<Arc<CompiledRule>>,
+    candidate: Option<RuleSet<Arc<CompiledRule>>>,
+    mode: Mode,
     reads_path: bool,
+    reads: Box<[Read]>,
 }
 
 #[derive(Debug)]
@@ -50,27 +53,81 @@ impl Authorizer {
 }
 
 impl RoutePolicy {
-    /// Decides the deny rules that mention neither `user` nor `session`, before anybody is sent to sign in.
+    /// Decides the deny rules that mention neither `user` nor `session`, before anybody is sent to sign in. A route in
+    /// shadow mode refuses nobody here, and asks for sign-in all the same.
     #[must_use]
     pub fn before_sign_in(&self, input: &Input<'_>) -> Option<Denial> {
-        self.deny.iter().filter(|rule| !rule.condition.needs_sign_in()).find_map(|rule| rule.denies(input))
+        self.rules.before_sign_in(input).filter(|_| self.mode == Mode::Enforce)
     }
 
     /// Decides. Deny wins; a deny rule that fails denies; no allow rule denies.
     #[must_use]
     pub fn decide(&self, input: &Input<'_>) -> Decision {
+        match (self.rules.decide(input), self.mode) {
+            (Ok(rule), _) => Decision::Allow(Permit::by_rule(rule)),
+            (Err(denial), Mode::Enforce) => Decision::Deny(denial),
+            // Invariant: the one place where a refusal becomes a permit.
+            (Err(denial), Mode::Shadow) => Decision::Allow(Permit::despite(denial)),
+        }
+    }
+
+    /// Decides what is not in force: the candidates of the route's policies, or the route itself in shadow mode.
+    /// `None` where everything is in force.
+    #[must_use]
+    pub fn shadow(&self, input: &Input<'_>, decision: &Decision) -> Option<ShadowDecision> {
+        if let Some(candidate) = &self.candidate {
+            return Some(candidate.decide(input).map_or_else(ShadowDecision::Deny, ShadowDecision::Allow));
+        }
+        let Decision::Allow(permit) = decision else { return None };
+        (self.mode == Mode::Shadow).then(|| match permit.grounds() {
+            Ok(rule) => ShadowDecision::Allow(Arc::clone(rule)),
+            Err(denial) => ShadowDecision::Deny(denial.clone()),
+        })
+    }
+
+    /// Decides what is not in force, where nobody is signed in and somebody must be.
+    #[must_use]
+    pub fn shadow_before_sign_in(&self, input: &Input<'_>) -> Option<ShadowDecision> {
+        let rules = match (&self.candidate, self.mode) {
+            (Some(candidate), _) => candidate,
+            (None, Mode::Shadow) => &self.rules,
+            (None, Mode::Enforce) => return None,
+        };
+        Some(rules.before_sign_in(input).map_or(ShadowDecision::Challenge, ShadowDecision::Deny))
+    }
+
+    /// Returns whether any rule reads `request.path`: such a host has its paths normalised strictly. A candidate has no
+    /// say in it, because it changes nothing.
+    #[must_use]
+    pub const fn reads_path(&self) -> bool {
+        self.reads_path
+    }
+
+    /// Returns what its rules and candidates read, each once.
+    #[must_use]
+    pub fn reads(&self) -> &[Read] {
+        &self.reads
+    }
+}
+
+impl RuleSet<Arc<CompiledRule>> {
+    fn before_sign_in(&self, input: &Input<'_>) -> Option<Denial> {
+        self.deny.iter().filter(|rule| !rule.condition.needs_sign_in()).find_map(|rule| rule.denies(input))
+    }
+
+    fn decide(&self, input: &Input<'_>) -> Result<Arc<str>, Denial> {
         if let Some(denial) = self.deny.iter().find_map(|rule| rule.denies(input)) {
-            return Decision::Deny(denial);
+            return Err(denial);
         }
         let mut failed: Option<(&CompiledRule, Failure)> = None;
         for rule in &self.allow {
             match rule.condition.holds(input) {
-                Ok(true) => return Decision::Allow(Permit::new(rule.label.clone())),
+                Ok(true) => return Ok(Arc::clone(&rule.label)),
                 Ok(false) => {}
                 Err(failure) => failed = failed.or(Some((rule, failure))),
             }
         }
-        Decision::Deny(match failed {
+        Err(match failed {
             None => Denial { reason: Reason::NoPolicyMatched, rule: None, message: None, error: None },
             Some((rule, failure)) => Denial {
                 reason: Reason::AllowRuleFailed,
@@ -81,10 +138,8 @@ impl RoutePolicy {
         })
     }
 
-    /// Returns whether any rule reads `request.path`: such a host has its paths normalised strictly.
-    #[must_use]
-    pub const fn reads_path(&self) -> bool {
-        self.reads_path
+    fn all(&self) -> impl Iterator<Item = &Arc<CompiledRule>> {
+        self.allow.iter().chain(&self.deny)
     }
 }
 
@@ -100,72 +155,27 @@ impl CompiledRule {
     }
 }
 
-/// Compiles every rule once, however many routes share it.
 fn compile(config: &Config) -> (Authorizer, Vec<Problem>) {
-    let mut compiler = Compiler {
-        named: Named {
-            networks: config
-                .networks
-                .iter()
-                .map(|(name, networks)| (name.clone(), Arc::new(NetworkSet::new(networks.iter().copied()))))
-                .collect(),
-            tables: config.tables.clone(),
-        },
-        problems: Vec::new(),
-    };
-    let guard = compiler.rules("guard", &config.guard.allow, &config.guard.deny);
-    let policies: Vec<Rules> =
-        config.policies.iter().map(|policy| compiler.rules(&policy.name, &policy.allow, &policy.deny)).collect();
-    let routes = config.routes.iter().map(|route| compiler.route(route, &guard, &policies)).collect();
-    (Authorizer { routes }, compiler.problems)
-}
-
-struct Compiler {
-    named: Named,
-    problems: Vec<Problem>,
-}
-
-/// Compiled allow and deny rules of one place.
-struct Rules {
-    allow: Vec<Arc<CompiledRule>>,
-    deny: Vec<Arc<CompiledRule>>,
-}
-
-impl Compiler {
-    fn rules(&mut self, policy: &str, allow: &[Rule], deny: &[Rule]) -> Rules {
-        let mut compiled = |rules: &[Rule]| rules.iter().filter_map(|rule| self.rule(policy, rule)).collect();
-        Rules { allow: compiled(allow), deny: compiled(deny) }
-    }
-
-    fn rule(&mut self, policy: &str, rule: &Rule) -> Option<Arc<CompiledRule>> {
-        let (condition, faults) = Condition::compile(&rule.when, &self.named);
-        self.problems.extend(faults.into_iter().map(|fault| Problem {
-            origin: rule.origin,
-            at: fault.at,
-            severity: fault.severity,
-            message: fault.message,
-            help: fault.help,
-        }));
+    let named = Named::of(config);
+    let mut problems = Vec::new();
+    let combined = combine::routes(config, |policy, rule| {
+        let (condition, faults) = Condition::compile(&rule.when, &named);
+        problems.extend(faults.into_iter().map(|fault| fault.of(rule.origin)));
         Some(Arc::new(CompiledRule {
             label: format!("{policy}/{}", rule.name).into(),
             condition: condition?,
             message: rule.message.as_deref().map(Arc::from),
         }))
-    }
-
-    /// Puts the rules in the order in which they are asked: the guard, the route's own, its policies.
-    fn route(&mut self, route: &RouteRules, guard: &Rules, policies: &[Rules]) -> RoutePolicy {
-        let inline = self.rules(&route.route, &route.allow, &route.deny);
-        let named: Option<Vec<&Rules>> = route.policies.iter().map(|index| policies.get(*index)).collect();
-        // A policy that is not there may have held deny rules: without it nothing is allowed.
-        let complete = named.is_some();
-        let parts: Vec<&Rules> = [guard, &inline].into_iter().chain(named.unwrap_or_default()).collect();
-        let allow = parts.iter().filter(|_| complete).flat_map(|rules| rules.allow.iter().cloned());
-        let allow: Vec<_> = allow.collect();
-        let deny: Vec<_> = parts.iter().flat_map(|rules| rules.deny.iter().cloned()).collect();
-        let reads_path = allow.iter().chain(&deny).any(|rule| rule.condition.reads_path());
-        RoutePolicy { allow, deny, reads_path }
-    }
+    });
+    let modes = config.routes.iter().map(|route| route.mode);
+    let routes = combined.into_iter().zip(modes).map(|(Combined { in_force, candidate }, mode)| {
+        let reads_path = in_force.all().any(|rule| rule.condition.reads_path());
+        let all = in_force.all().chain(candidate.iter().flat_map(RuleSet::all));
+        let reads: BTreeSet<&Read> = all.flat_map(|rule| rule.condition.reads()).collect();
+        let reads = reads.into_iter().cloned().collect();
+        RoutePolicy { rules: in_force, candidate, mode, reads_path, reads }
+    });
+    (Authorizer { routes: routes.collect() }, problems)
 }
 
 fn no_thread() -> Problem {

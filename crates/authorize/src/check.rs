@@ -11,10 +11,13 @@ mod fold;
 mod literal;
 mod lookup;
 mod operation;
+mod parts;
 pub(crate) mod suggest;
 mod verdict;
 
 use std::ops::Range;
+
+pub(crate) use parts::{parts, reads};
 
 use crate::code::Code;
 use crate::condition::{Fault, Named};
@@ -34,15 +37,7 @@ pub(crate) struct Checked {
 
 /// Checks a condition against the environment and what the configuration names.
 pub(crate) fn check(tree: &Node, named: &Named) -> Checked {
-    let mut checker = Checker {
-        named,
-        tables: Vec::new(),
-        locals: Vec::new(),
-        nesting: 0,
-        faults: Vec::new(),
-        needs_sign_in: false,
-        reads_path: false,
-    };
+    let mut checker = Checker::new(named);
     let typed = checker.node(tree);
     if !typed.of.fits(&Type::Bool) {
         let fault = Fault::new(tree.at.clone(), format!("a rule is true or false; this is `{}`", typed.of));
@@ -85,6 +80,20 @@ struct Checker<'a> {
     faults: Vec<Fault>,
     needs_sign_in: bool,
     reads_path: bool,
+}
+
+impl<'a> Checker<'a> {
+    const fn new(named: &'a Named) -> Self {
+        Self {
+            named,
+            tables: Vec::new(),
+            locals: Vec::new(),
+            nesting: 0,
+            faults: Vec::new(),
+            needs_sign_in: false,
+            reads_path: false,
+        }
+    }
 }
 
 impl Checker<'_> {

@@ -8,12 +8,15 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::check::Checked;
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::network::NetworkSet;
+use crate::part::Part;
 use crate::table::Table;
-use crate::{Input, Severity, check, evaluate};
+use crate::{Config, Input, Problem, Read, RuleRef, Severity, check, evaluate};
 
 /// A condition that was checked.
 #[derive(Debug)]
@@ -21,6 +24,7 @@ pub(crate) struct Condition {
     code: Code,
     needs_sign_in: bool,
     reads_path: bool,
+    reads: Box<[Read]>,
 }
 
 /// Something wrong with a condition.
@@ -44,6 +48,12 @@ impl Fault {
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
+
+    /// Says which rule has it.
+    pub(crate) fn of(self, origin: RuleRef) -> Problem {
+        let Self { at, severity, message, help } = self;
+        Problem { origin, at, severity, message, help }
+    }
 }
 
 /// What the configuration gives names to.
@@ -51,6 +61,15 @@ impl Fault {
 pub(crate) struct Named {
     pub(crate) networks: BTreeMap<String, Arc<NetworkSet>>,
     pub(crate) tables: BTreeMap<String, Arc<Table>>,
+}
+
+impl Named {
+    /// Makes what a configuration gives names to ready to be named.
+    pub(crate) fn of(config: &Config) -> Self {
+        let set = |networks: &Vec<IpNet>| Arc::new(NetworkSet::new(networks.iter().copied()));
+        let networks = config.networks.iter().map(|(name, networks)| (name.clone(), set(networks)));
+        Self { networks: networks.collect(), tables: config.tables.clone() }
+    }
 }
 
 impl Condition {
@@ -78,9 +97,25 @@ impl Condition {
             Ok(tree) => {
                 let Checked { code, faults, needs_sign_in, reads_path } = check::check(&tree, named);
                 let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
-                ((!refused).then_some(Self { code, needs_sign_in, reads_path }), faults)
+                let condition = || Self { code, needs_sign_in, reads_path, reads: check::reads(&tree, named).into() };
+                ((!refused).then(condition), faults)
             }
         }
+    }
+
+    /// Takes apart a condition that compiles.
+    ///
+    /// Call it on a thread that [`on_large_stack`] made.
+    pub(crate) fn take_apart(source: &str, named: &Named) -> Option<(Part, Vec<Read>)> {
+        let characters: Vec<char> = source.chars().collect();
+        let parts = || {
+            let brackets = scan::scan(&characters).ok()?;
+            let tree = parse::parse(source, &characters, &brackets).ok()?;
+            let (mut part, reads) = check::parts(&tree, named);
+            part.span(&|at| brackets.balanced(at));
+            Some((part, reads))
+        };
+        catch_unwind(AssertUnwindSafe(parts)).ok().flatten()
     }
 
     /// Evaluates the condition. A panic is an error like any other, so that it denies this request alone.
@@ -96,6 +131,11 @@ impl Condition {
     /// Returns whether the condition mentions `request.path`, or what is cut out of it.
     pub(crate) const fn reads_path(&self) -> bool {
         self.reads_path
+    }
+
+    /// Returns what the condition reads.
+    pub(crate) fn reads(&self) -> &[Read] {
+        &self.reads
     }
 }
 

@@ -23,10 +23,21 @@ pub struct Config {
 }
 
 /// A named policy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// The name that routes use.
     pub name: String,
+    /// Rules of which one must hold.
+    pub allow: Vec<Rule>,
+    /// Rules of which none may hold.
+    pub deny: Vec<Rule>,
+    /// `shadow`: the rules of a candidate, which are decided beside those above and enforce nothing.
+    pub shadow: Option<Candidate>,
+}
+
+/// The rules of a policy that is tried out.
+#[derive(Clone, Debug, Default)]
+pub struct Candidate {
     /// Rules of which one must hold.
     pub allow: Vec<Rule>,
     /// Rules of which none may hold.
@@ -43,7 +54,7 @@ pub struct Guard {
 }
 
 /// What one route attaches. A route to which nothing is attached denies everything.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteRules {
     /// The route's name.
     pub route: String,
@@ -53,6 +64,18 @@ pub struct RouteRules {
     pub allow: Vec<Rule>,
     /// Inline deny rules.
     pub deny: Vec<Rule>,
+    /// Whether its decisions are enforced.
+    pub mode: Mode,
+}
+
+/// `mode` of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// What is denied is refused.
+    #[default]
+    Enforce,
+    /// What is denied is recorded and let through.
+    Shadow,
 }
 
 /// One rule as written.

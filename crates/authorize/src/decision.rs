@@ -15,19 +15,37 @@ pub enum Decision {
 /// takes it by value, so nothing is forwarded without a decision of its own.
 #[derive(Debug)]
 pub struct Permit {
-    rule: Arc<str>,
+    grounds: Result<Arc<str>, Denial>,
 }
 
 impl Permit {
-    pub(crate) const fn new(rule: Arc<str>) -> Self {
-        Self { rule }
+    pub(crate) const fn by_rule(rule: Arc<str>) -> Self {
+        Self { grounds: Ok(rule) }
     }
 
-    /// Returns the rule that allowed, as `policy/rule`.
-    #[must_use]
-    pub const fn rule(&self) -> &Arc<str> {
-        &self.rule
+    /// Lets through what was denied. Only for a route in [`Mode::Shadow`](crate::Mode::Shadow).
+    pub(crate) const fn despite(denial: Denial) -> Self {
+        Self { grounds: Err(denial) }
     }
+
+    /// Returns the rule that allowed, as `policy/rule`, or the denial that a route in shadow mode does not enforce.
+    ///
+    /// # Errors
+    /// No rule allowed.
+    pub const fn grounds(&self) -> Result<&Arc<str>, &Denial> {
+        self.grounds.as_ref()
+    }
+}
+
+/// What rules that are not in force would decide. No permit comes of it.
+#[derive(Clone, Debug)]
+pub enum ShadowDecision {
+    /// They would let it through, by this rule.
+    Allow(Arc<str>),
+    /// They would refuse it.
+    Deny(Denial),
+    /// They would not refuse it before sign-in, and so ask for that.
+    Challenge,
 }
 
 /// A refusal.

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 pub(crate) use cost::size;
 use cost::{comparing, weight};
-use lookup::HeldTables;
+pub(crate) use lookup::HeldTables;
 pub(crate) use lookup::MAX_TABLES;
 
 use crate::Input;
@@ -39,6 +39,16 @@ pub(crate) fn evaluate(code: &Code, input: &Input<'_>) -> Result<bool, Failure> 
         Value::Bool(holds) => Ok(holds),
         _ => Err(Failure::NotTrueOrFalse),
     }
+}
+
+/// Evaluates a part of a condition, within macros whose variables have these values.
+pub(crate) fn part<'a>(
+    code: &'a Code,
+    input: &Input<'a>,
+    tables: &'a HeldTables,
+    locals: &[Value<'a>],
+) -> Result<Value<'a>, Failure> {
+    Evaluation { input, tables, locals: locals.to_vec(), query: None, budget: BUDGET }.value(code)
 }
 
 struct Evaluation<'e, 'a> {

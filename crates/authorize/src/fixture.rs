@@ -184,9 +184,9 @@ pub(crate) fn config(allow: &[&str], deny: &[&str]) -> Config {
         tables: tables(),
         routes: vec![RouteRules {
             route: "app".to_owned(),
-            policies: Vec::new(),
             allow: rules("allow", allow),
             deny: rules("deny", deny),
+            ..RouteRules::default()
         }],
         ..Config::default()
     }

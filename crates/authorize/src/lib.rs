@@ -2,6 +2,7 @@
 //! no credential.
 
 mod authorizer;
+mod combine;
 mod config;
 mod decision;
 mod error;
@@ -13,6 +14,11 @@ mod code;
 mod condition;
 mod evaluate;
 mod syntax;
+
+// A decision, explained; or made from less than the whole request.
+mod inspector;
+mod part;
+mod reads;
 
 // What conditions are about.
 mod constant;
@@ -31,8 +37,13 @@ mod fixture;
 pub mod test_util;
 
 pub use authorizer::{Authorizer, RoutePolicy};
-pub use config::{Config, Guard, Policy, RouteRules, Rule, RuleRef};
-pub use decision::{Decision, Denial, Permit, Reason};
+pub use config::{Candidate, Config, Guard, Mode, Policy, RouteRules, Rule, RuleRef};
+pub use decision::{Decision, Denial, Permit, Reason, ShadowDecision};
 pub use error::{Problem, Severity};
 pub use input::{ClientCertificate, Grpc, Headers, Input, Request, RouteFacts, SessionFacts, Tls};
+pub use inspector::{
+    Explanation, Inspector, Judgement, Knowledge, Known, Outcome, PartExplanation, RouteInspector, RuleExplanation,
+    Version, WholeRequest,
+};
+pub use reads::{Read, looks_like_token, sounds_secret};
 pub use table::{Format, KeyType, Layout, Rows, Table, TableError};

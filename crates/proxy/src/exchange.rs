@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use audit::{Decision, Kind, Milliseconds, Record, Slot};
 use authenticate::Session;
+use authorize::ShadowDecision;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use identity::ClientAddress;
 use jiff::Timestamp;
@@ -39,6 +40,7 @@ pub(crate) struct Exchange {
     pub(crate) session: Option<Arc<Session>>,
     pub(crate) upstream: Option<Answerer>,
     pub(crate) verdict: Verdict,
+    pub(crate) shadow: Option<ShadowDecision>,
     /// The WebSocket that this request opened.
     pub(crate) tunnel: Option<JoinHandle<Traffic>>,
     kind: Kind,
@@ -94,6 +96,7 @@ impl Exchange {
             session: None,
             upstream: None,
             verdict: Verdict { decision: Decision::Deny, rule: None, reason: "client-left", error: None },
+            shadow: None,
             tunnel: None,
             kind: Kind::Request,
             ended: Vec::new(),
@@ -126,6 +129,15 @@ impl Exchange {
     /// Notes how long the upstream took to answer.
     pub(crate) const fn answered_in(&mut self, duration: Duration) {
         self.upstream_time = Some(duration);
+    }
+
+    /// Notes what rules that are not in force would have decided, beside what was decided.
+    pub(crate) fn shadowed(&mut self, decision: ShadowDecision, in_force: Decision) {
+        let shadow = shadow(&decision).decision;
+        if shadow != in_force {
+            self.snapshot.metrics_of(self.route).shadow_differs(in_force, shadow);
+        }
+        self.shadow = Some(decision);
     }
 
     /// Follows the request's body from here on.
@@ -200,6 +212,8 @@ impl Exchange {
             rule: self.verdict.rule.as_deref().map(Into::into),
             reason: self.verdict.reason.into(),
             error: self.verdict.error.as_deref().map(Into::into),
+            shadow: self.shadow.as_ref().map(shadow),
+            inputs: Cow::Borrowed(&[]),
             upstream: self.upstream.as_ref().map(|upstream| audit::Upstream {
                 endpoint: (&*upstream.endpoint).into(),
                 protocol: upstream.protocol,
@@ -229,6 +243,7 @@ impl Exchange {
             decision: Decision::Allow,
             reason: reason.into(),
             error: None,
+            shadow: None,
             ..self.record(total)
         }
     }
@@ -326,6 +341,22 @@ fn tls(tls: &TlsFacts) -> audit::Tls<'_> {
         fingerprint_sha256: (&*client.certificate.fingerprint_sha256).into(),
     });
     audit::Tls { version: tls.version, sni: (&*tls.sni).into(), client_certificate }
+}
+
+fn shadow(decision: &ShadowDecision) -> audit::Shadow<'_> {
+    let (decision, rule, reason, error) = match decision {
+        ShadowDecision::Allow(rule) => (Decision::Allow, Some(rule), "allow-rule-matched", None),
+        ShadowDecision::Deny(denial) => {
+            (Decision::Deny, denial.rule.as_ref(), denial.reason.as_str(), denial.error.as_ref())
+        }
+        ShadowDecision::Challenge => (Decision::Challenge, None, "sign-in-required", None),
+    };
+    audit::Shadow {
+        decision,
+        rule: rule.map(|rule| (&**rule).into()),
+        reason,
+        error: error.map(|error| (&**error).into()),
+    }
 }
 
 fn user(session: &Session) -> audit::User<'_> {

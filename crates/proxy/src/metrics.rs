@@ -21,6 +21,7 @@ use crate::upstream::Pools;
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<StageLabels, Latency>,
+    shadow_differences: Family<ShadowLabels, Counter>,
     connections_opened: Family<ListenerLabels, Counter>,
     connections_open: Family<ListenerLabels, Gauge>,
     addresses_lost: Family<ListenerLabels, Counter>,
@@ -38,6 +39,7 @@ impl Metrics {
         let metrics = Self {
             requests: Family::default(),
             durations: Family::default(),
+            shadow_differences: Family::default(),
             connections_opened: Family::default(),
             connections_open: Family::default(),
             addresses_lost: Family::default(),
@@ -57,6 +59,11 @@ impl Metrics {
             "portcullis_request_duration_seconds",
             "Time spent deciding, until the upstream's response headers, and in total",
             metrics.durations.clone(),
+        );
+        registry.register(
+            "portcullis_shadow_differences",
+            "Requests of which rules in shadow would have decided otherwise, by route and both decisions",
+            metrics.shadow_differences.clone(),
         );
         registry.register(
             "portcullis_connections_opened",
@@ -107,6 +114,7 @@ impl Metrics {
         RouteMetrics {
             route: route.into(),
             requests: self.requests.clone(),
+            shadow_differences: self.shadow_differences.clone(),
             common: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
             policy: stage("policy"),
             upstream: stage("upstream"),
@@ -152,6 +160,7 @@ impl Metrics {
 pub(crate) struct RouteMetrics {
     route: Box<str>,
     requests: Family<RequestLabels, Counter>,
+    shadow_differences: Family<ShadowLabels, Counter>,
     // Counters of the usual answers, so that a request looks nothing up; made when first used, so that no empty series
     // is exported.
     common: [[OnceLock<Counter>; COMMON_CODES.len()]; 3],
@@ -163,11 +172,12 @@ pub(crate) struct RouteMetrics {
 impl RouteMetrics {
     /// Counts one request.
     pub(crate) fn record(&self, decision: audit::Decision, code: u16, times: &Times) {
-        let (row, decision) = match decision {
-            audit::Decision::Allow => (0, "allow"),
-            audit::Decision::Deny => (1, "deny"),
-            audit::Decision::Challenge => (2, "challenge"),
+        let row = match decision {
+            audit::Decision::Allow => 0,
+            audit::Decision::Deny => 1,
+            audit::Decision::Challenge => 2,
         };
+        let decision = decision_label(decision);
         let counter = || {
             let labels = RequestLabels { route: self.route.to_string(), code: u32::from(code), decision };
             self.requests.get_or_create_owned(&labels)
@@ -184,6 +194,21 @@ impl RouteMetrics {
             self.upstream.observe(upstream);
         }
         self.total.observe(times.total);
+    }
+
+    /// Counts a request of which rules in shadow would have decided otherwise.
+    pub(crate) fn shadow_differs(&self, decision: audit::Decision, shadow: audit::Decision) {
+        let (decision, shadow) = (decision_label(decision), decision_label(shadow));
+        let labels = ShadowLabels { route: self.route.to_string(), decision, shadow };
+        self.shadow_differences.get_or_create(&labels).inc();
+    }
+}
+
+const fn decision_label(decision: audit::Decision) -> &'static str {
+    match decision {
+        audit::Decision::Allow => "allow",
+        audit::Decision::Deny => "deny",
+        audit::Decision::Challenge => "challenge",
     }
 }
 
@@ -264,6 +289,13 @@ struct RequestLabels {
     route: String,
     code: u32,
     decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShadowLabels {
+    route: String,
+    decision: &'static str,
+    shadow: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

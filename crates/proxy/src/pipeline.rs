@@ -230,26 +230,33 @@ fn decide(
     };
     let stranger = exchange.session.take_if(|session| !accepted(session)).is_some();
     let headers = HeaderFacts(headers);
-    let decided = {
+    let (decided, shadow) = {
         let input = facts::input(exchange, address, route, &headers, caller.calls_a_method());
-        let challenged = exchange.session.is_none() && route.config.authenticate == Authentication::Required;
-        match challenged.then(|| policy.before_sign_in(&input)) {
-            Some(Some(denial)) => Err(Refused::Denied(denial)),
-            Some(None) => Err(Refused::Challenge(challenge(exchange, route, origin, stranger))),
-            None => match policy.decide(&input) {
-                Decision::Allow(permit) => Ok(permit),
-                Decision::Deny(denial) => Err(Refused::Denied(denial)),
-            },
+        if exchange.session.is_none() && route.config.authenticate == Authentication::Required {
+            let refused = policy
+                .before_sign_in(&input)
+                .map_or_else(|| Refused::Challenge(challenge(exchange, route, origin, stranger)), Refused::Denied);
+            (Err(refused), policy.shadow_before_sign_in(&input))
+        } else {
+            let decision = policy.decide(&input);
+            let shadow = policy.shadow(&input, &decision);
+            match decision {
+                Decision::Allow(permit) => (Ok(permit), shadow),
+                Decision::Deny(denial) => (Err(Refused::Denied(denial)), shadow),
+            }
         }
     };
     exchange.decided_in(began.elapsed());
+    if let Some(shadow) = shadow {
+        exchange.shadowed(shadow, decided.as_ref().map_or_else(Refused::decision, |_| audit::Decision::Allow));
+    }
     let permit = decided?;
-    exchange.verdict = Verdict {
-        decision: audit::Decision::Allow,
-        rule: Some(Arc::clone(permit.rule())),
-        reason: "allow-rule-matched",
-        error: None,
+    let (rule, reason) = match permit.grounds() {
+        Ok(rule) => (Some(Arc::clone(rule)), "allow-rule-matched"),
+        // What the policy says is in `shadow`.
+        Err(_) => (None, "shadow-mode"),
     };
+    exchange.verdict = Verdict { decision: audit::Decision::Allow, rule, reason, error: None };
     Ok(permit)
 }
 

@@ -76,6 +76,13 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl Refused {
+    /// Returns what it is in the audit record, where a policy or the lack of a session refuses.
+    pub(crate) const fn decision(&self) -> audit::Decision {
+        if matches!(self, Self::Challenge(_)) { audit::Decision::Challenge } else { audit::Decision::Deny }
+    }
+}
+
 /// Makes the answer to a request that is refused or failed, and notes why.
 pub(crate) fn refuse(refused: &Refused, caller: Caller, exchange: &mut Exchange) -> Response<Content> {
     note(refused, exchange);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use audit::Log;
 use authenticate::{Authenticator, ClaimNames, KeyTexts, Keys, Provider, SessionConfig, Store, StoreLocation};
-use authorize::{Authorizer, Guard, RouteRules, Rule, RuleRef};
+use authorize::{Authorizer, Guard, Mode, RouteRules, Rule, RuleRef};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
@@ -49,11 +49,18 @@ pub(crate) struct Setup {
     pub(crate) routes: Vec<(Route, Vec<Rule>, Vec<Rule>)>,
     pub(crate) sign_in: Option<Origin>,
     pub(crate) drain: Duration,
+    pub(crate) mode: Mode,
 }
 
 impl Setup {
     pub(crate) fn cleartext() -> Self {
-        Self { listener: listener(), routes: Vec::new(), sign_in: None, drain: Duration::from_secs(5) }
+        Self {
+            listener: listener(),
+            routes: Vec::new(),
+            sign_in: None,
+            drain: Duration::from_secs(5),
+            mode: Mode::Enforce,
+        }
     }
 
     pub(crate) fn route(mut self, route: Route, allow: &str) -> Self {
@@ -79,9 +86,10 @@ impl Setup {
         let look = Arc::new(Look::new(Branding::default()));
         let rules = self.routes.iter().map(|(route, allow, deny)| RouteRules {
             route: route.name.clone(),
-            policies: Vec::new(),
             allow: allow.clone(),
             deny: deny.clone(),
+            mode: self.mode,
+            ..RouteRules::default()
         });
         let policies =
             authorize::Config { routes: rules.collect(), guard: Guard::default(), ..authorize::Config::default() };

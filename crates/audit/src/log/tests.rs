@@ -38,6 +38,8 @@ fn record(id: &str) -> Record<'_> {
         rule: None,
         reason: Cow::Borrowed("allowed"),
         error: None,
+        shadow: None,
+        inputs: Cow::Borrowed(&[]),
         upstream: None,
         status: 200,
         grpc_status: None,

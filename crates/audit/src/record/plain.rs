@@ -65,6 +65,15 @@ fn outcome(plain: &mut Plain<'_>, record: &Record<'_>) {
     plain.option(r#","rule":""#, record.rule.as_deref());
     plain.text(r#","reason":""#, &record.reason);
     plain.option(r#","error":""#, record.error.as_deref());
+    if let Some(shadow) = &record.shadow {
+        plain.text(r#","shadow":{"decision":""#, decision(shadow.decision));
+        plain.option(r#","rule":""#, shadow.rule.as_deref());
+        plain.text(r#","reason":""#, shadow.reason);
+        plain.option(r#","error":""#, shadow.error.as_deref());
+        plain.raw("}");
+    }
+    // Their values have any form, and most routes have none.
+    plain.holds &= record.inputs.is_empty();
     if let Some(upstream) = &record.upstream {
         plain.text(r#","upstream":{"endpoint":""#, &upstream.endpoint);
         plain.text(r#","protocol":""#, upstream.protocol);

@@ -1,14 +1,17 @@
 //! Tests of `authorizer`: how rules combine.
 
 use crate::fixture::{Scene, config, rules};
-use crate::{Authorizer, Config, Decision, Denial, Guard, Policy, Reason, RouteRules, RuleRef, Severity};
+use crate::{
+    Authorizer, Candidate, Config, Decision, Denial, Guard, Mode, Policy, Reason, RouteRules, RuleRef, Severity,
+    ShadowDecision,
+};
 
 const FAILS: &str = r#"user.claims.missing == "x""#;
 
 fn decide(config: &Config, scene: &Scene) -> Result<String, Denial> {
     let (authorizer, _) = Authorizer::compile(config).unwrap();
     match authorizer.route(0).unwrap().decide(&scene.input()) {
-        Decision::Allow(permit) => Ok(permit.rule().to_string()),
+        Decision::Allow(permit) => Ok(permit.grounds().unwrap().to_string()),
         Decision::Deny(denial) => Err(denial),
     }
 }
@@ -89,6 +92,7 @@ fn named_policies_and_the_guard_apply_with_the_routes_own_rules() {
         name: name.to_owned(),
         allow: rules("allow", allow),
         deny: rules("deny", deny),
+        shadow: None,
     };
     let mut config = config(&[], &[]);
     config.policies = vec![policy("closed", &[], &["true"]), policy("engineers", &["true"], &["false"])];
@@ -145,7 +149,7 @@ fn a_route_knows_whether_its_rules_read_the_path() {
 #[test]
 fn all_problems_of_all_rules_come_in_one_run() {
     let mut config = config(&["user.emial == \"\"", "true"], &["fo()"]);
-    config.policies = vec![Policy { name: "p".to_owned(), allow: rules("allow", &["("]), deny: Vec::new() }];
+    config.policies = vec![Policy { name: "p".to_owned(), allow: rules("allow", &["("]), ..Policy::default() }];
     config.guard.deny = rules("deny", &["request.ip.inCIDR(\"10.0.0.1/8\")"]);
     let problems = Authorizer::compile(&config).unwrap_err();
     assert_eq!(problems.len(), 4);
@@ -162,7 +166,54 @@ fn warnings_alone_do_not_refuse() {
 #[test]
 fn routes_are_found_by_their_index() {
     let mut config = config(&["true"], &[]);
-    config.routes.push(RouteRules { route: "b".to_owned(), policies: Vec::new(), allow: Vec::new(), deny: Vec::new() });
+    config.routes.push(RouteRules { route: "b".to_owned(), ..RouteRules::default() });
     let (authorizer, _) = Authorizer::compile(&config).unwrap();
     assert!(authorizer.route(1).is_some() && authorizer.route(2).is_none());
+}
+
+#[test]
+fn only_a_route_in_shadow_mode_lets_through_what_is_denied() {
+    let mut config = config(&[], &["request.method == \"GET\"", "user.authenticated"]);
+    let scene = Scene::default();
+    let decide = |config: &Config| {
+        let (authorizer, _) = Authorizer::compile(config).unwrap();
+        let policy = authorizer.route(0).unwrap();
+        let decision = policy.decide(&scene.input());
+        let shadow = policy.shadow(&scene.input(), &decision);
+        let before = policy.before_sign_in(&scene.input());
+        (decision, shadow, before, policy.shadow_before_sign_in(&scene.input()))
+    };
+    assert!(matches!(decide(&config), (Decision::Deny(_), None, Some(_), None)));
+    config.routes[0].mode = Mode::Shadow;
+    let (Decision::Allow(permit), Some(ShadowDecision::Deny(denial)), None, Some(ShadowDecision::Deny(_))) =
+        decide(&config)
+    else {
+        panic!("not let through")
+    };
+    assert_eq!(denial.rule.as_deref(), Some("app/deny[0]"));
+    assert_eq!(permit.grounds().unwrap_err().rule, denial.rule);
+}
+
+#[test]
+fn a_candidate_is_decided_beside_its_policy_and_enforces_nothing() {
+    let mut config = config(&[], &[]);
+    config.policies = vec![Policy {
+        name: "p".to_owned(),
+        allow: rules("allow", &["true"]),
+        deny: Vec::new(),
+        shadow: Some(Candidate { allow: Vec::new(), deny: rules("deny", &["request.path != \"/\""]) }),
+    }];
+    config.routes[0].policies = vec![0];
+    let (authorizer, _) = Authorizer::compile(&config).unwrap();
+    let policy = authorizer.route(0).unwrap();
+    assert!(!policy.reads_path(), "a candidate changed how paths are read");
+    let decision = policy.decide(&Scene::default().input());
+    assert!(matches!(decision, Decision::Allow(_)));
+    assert!(policy.before_sign_in(&Scene::default().input()).is_none());
+    let Some(ShadowDecision::Deny(denial)) = policy.shadow(&Scene::default().input(), &decision) else {
+        panic!("not denied")
+    };
+    assert_eq!((denial.reason, denial.rule.as_deref()), (Reason::DenyRuleMatched, Some("p/deny[0]")));
+    config.policies[0].shadow = Some(Candidate { allow: rules("allow", &["user.emial == 1"]), deny: Vec::new() });
+    assert!(Authorizer::compile(&config).is_err(), "a candidate is checked, too");
 }

@@ -24,6 +24,12 @@ impl Brackets {
     pub(super) fn closing(&self, offset: usize) -> Option<usize> {
         self.0.get(&offset).copied()
     }
+
+    /// Returns a stretch of characters with the brackets that it cuts apart: operands do not span those around them.
+    pub(super) fn balanced(&self, at: &Range<usize>) -> Range<usize> {
+        let cut = self.0.iter().filter(|(open, close)| at.contains(*open) != at.contains(*close));
+        cut.fold(at.clone(), |at, (open, close)| at.start.min(*open)..at.end.max(close + 1))
+    }
 }
 
 /// Scans a condition, given as its characters.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use authorize::{Guard, Policy};
+use authorize::{Candidate, Guard, Policy};
 use ipnet::IpNet;
 
 use super::builder::Builder;
@@ -18,15 +18,27 @@ pub(crate) fn policies<'n>(builder: &mut Builder<'n>, files: &'n [Node]) -> Vec<
     for node in files.iter().filter_map(|file| file.get("policies")).flat_map(Node::items) {
         let fields = Fields::new(&schema::POLICY, Some(node));
         let (allow, deny) = (builder.rules(&fields, "allow"), builder.rules(&fields, "deny"));
+        let shadow = candidate(builder, &fields);
         let Some(name) = fields.text("name") else { continue };
         if seen.insert(name, ()).is_some() {
             let place = fields.get("name").map_or(node.place, |name| name.place);
             builder.error(place, format!("two policies are called {}: give one another `name`", quoted(name)));
         }
-        policies.push(Policy { name: name.to_owned(), allow, deny });
+        policies.push(Policy { name: name.to_owned(), allow, deny, shadow });
     }
     check_tests(builder, files, &policies);
     policies
+}
+
+/// Builds `shadow` of a policy.
+fn candidate<'n>(builder: &mut Builder<'n>, policy: &Fields<'n>) -> Option<Candidate> {
+    let fields = policy.section("shadow", &schema::CANDIDATE);
+    let place = fields.place()?;
+    let candidate = Candidate { allow: builder.rules(&fields, "allow"), deny: builder.rules(&fields, "deny") };
+    if candidate.allow.is_empty() && candidate.deny.is_empty() {
+        builder.error(place, "`shadow` has no rules: write `allow` or `deny`, or remove the key");
+    }
+    Some(candidate)
 }
 
 /// A test that names no policy tests nothing.

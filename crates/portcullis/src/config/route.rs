@@ -6,7 +6,7 @@ mod upstream;
 
 use std::collections::HashMap;
 
-use authorize::RouteRules;
+use authorize::{Mode, RouteRules};
 use identity::ProviderId;
 use proxy::{Authentication, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, Route, Timeouts, WebSockets};
 
@@ -209,7 +209,17 @@ fn rules<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
     if let Some(place) = fields.place().filter(|_| nothing) {
         builder.warning(place, "this route denies everybody: add `allow` or `policy`");
     }
-    RouteRules { route: String::new(), policies, allow, deny }
+    RouteRules { route: String::new(), policies, allow, deny, mode: mode(builder, fields) }
+}
+
+fn mode(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Mode {
+    let Some(node) = fields.own("mode").filter(|node| node.text() == Some("shadow")) else { return Mode::Enforce };
+    builder.warning(
+        node.place,
+        "this route is in shadow mode: whoever its policy refuses is let through, and only recorded; write `enforce` \
+         once the records are as they should be",
+    );
+    Mode::Shadow
 }
 
 fn timeouts(fields: &Fields<'_>) -> Timeouts {

@@ -7,7 +7,7 @@ mod route;
 mod sign_in;
 mod upstream;
 
-pub(crate) use policies::{POLICY, POLICY_FILE, RULE, RULES};
+pub(crate) use policies::{CANDIDATE, POLICY, POLICY_FILE, RULE, RULES};
 pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, ROOT, TLS};
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};

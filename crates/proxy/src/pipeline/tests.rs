@@ -327,3 +327,45 @@ async fn a_wildcard_opens_no_way_to_sign_in_for_a_host_that_it_is_not_asked_for(
     }
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_route_in_shadow_mode_lets_through_what_it_records_as_denied() {
+    let setup = Setup { mode: authorize::Mode::Shadow, ..Setup::cleartext() };
+    let app = route("app.example.com", echo().await);
+    let proxy = setup.route(app, "true").denying("request.path == '/no'", Some("Not you.")).start();
+    for path in ["/yes", "/no"] {
+        assert_eq!(proxy.get("app.example.com", path, "").await.status, 200);
+    }
+    let metrics = proxy.metrics();
+    let counted = r#"portcullis_shadow_differences_total{route="app",decision="allow",shadow="deny"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    let records = proxy.stop().await;
+    assert!(records.iter().all(|record| record["decision"] == "allow" && record["status"] == 200));
+    assert_eq!(records[0]["reason"], "allow-rule-matched");
+    assert_eq!(
+        records[0]["shadow"],
+        serde_json::json!({"decision": "allow", "rule": "app/allowed", "reason": "allow-rule-matched"})
+    );
+    assert_eq!(records[1]["reason"], "shadow-mode");
+    assert_eq!(records[1].get("rule"), None);
+    assert_eq!(
+        records[1]["shadow"],
+        serde_json::json!({"decision": "deny", "rule": "app/denied", "reason": "deny-rule-matched"})
+    );
+}
+
+#[tokio::test]
+async fn shadow_mode_never_skips_sign_in() {
+    let mut app = route("app.example.com", nobody().await);
+    app.authenticate = Authentication::Required;
+    let setup = Setup { mode: authorize::Mode::Shadow, ..Setup::cleartext() };
+    let setup = setup.route(app, "true").denying("request.path == '/no'", None).sign_in("http://auth.example.com");
+    let proxy = setup.start();
+    for path in ["/yes", "/no"] {
+        assert_eq!(proxy.get("app.example.com", path, "").await.status, 401);
+    }
+    let records = proxy.stop().await;
+    assert!(records.iter().all(|record| record["decision"] == "challenge"), "{records:?}");
+    assert_eq!(records[0]["shadow"]["decision"], "challenge");
+    assert_eq!(records[1]["shadow"]["decision"], "deny");
+}

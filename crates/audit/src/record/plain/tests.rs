@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{MAX_ITEMS, append};
 use crate::line::MAX_TEXT_BYTES;
-use crate::{ClientCertificate, Decision, Kind, Milliseconds, Record, Tls, Upstream, User};
+use crate::{ClientCertificate, Decision, Input, Kind, Milliseconds, Record, Shadow, Tls, Upstream, User};
 
 fn full() -> Record<'static> {
     Record {
@@ -41,6 +41,13 @@ fn full() -> Record<'static> {
         rule: Some("p/r".into()),
         reason: "allow-rule-matched".into(),
         error: Some("it broke".into()),
+        shadow: Some(Shadow {
+            decision: Decision::Deny,
+            rule: Some("p/r".into()),
+            reason: "deny-rule-failed",
+            error: Some("no such key".into()),
+        }),
+        inputs: Cow::Borrowed(&[]),
         upstream: Some(Upstream {
             endpoint: "10.0.0.1:80".into(),
             protocol: "http/1.1",
@@ -68,6 +75,7 @@ fn bare() -> Record<'static> {
         tls: None,
         rule: None,
         error: None,
+        shadow: None,
         upstream: None,
         grpc_status: None,
         user_agent: None,
@@ -117,6 +125,7 @@ fn what_is_not_plain_is_left_to_the_careful_way() {
     }
     refused(Record { path: "a".repeat(MAX_TEXT_BYTES + 1).into(), ..full() });
     refused(Record { query_keys: vec!["q".into(); MAX_ITEMS + 1], ..full() });
+    refused(Record { inputs: Cow::Owned(vec![("user.name".into(), Input::Redacted)]), ..full() });
     for total in [f64::NAN, f64::INFINITY, -1.0, 1e10] {
         refused(Record { ms: Milliseconds { total, ..Milliseconds::default() }, ..full() });
     }

@@ -47,6 +47,21 @@ pub(crate) const POLICY: Section = Section {
         key("description", Kind::Text, Presence::Optional("none"), "For readers."),
         key("allow", Kind::Rules, Presence::Default("[]"), "Rules of which one must hold."),
         key("deny", Kind::Rules, Presence::Default("[]"), "Rules of which none may hold."),
+        key(
+            "shadow",
+            Kind::Section(&CANDIDATE),
+            Presence::Optional("none"),
+            "A candidate in the place of `allow` and `deny`: decided beside them and recorded; it enforces nothing.",
+        ),
+    ],
+};
+
+/// The rules of a policy that is tried out.
+pub(crate) const CANDIDATE: Section = Section {
+    doc: "The rules of a policy that is tried out.",
+    keys: &[
+        key("allow", Kind::Rules, Presence::Default("[]"), "Rules of which one must hold."),
+        key("deny", Kind::Rules, Presence::Default("[]"), "Rules of which none may hold."),
     ],
 };
 

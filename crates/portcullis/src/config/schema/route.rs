@@ -71,6 +71,12 @@ pub(crate) const ROUTE: Section = Section {
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
+        key(
+            "mode",
+            Kind::Choice(&["enforce", "shadow"]),
+            Presence::Default("enforce"),
+            "Whether refusals of the policy are enforced; `shadow` records them and lets through, never without sign-in.",
+        ),
     ],
 };
 

@@ -56,3 +56,15 @@ fn a_mistake_in_an_expression_has_a_caret_below_it() {
          policies/a.yaml:8:31: unknown network `vpn`: name it under `networks:`\n  8 |       - \"request.ip.inNetwork(\\\"vpn\\\")\"\n    |                               ^^^^^^^",
     );
 }
+
+#[test]
+fn what_is_in_shadow_is_checked_and_warned_of() {
+    check(
+        "policies:\n  - name: staff\n    allow: 'true'\n    shadow: { deny: 'user.emial == \"x\"' }\n  - { name: b, shadow: {} }\n",
+        "policy: [staff, b]\n    mode: shadow",
+        "portcullis.yaml:8:11: warning: this route is in shadow mode: whoever its policy refuses is let through, and only recorded; \
+         write `enforce` once the records are as they should be\n  8 |     mode: shadow\n    |           ^^^^^^\n\
+         policies/a.yaml:4:27: `user` has no field `emial`: did you mean `user.email`?\n  4 |     shadow: { deny: 'user.emial == \"x\"' }\n    |                           ^^^^^\n\
+         policies/a.yaml:5:24: `shadow` has no rules: write `allow` or `deny`, or remove the key\n  5 |   - { name: b, shadow: {} }\n    |                        ^",
+    );
+}
