@@ -9,7 +9,9 @@ use std::time::Duration;
 use identity::{Origin, ProviderId, Scheme};
 use ipnet::IpNet;
 
-pub(crate) use upstream::{HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
+pub(crate) use upstream::{
+    HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
+};
 
 /// Routes and what answers of our own need; listeners are bound apart, because they outlive a configuration.
 #[derive(Clone, Debug)]

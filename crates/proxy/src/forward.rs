@@ -4,28 +4,34 @@
 //! to send them on, and a client does not depend on them (RFC 9110 §15.2).
 
 mod address;
+mod outgoing;
 mod replay;
 mod response;
+mod retry;
 mod upgrade;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use authorize::Permit;
-use http::header::{CONTENT_TYPE, EXPECT, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::outgoing::Outgoing;
 use self::replay::Replay;
+use self::retry::Retries;
+use crate::config::RetryOn;
 use crate::upstream::{
-    Active, Cluster, Expectation, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Spoken,
-    Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
+    Active, Cluster, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Spoken, Target,
+    TrailerRules, UpstreamBody, UpstreamFailure, Watch,
 };
 
 use address::address;
@@ -124,6 +130,22 @@ async fn dispatch_within(
     }
 }
 
+/// What became of a request at one endpoint.
+enum Tried {
+    /// This is the answer.
+    Answered(Result<Forwarded, UpstreamFailure>),
+    /// Nothing was sent; the request is as it was.
+    Unreachable(Outgoing, UpstreamFailure),
+    /// It failed for that reason; this is the answer unless it is tried again.
+    Failed(RetryOn, Box<Result<Forwarded, UpstreamFailure>>),
+}
+
+impl Tried {
+    fn failed(reason: RetryOn, answer: Result<Forwarded, UpstreamFailure>) -> Self {
+        Self::Failed(reason, Box::new(answer))
+    }
+}
+
 /// One request and its response.
 struct Exchange<'a> {
     cluster: &'a Cluster,
@@ -137,82 +159,94 @@ impl<'a> Exchange<'a> {
         Self { cluster, forward, deadline, attempts: 0 }
     }
 
-    /// Tries the endpoints in turn for as long as nothing was sent.
+    /// Tries the endpoints, the best first, for as long as nothing was sent; and again where the route says so.
     async fn run(mut self, request: Request<Incoming>) -> Result<Forwarded, UpstreamFailure> {
-        let (mut request, mut received) = self.outgoing(request);
+        let (mut retries, mut outgoing) = Retries::begin(self.cluster, self.forward, request);
+        let mut selection = self.cluster.select(self.forward.hash);
         let mut failures = Failures::default();
-        for target in self.cluster.select(self.forward.hash) {
-            let active = self.cluster.begin(target);
-            let mut freshness = Freshness::Any;
-            loop {
-                self.attempts += 1;
-                let lease = match target.endpoint.lease(freshness, self.forward.grpc).await {
-                    Ok(lease) => lease,
-                    Err(failure) => {
-                        self.cluster.failed(target);
-                        failures.add(target, failure);
-                        break;
-                    }
-                };
-                let replay = (freshness == Freshness::Any).then(|| Replay::of(&lease, &request)).flatten();
-                address(&mut request, target, &lease, self.forward.host)?;
-                match self.answer(target, &lease, request).await {
-                    Ok(response) => return self.finish(target, (lease, active), response, received.take()),
-                    Err(NotAnswered::NotSent(unsent)) => request = *unsent,
-                    Err(NotAnswered::Lost(error)) => match replay.and_then(Replay::request) {
-                        Some(again) => request = again,
-                        None => {
-                            let failure = self.lost(&error);
-                            if failure.kind != FailureKind::ClientBody {
-                                self.cluster.failed(target);
-                            }
-                            return Err(self.failed(target, failure));
-                        }
-                    },
-                    Err(NotAnswered::Silent(failure)) => {
-                        self.cluster.failed(target);
-                        return Err(self.failed(target, failure));
-                    }
+        let mut granted = false;
+        loop {
+            let Some(target) = selection.next() else {
+                if !granted && !(failures.may_pass() && retries.connects_again()) {
+                    return Err(failures.exhausted(self.attempts));
                 }
-                if freshness == Freshness::New {
-                    let failure = UpstreamFailure::new(FailureKind::Protocol, "upstream closes every new connection");
+                granted = false;
+                sleep(retries.pause()).await;
+                selection = self.cluster.select(self.forward.hash);
+                failures = Failures::default();
+                continue;
+            };
+            outgoing = match self.attempt(target, outgoing, retries.per_try_timeout()).await {
+                Tried::Answered(answer) => return answer,
+                Tried::Unreachable(unsent, failure) => {
                     failures.add(target, failure);
-                    break;
+                    unsent
                 }
-                freshness = Freshness::New;
-            }
+                Tried::Failed(reason, answer) => match retries.again(reason, self.forward) {
+                    Some(again) => {
+                        granted = true;
+                        again
+                    }
+                    None => return *answer,
+                },
+            };
         }
-        Err(failures.exhausted(self.attempts))
     }
 
-    /// Makes the request that goes upstream, and what tells its body that the response has come whole.
-    fn outgoing(&self, request: Request<Incoming>) -> (Request<RequestBody>, Option<oneshot::Sender<()>>) {
-        let (mut parts, body) = request.into_parts();
-        parts.extensions.clear();
-        // The connection to the upstream is framed anew.
-        parts.headers.remove(TRANSFER_ENCODING);
-        let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
-        if body.is_end_stream() {
-            parts.headers.remove(EXPECT);
-            return (Request::from_parts(parts, RequestBody::empty()), None);
-        }
-        let progress = self.forward.progress.clone().unwrap_or_else(|| Arc::new(Progress::new()));
-        let (received, given_up) = oneshot::channel();
-        let asked = expects.then(CancellationToken::new);
-        let expectation = asked.clone().map(Expectation::new);
-        let body = RequestBody::streamed(body, progress, given_up, expectation, self.forward.trailers.clone());
-        let mut request = Request::from_parts(parts, body);
-        if let Some(asked) = asked {
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    asked.cancel();
+    /// Sends the request to one endpoint.
+    async fn attempt(&mut self, target: &Target, outgoing: Outgoing, limit: Option<Duration>) -> Tried {
+        let (mut request, mut received) = outgoing;
+        let active = self.cluster.begin(target);
+        let mut freshness = Freshness::Any;
+        loop {
+            self.attempts += 1;
+            let lease = match target.endpoint.lease(freshness, self.forward.grpc).await {
+                Ok(lease) => lease,
+                Err(failure) => {
+                    self.cluster.failed(target);
+                    return Tried::Unreachable((request, received), failure);
                 }
-            });
+            };
+            let replay = (freshness == Freshness::Any).then(|| Replay::of(&lease, &request)).flatten();
+            if let Err(failure) = address(&mut request, target, &lease, self.forward.host) {
+                return Tried::Answered(Err(failure));
+            }
+            match self.answer(target, &lease, request, limit).await {
+                Ok(response) => return self.finish(target, (lease, active), response, received.take()),
+                Err(NotAnswered::NotSent(unsent)) => request = *unsent,
+                Err(NotAnswered::Lost(error)) => match replay.and_then(Replay::request) {
+                    Some(again) => request = again,
+                    None => return self.lost(target, &error),
+                },
+                Err(NotAnswered::Silent(failure)) => {
+                    self.cluster.failed(target);
+                    return Tried::failed(RetryOn::GatewayTimeout, Err(self.failed(target, failure)));
+                }
+            }
+            if freshness == Freshness::New {
+                let failure = UpstreamFailure::new(FailureKind::Protocol, "upstream closes every new connection");
+                return Tried::Unreachable((request, received), failure);
+            }
+            freshness = Freshness::New;
         }
-        (request, Some(received))
     }
 
     async fn answer(
+        &self,
+        target: &Target,
+        lease: &Lease,
+        request: Request<RequestBody>,
+        limit: Option<Duration>,
+    ) -> Result<Response<Incoming>, NotAnswered> {
+        let answer = self.answer_in_time(target, lease, request);
+        let Some(limit) = limit else { return answer.await };
+        timeout(limit, answer).await.unwrap_or_else(|_| {
+            let detail = format!("no response headers within `retry.per_try_timeout` of {limit:?}");
+            Err(NotAnswered::Silent(UpstreamFailure::new(FailureKind::Timeout, detail)))
+        })
+    }
+
+    async fn answer_in_time(
         &self,
         target: &Target,
         lease: &Lease,
@@ -243,12 +277,13 @@ impl<'a> Exchange<'a> {
         (lease, active): (Lease, Option<Active>),
         response: Response<Incoming>,
         received: Option<oneshot::Sender<()>>,
-    ) -> Result<Forwarded, UpstreamFailure> {
+    ) -> Tried {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let failure =
                 UpstreamFailure::new(FailureKind::Protocol, "upstream switched protocols without being asked");
-            return Err(self.failed(target, failure));
+            return Tried::Answered(Err(self.failed(target, failure)));
         }
+        let reason = retry::reason_of_status(response.status());
         if self.is_failure(&response) {
             self.cluster.failed(target);
         } else {
@@ -269,14 +304,18 @@ impl<'a> Exchange<'a> {
                 body.limit_total(deadline);
             }
         }
-        Ok(Forwarded {
+        let answer = Ok(Forwarded {
             response: Response::from_parts(parts, body),
             endpoint: Arc::clone(target.endpoint.name()),
             protocol: protocol(spoken, target),
             protocol_reason: target.endpoint.protocol_reason(spoken),
             attempts: self.attempts,
             tunnel: None,
-        })
+        });
+        match reason {
+            Some(reason) => Tried::failed(reason, answer),
+            None => Tried::Answered(answer),
+        }
     }
 
     /// Returns whether a response says that the endpoint cannot answer, rather than what it has to say.
@@ -287,11 +326,13 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn lost(&self, error: &hyper::Error) -> UpstreamFailure {
+    fn lost(&self, target: &Target, error: &hyper::Error) -> Tried {
         if self.forward.progress.as_ref().is_some_and(|progress| progress.is_broken()) {
-            return UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
+            let failure = UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
+            return Tried::Answered(Err(self.failed(target, failure)));
         }
-        UpstreamFailure::broken(error)
+        self.cluster.failed(target);
+        Tried::failed(retry::reason_of_loss(error), Err(self.failed(target, UpstreamFailure::broken(error))))
     }
 
     fn failed(&self, target: &Target, failure: UpstreamFailure) -> UpstreamFailure {
@@ -310,7 +351,6 @@ fn protocol(spoken: Spoken, target: &Target) -> &'static str {
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// 14 (`code.proto`).
 const UNAVAILABLE: &str = "14";
-const CONTINUE: &[u8] = b"100-continue";
 const EVENTS: &[u8] = b"text/event-stream";
 
 #[cfg(test)]

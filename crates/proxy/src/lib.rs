@@ -34,7 +34,9 @@ mod snapshot;
 #[cfg(test)]
 mod test_support;
 
-pub use config::upstream::{HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
+pub use config::upstream::{
+    HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
+};
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
     ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path,

@@ -2,12 +2,14 @@
 
 mod balance;
 mod body;
+mod budget;
 mod connect;
 mod endpoint;
 mod failure;
 mod health;
 mod http1;
 mod http2;
+mod kept;
 mod metrics;
 mod outlier;
 mod pools;
@@ -23,7 +25,7 @@ use http::HeaderValue;
 use http::uri::Authority;
 use tokio::time::Instant;
 
-use crate::config::{EndpointScheme, HashBy, HostHeader, LoadBalancing, OutlierDetection, Route, Timeouts};
+use crate::config::{EndpointScheme, HashBy, HostHeader, LoadBalancing, OutlierDetection, Retry, Route, Timeouts};
 use crate::{BuildError, Endpoint as Address};
 
 pub(crate) use balance::{Selection, stable_hash};
@@ -32,11 +34,13 @@ pub(crate) use connect::Spoken;
 pub(crate) use endpoint::{Active, Endpoint, Freshness, Lease};
 pub(crate) use failure::{FailureKind, Failures, UpstreamFailure};
 pub(crate) use http1::{Unanswered as NotAnswered, builder as http1_builder};
+pub(crate) use kept::Kept;
 pub(crate) use pools::Pools;
 pub(crate) use stream::Stream as UpstreamStream;
 pub use view::{EndpointState, EndpointView, UpstreamView};
 
 use balance::Balance;
+use budget::Budget;
 use metrics::ClusterMetrics;
 use outlier::Outlier;
 
@@ -52,6 +56,8 @@ pub(crate) struct Cluster {
     /// Held while an endpoint is ejected, so that two at once do not take the last half.
     ejecting: Mutex<()>,
     timeouts: Timeouts,
+    retry: Retry,
+    budget: Budget,
     metrics: ClusterMetrics,
 }
 
@@ -93,6 +99,8 @@ impl Cluster {
             outlier_detection: route.upstream.outlier_detection.clone(),
             ejecting: Mutex::new(()),
             timeouts: route.timeouts.clone(),
+            retry: route.upstream.retry.clone(),
+            budget: Budget::new(route.upstream.retry.budget),
             metrics: pools.metrics(&route.name),
         })
     }
@@ -153,6 +161,23 @@ impl Cluster {
             ?duration,
             "upstream endpoint ejected: it failed too many requests in a row"
         );
+    }
+
+    pub(crate) const fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Counts a request, of which a share may be tried again.
+    pub(crate) fn add_to_retry_budget(&self) {
+        self.budget.deposit();
+    }
+
+    /// Takes one try from the budget.
+    pub(crate) fn take_retry(&self) -> bool {
+        let taken = self.budget.withdraw(Instant::now());
+        let count = if taken { &self.metrics.retries } else { &self.metrics.retries_refused };
+        count.inc();
+        taken
     }
 
     pub(crate) const fn timeouts(&self) -> &Timeouts {

@@ -11,7 +11,7 @@ pub(crate) use policies::{CANDIDATE, POLICY, POLICY_FILE, RULE, RULES};
 pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, ROOT, TLS};
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
-pub(crate) use upstream::{HASHING, HEALTH_CHECK, OUTLIER_DETECTION, TARGET};
+pub(crate) use upstream::{HASHING, HEALTH_CHECK, HTTP2 as UPSTREAM_HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
 
 /// A mapping with known keys.
 #[derive(Debug)]

@@ -16,6 +16,10 @@ pub struct UpstreamSettings {
     pub panic_threshold: u32,
     /// When endpoints that fail are left out; never without.
     pub outlier_detection: Option<OutlierDetection>,
+    /// When a request is sent again.
+    pub retry: Retry,
+    /// Settings of HTTP/2 connections.
+    pub http2: UpstreamHttp2,
 }
 
 impl Default for UpstreamSettings {
@@ -25,6 +29,8 @@ impl Default for UpstreamSettings {
             health_check: None,
             panic_threshold: 0,
             outlier_detection: Some(OutlierDetection::default()),
+            retry: Retry::default(),
+            http2: UpstreamHttp2::default(),
         }
     }
 }
@@ -107,6 +113,71 @@ impl Default for OutlierDetection {
             consecutive_failures: 5,
             ejection_time: Duration::from_secs(30),
             max_ejection_time: Duration::from_secs(300),
+        }
+    }
+}
+
+/// `retry`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often a request is tried again.
+    pub attempts: u32,
+    /// After what.
+    pub on: Vec<RetryOn>,
+    /// How long one try may take until the response's headers, where the request can be sent again.
+    pub per_try_timeout: Option<Duration>,
+    /// Retries for a hundred requests.
+    pub budget: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 1, on: vec![RetryOn::ConnectFailure], per_try_timeout: None, budget: 20 }
+    }
+}
+
+/// After what a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No endpoint could be connected to; nothing was sent.
+    ConnectFailure,
+    /// The endpoint says that it did not look at the request (RFC 9113 §8.7); any method can be sent again.
+    RefusedStream,
+    /// The connection broke off before the response.
+    Reset,
+    /// 502.
+    BadGateway,
+    /// 503.
+    ServiceUnavailable,
+    /// 504, or `per_try_timeout` passed.
+    GatewayTimeout,
+}
+
+/// `http2` of a route: connections of HTTP/2 to its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamHttp2 {
+    /// Bytes that an endpoint may send on a stream before we read.
+    pub initial_stream_window_size: u32,
+    /// Bytes that an endpoint may send on a connection before we read.
+    pub initial_connection_window_size: u32,
+    /// Requests that share a connection; no more than the endpoint allows.
+    pub max_concurrent_streams: Option<usize>,
+    /// How often a connection with open requests is asked for a sign of life.
+    pub keepalive_interval: Option<Duration>,
+}
+
+impl Default for UpstreamHttp2 {
+    /// Windows are far apart on purpose: h2 takes a connection for an attack when unread small frames on it exceed half of
+    /// the connection's window, and one gRPC stream whose reader stalls can leave 250 times a sixth of its own window.
+    /// Users share these connections, so one of them must not end it for the others. gRPC servers close connections that
+    /// ask for a sign of life more often than every five minutes (`too_many_pings`). See
+    /// `docs/adr/0007-own-upstream-pools.md`.
+    fn default() -> Self {
+        Self {
+            initial_stream_window_size: 256 * 1024,
+            initial_connection_window_size: 256 * 1024 * 1024,
+            max_concurrent_streams: None,
+            keepalive_interval: Some(Duration::from_secs(310)),
         }
     }
 }

@@ -5,6 +5,7 @@ mod grpc;
 mod misbehaving;
 mod pooling;
 mod probing;
+mod retrying;
 mod semantics;
 mod tls;
 mod unix_socket;

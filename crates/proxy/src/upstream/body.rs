@@ -15,18 +15,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Active;
 use super::http2::Slot;
+use super::kept::{Kept, Part, Reader};
 use crate::Underscores;
 use crate::sanitize::{self, Removed};
 
 /// A request's body on its way upstream.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    inner: Option<Incoming>,
+    source: Source,
     progress: Option<Arc<Progress>>,
     /// Ends with an error when the response is given up, so that the stream is reset although we could send on.
     given_up: Option<oneshot::Receiver<()>>,
     expectation: Option<Expectation>,
     trailers: Option<TrailerRules>,
+}
+
+/// Where a request's body comes from.
+#[derive(Debug)]
+enum Source {
+    Empty,
+    Downstream(Incoming),
+    Kept(Reader),
 }
 
 /// What does not pass in a request's trailers.
@@ -50,7 +59,7 @@ pub(crate) enum RequestBodyError {
 impl RequestBody {
     /// The body of a request without one.
     pub(crate) const fn empty() -> Self {
-        Self { inner: None, progress: None, given_up: None, expectation: None, trailers: None }
+        Self { source: Source::Empty, progress: None, given_up: None, expectation: None, trailers: None }
     }
 
     /// A body that is passed on as it comes.
@@ -62,7 +71,24 @@ impl RequestBody {
         trailers: TrailerRules,
     ) -> Self {
         Self {
-            inner: Some(inner),
+            source: Source::Downstream(inner),
+            progress: Some(progress),
+            given_up: Some(given_up),
+            expectation,
+            trailers: Some(trailers),
+        }
+    }
+
+    /// A body that may have to be sent again.
+    pub(crate) fn kept(
+        kept: &Arc<Kept>,
+        progress: Arc<Progress>,
+        given_up: oneshot::Receiver<()>,
+        expectation: Option<Expectation>,
+        trailers: TrailerRules,
+    ) -> Self {
+        Self {
+            source: Source::Kept(kept.read()),
             progress: Some(progress),
             given_up: Some(given_up),
             expectation,
@@ -71,8 +97,35 @@ impl RequestBody {
     }
 
     fn report(&self, state: u8) {
-        if let Some(progress) = &self.progress {
+        let is_current = match &self.source {
+            Source::Empty | Source::Downstream(_) => true,
+            Source::Kept(reader) => reader.is_current(),
+        };
+        if let Some(progress) = self.progress.as_ref().filter(|_| is_current) {
             progress.end(state);
+        }
+    }
+
+    fn note(&self, bytes: usize) {
+        if let Some(progress) = &self.progress {
+            progress.moved();
+            progress.count(bytes);
+        }
+    }
+}
+
+impl Source {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, RequestBodyError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Downstream(inner) => {
+                let polled = ready!(Pin::new(inner).poll_frame(cx));
+                Poll::Ready(polled.map(|frame| frame.map(Part::New).map_err(RequestBodyError::Downstream)))
+            }
+            Self::Kept(reader) => {
+                let given_up = |error: Option<_>| error.map_or(RequestBodyError::GivenUp, RequestBodyError::Downstream);
+                reader.poll(cx).map(|polled| polled.map(|part| part.map_err(given_up)))
+            }
         }
     }
 }
@@ -83,7 +136,6 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.get_mut();
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         if let Some(given_up) = &mut this.given_up {
             match Pin::new(given_up).poll(cx) {
                 Poll::Ready(Ok(())) => this.given_up = None,
@@ -95,20 +147,23 @@ impl Body for RequestBody {
             ready!(expectation.wait.as_mut().poll(cx));
             this.expectation = None;
         }
-        match ready!(Pin::new(inner).poll_frame(cx)) {
-            Some(Ok(mut frame)) => {
+        match ready!(this.source.poll(cx)) {
+            Some(Ok(part)) => {
+                let mut frame = match part {
+                    Part::Again(frame) => frame,
+                    Part::New(frame) => {
+                        this.note(frame.data_ref().map_or(0, Bytes::len));
+                        frame
+                    }
+                };
                 if let (Some(trailers), Some(rules)) = (frame.trailers_mut(), &this.trailers) {
                     sanitize::trailers(trailers, &rules.removed, rules.underscores);
-                }
-                if let Some(progress) = &this.progress {
-                    progress.moved();
-                    progress.count(frame.data_ref().map_or(0, Bytes::len));
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
                 this.report(BROKEN);
-                Poll::Ready(Some(Err(RequestBodyError::Downstream(error))))
+                Poll::Ready(Some(Err(error)))
             }
             None => {
                 this.report(SENT);
@@ -118,11 +173,19 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        match &self.source {
+            Source::Empty => true,
+            Source::Downstream(inner) => inner.is_end_stream(),
+            Source::Kept(reader) => reader.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Downstream(inner) => inner.size_hint(),
+            Source::Kept(reader) => reader.size_hint(),
+        }
     }
 }
 
@@ -174,6 +237,12 @@ impl Progress {
             state: AtomicU8::new(SENDING),
             ended: Notify::new(),
         }
+    }
+
+    /// Begins again: what was sent is sent once more.
+    pub(crate) fn restart(&self) {
+        self.moved();
+        let _broken = self.state.compare_exchange(SENT, SENDING, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Returns how many bytes have come so far.

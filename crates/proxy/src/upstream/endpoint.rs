@@ -18,7 +18,7 @@ use super::http2::{self, Slot, Turn};
 use super::prior_knowledge;
 use super::stream::Stream;
 use crate::BuildError;
-use crate::config::HealthCheck;
+use crate::config::UpstreamSettings;
 
 /// One endpoint and the connections to it.
 #[derive(Debug)]
@@ -69,13 +69,13 @@ pub(crate) enum Freshness {
 }
 
 impl Endpoint {
-    pub(super) fn new(connector: Connector, check: Option<HealthCheck>) -> Self {
+    pub(super) fn new(connector: Connector, settings: &UpstreamSettings) -> Self {
         Self {
-            health: check.map(Health::new),
+            health: settings.health_check.clone().map(Health::new),
             active: AtomicUsize::new(0),
             connector,
             http1: Arc::default(),
-            http2: Arc::default(),
+            http2: Arc::new(http2::Pool::new(settings.http2.clone())),
             chose_http1: AtomicBool::new(false),
             shows_http2: AtomicBool::new(false),
         }

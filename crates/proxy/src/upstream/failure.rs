@@ -62,8 +62,10 @@ impl UpstreamFailure {
 pub(crate) struct Failures {
     last: Option<UpstreamFailure>,
     endpoints: u32,
-    /// All failed to connect at all, rather than in TLS or later.
+    /// Those that failed in TLS or later, rather than to connect at all.
     others: u32,
+    /// Those that kept the caller waiting.
+    silent: u32,
 }
 
 impl Failures {
@@ -72,7 +74,13 @@ impl Failures {
         if !matches!(failure.kind, FailureKind::Connect | FailureKind::Timeout) {
             self.others += 1;
         }
+        self.silent += u32::from(failure.kind == FailureKind::Timeout);
         self.last = Some(UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), ..failure });
+    }
+
+    /// Returns whether a second round may do better: no endpoint could be connected to, and each said so at once.
+    pub(crate) const fn may_pass(&self) -> bool {
+        self.endpoints > 0 && self.others == 0 && self.silent == 0
     }
 
     /// Returns the failure of an exchange for which no endpoint is left.

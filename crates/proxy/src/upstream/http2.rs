@@ -17,10 +17,12 @@ use super::body::RequestBody;
 use super::failure::{FailureKind, UpstreamFailure};
 use super::http1::Unanswered;
 use super::stream::Stream;
+use crate::config::UpstreamHttp2;
 
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
+    settings: UpstreamHttp2,
     state: Mutex<State>,
     /// A connection came, went, or has room again.
     pub(super) changed: Notify,
@@ -43,6 +45,8 @@ struct Connection {
     active: AtomicUsize,
     /// Streams that the peer allows; 0 until it has said so.
     limit: AtomicUsize,
+    /// Streams that we want at most.
+    wanted: usize,
     is_retired: AtomicBool,
 }
 
@@ -71,6 +75,10 @@ pub(crate) struct Slot {
 pub(super) struct Waiter<'a>(&'a Pool);
 
 impl Pool {
+    pub(super) fn new(settings: UpstreamHttp2) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
     /// Takes a stream of a connection with room.
     pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
         let connection = self.lock().next()?;
@@ -112,12 +120,12 @@ impl Pool {
     pub(super) async fn open(self: &Arc<Self>, stream: Stream) -> Result<(), UpstreamFailure> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(self.settings.initial_stream_window_size)
+            .initial_connection_window_size(self.settings.initial_connection_window_size)
             // No stream before the peer's SETTINGS: it may allow few, and may not speak HTTP/2 at all.
             .initial_max_send_streams(0)
             .max_header_list_size(MAX_RESPONSE_HEADERS)
-            .keep_alive_interval(PING)
+            .keep_alive_interval(self.settings.keepalive_interval)
             .keep_alive_timeout(PONG)
             .handshake(TokioIo::new(stream))
             .await
@@ -126,6 +134,7 @@ impl Pool {
             sender,
             active: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
+            wanted: self.settings.max_concurrent_streams.unwrap_or(usize::MAX),
             is_retired: AtomicBool::new(false),
         });
         tokio::spawn(drive(connection, Arc::downgrade(&shared), Arc::downgrade(self)));
@@ -180,7 +189,7 @@ impl Connection {
 
     /// The first request goes out to learn the peer's limit.
     fn has_room(&self) -> bool {
-        self.active.load(Ordering::Relaxed) < self.limit.load(Ordering::Acquire).max(1)
+        self.active.load(Ordering::Relaxed) < self.limit.load(Ordering::Acquire).min(self.wanted).max(1)
     }
 }
 
@@ -276,17 +285,8 @@ async fn drive(
     }
 }
 
-/// Bytes that an upstream may send on a stream, and on a connection, before we read. Far apart on purpose: h2 takes a
-/// connection for an attack when unread small frames on it exceed half of the connection's window, and one gRPC stream
-/// whose reader stalls can leave 250 times a sixth of its own window. Users share these connections, so one of them must
-/// not end it for the others. See `docs/adr/0007-own-upstream-pools.md`.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
-
 /// Bytes of a response's header list, decompressed.
 const MAX_RESPONSE_HEADERS: u32 = 128 * 1024;
 
-/// How often a connection with open streams is asked for a sign of life. gRPC servers close connections that ask more
-/// often than every five minutes (`too_many_pings`).
-const PING: Duration = Duration::from_secs(310);
+/// How long an answer to that may take.
 const PONG: Duration = Duration::from_secs(20);

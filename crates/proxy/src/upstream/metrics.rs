@@ -20,12 +20,16 @@ use super::view::{EndpointState, UpstreamView};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Families {
     ejections: Family<RouteLabels, Counter>,
+    retries: Family<RouteLabels, Counter>,
+    retries_refused: Family<RouteLabels, Counter>,
 }
 
 /// The counters of one route's upstream.
 #[derive(Debug)]
 pub(super) struct ClusterMetrics {
     pub(super) ejections: Counter,
+    pub(super) retries: Counter,
+    pub(super) retries_refused: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,7 +40,11 @@ struct RouteLabels {
 impl Families {
     pub(super) fn of(&self, route: &str) -> ClusterMetrics {
         let labels = RouteLabels { route: route.to_owned() };
-        ClusterMetrics { ejections: self.ejections.get_or_create_owned(&labels) }
+        ClusterMetrics {
+            ejections: self.ejections.get_or_create_owned(&labels),
+            retries: self.retries.get_or_create_owned(&labels),
+            retries_refused: self.retries_refused.get_or_create_owned(&labels),
+        }
     }
 }
 
@@ -44,10 +52,17 @@ impl Pools {
     /// Registers counters, and itself to be read.
     pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
         let pools = Arc::new(Self::default());
+        let families = &pools.families;
         registry.register(
             "portcullis_upstream_ejections",
             "Endpoints left out because they failed too many requests in a row, by route",
-            pools.families.ejections.clone(),
+            families.ejections.clone(),
+        );
+        registry.register("portcullis_upstream_retries", "Requests tried again, by route", families.retries.clone());
+        registry.register(
+            "portcullis_upstream_retries_refused",
+            "Requests not tried again because the budget of the route was used up",
+            families.retries_refused.clone(),
         );
         registry.register_collector(Box::new(Reader(Arc::clone(&pools))));
         pools

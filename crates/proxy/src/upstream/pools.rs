@@ -11,7 +11,7 @@ use super::metrics::{ClusterMetrics, Families};
 use super::tls::{Material, SystemRoots};
 use super::view::UpstreamView;
 use crate::BuildError;
-use crate::config::{self, EndpointScheme, HealthCheck, Route, UpstreamProtocol, UpstreamTls};
+use crate::config::{self, EndpointScheme, HealthCheck, Route, UpstreamHttp2, UpstreamProtocol, UpstreamTls};
 
 /// The endpoints in use: routes that reach one in the same way share its connections, and so does the next configuration
 /// with the one before it.
@@ -33,6 +33,7 @@ struct Key {
     protocol: UpstreamProtocol,
     connect: Duration,
     health_check: Option<HealthCheck>,
+    http2: UpstreamHttp2,
     tls: Option<(UpstreamTls, [u8; 32])>,
 }
 
@@ -76,6 +77,7 @@ impl Pools {
             protocol: route.upstream_protocol,
             connect: route.timeouts.connect,
             health_check: route.upstream.health_check.clone(),
+            http2: route.upstream.http2.clone(),
             tls: fingerprint.map(|fingerprint| (route.upstream_tls.clone(), fingerprint)),
         };
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +87,7 @@ impl Pools {
             return Ok(existing);
         }
         let connector = Connector::build(route, address, material, &self.roots)?;
-        let endpoint = Arc::new(Endpoint::new(connector, route.upstream.health_check.clone()));
+        let endpoint = Arc::new(Endpoint::new(connector, &route.upstream));
         // Those of configurations that nobody uses any more.
         endpoints.retain(|_, endpoint| endpoint.strong_count() > 0);
         endpoints.insert(key, Arc::downgrade(&endpoint));

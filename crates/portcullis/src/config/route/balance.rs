@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use proxy::{HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
+use proxy::{
+    HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
+};
 
 use crate::config::builder::Builder;
 use crate::config::fields::Fields;
@@ -15,6 +17,8 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamS
         health_check: fields.get("health_check").and_then(|_| health_check(builder, &checks)),
         panic_threshold: checks.number("panic_threshold").unwrap_or_default(),
         outlier_detection: outlier_detection(builder, fields),
+        retry: retry(builder, fields),
+        http2: http2(builder, fields),
     }
 }
 
@@ -86,3 +90,55 @@ fn outlier_detection(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<O
     }
     Some(limits)
 }
+
+fn retry(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Retry {
+    let fields = fields.section("retry", &schema::RETRY);
+    let defaults = Retry::default();
+    let retry = Retry {
+        attempts: fields.number("attempts").unwrap_or(defaults.attempts),
+        on: fields.get("on").map_or(defaults.on, |_| fields.read_all("on", retry_on)),
+        per_try_timeout: fields.duration("per_try_timeout"),
+        budget: fields.number("budget").unwrap_or(defaults.budget),
+    };
+    if let Some(node) = fields.get("per_try_timeout")
+        && retry.per_try_timeout.is_some()
+        && !retry.on.contains(&RetryOn::GatewayTimeout)
+    {
+        builder.error(
+            node.place,
+            "`per_try_timeout` ends a try with 504, after which nothing is tried: add `504` to `on`",
+        );
+    }
+    retry
+}
+
+fn retry_on(text: &str) -> Result<RetryOn, ()> {
+    Ok(match text {
+        "connect-failure" => RetryOn::ConnectFailure,
+        "refused-stream" => RetryOn::RefusedStream,
+        "reset" => RetryOn::Reset,
+        "502" => RetryOn::BadGateway,
+        "503" => RetryOn::ServiceUnavailable,
+        "504" => RetryOn::GatewayTimeout,
+        _ => return Err(()),
+    })
+}
+
+fn http2(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamHttp2 {
+    let fields = fields.section("http2", &schema::UPSTREAM_HTTP2);
+    let defaults = UpstreamHttp2::default();
+    let mut window = |key, default| builder.size_between(&fields, key, MIN_WINDOW, MAX_WINDOW).unwrap_or(default);
+    UpstreamHttp2 {
+        initial_stream_window_size: window("initial_stream_window_size", defaults.initial_stream_window_size),
+        initial_connection_window_size: window(
+            "initial_connection_window_size",
+            defaults.initial_connection_window_size,
+        ),
+        max_concurrent_streams: fields.number("max_concurrent_streams"),
+        keepalive_interval: fields.duration("keepalive_interval"),
+    }
+}
+
+/// The smallest window that RFC 9113 §6.9.2 begins with, and the largest that leaves room for sums.
+const MIN_WINDOW: u64 = 64 * 1024;
+const MAX_WINDOW: u64 = 1 << 30;

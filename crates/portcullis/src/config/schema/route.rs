@@ -1,6 +1,6 @@
 //! `routes[]` and `defaults`.
 
-use super::upstream::{HASHING, HEALTH_CHECK, OUTLIER_DETECTION, TARGET};
+use super::upstream::{HASHING, HEALTH_CHECK, HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
 use super::{Format, Key, Kind, Presence, Section, key, list, one_or_many};
 
 /// One route.
@@ -68,6 +68,8 @@ pub(crate) const ROUTE: Section = Section {
         LOAD_BALANCING,
         HEALTH_CHECKS,
         OUTLIERS,
+        RETRIES,
+        UPSTREAM_HTTP2,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
@@ -93,6 +95,8 @@ pub(crate) const DEFAULTS: Section = Section {
         LOAD_BALANCING,
         HEALTH_CHECKS,
         OUTLIERS,
+        RETRIES,
+        UPSTREAM_HTTP2,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
@@ -149,6 +153,12 @@ const OUTLIERS: Key = key(
     Presence::Default("true"),
     "Leaves out endpoints that fail requests, never the last half of them.",
 );
+
+const RETRIES: Key =
+    key("retry", Kind::Section(&RETRY), Presence::Optional("its defaults"), "When a request is tried again.");
+
+const UPSTREAM_HTTP2: Key =
+    key("http2", Kind::Section(&HTTP2), Presence::Optional("its defaults"), "Connections of HTTP/2 to the endpoints.");
 
 const UPSTREAM_TLS: Key = key(
     "upstream_tls",

@@ -1,6 +1,6 @@
 //! What routes say of their endpoints: which are chosen, and how they are watched.
 
-use super::{Format, Kind, Presence, Section, key};
+use super::{Format, Kind, Presence, Section, key, list};
 
 pub(crate) const TARGET: Section = Section {
     doc: "An upstream endpoint with its share of the requests.",
@@ -116,6 +116,64 @@ pub(crate) const OUTLIER_DETECTION: Section = Section {
             Kind::Format(Format::Duration),
             Presence::Default("5m"),
             "The longest that one lasts; an endpoint that did well for so long begins anew.",
+        ),
+    ],
+};
+
+pub(crate) const RETRY: Section = Section {
+    doc: "When a request is tried again.",
+    keys: &[
+        key("attempts", Kind::Count(0, 10), Presence::Default("1"), "How often a request is tried again."),
+        key(
+            "on",
+            list(&Kind::Choice(&["connect-failure", "refused-stream", "reset", "502", "503", "504"])),
+            Presence::Default("[connect-failure]"),
+            "After what: no connection to any endpoint, an HTTP/2 stream that was refused unseen, a connection that broke \
+             off before the answer, or these answers.",
+        ),
+        key(
+            "per_try_timeout",
+            Kind::Format(Format::DurationOrOff),
+            Presence::Default("off"),
+            "A try without response headers by then has failed with 504; only for requests that can be tried again.",
+        ),
+        key(
+            "budget",
+            Kind::Count(0, 100),
+            Presence::Default("20"),
+            "Tries again for a hundred requests, besides two a second and twenty at once; 0 for none.",
+        ),
+    ],
+};
+
+pub(crate) const HTTP2: Section = Section {
+    doc: "Connections of HTTP/2 to the endpoints.",
+    keys: &[
+        key(
+            "initial_stream_window_size",
+            Kind::Format(Format::Size),
+            Presence::Default("256KiB"),
+            "Bytes that an endpoint may send on a stream before they are read; 64KiB to 1GiB.",
+        ),
+        key(
+            "initial_connection_window_size",
+            Kind::Format(Format::Size),
+            Presence::Default("256MiB"),
+            "Bytes that an endpoint may send on a connection before they are read; wide, so that one stalled gRPC stream \
+             of small messages does not end the connection of others.",
+        ),
+        key(
+            "max_concurrent_streams",
+            Kind::Count(1, 1_000_000),
+            Presence::Optional("what the endpoint allows"),
+            "Requests that share a connection; further connections are opened for more, as where the endpoint allows fewer.",
+        ),
+        key(
+            "keepalive_interval",
+            Kind::Format(Format::DurationOrOff),
+            Presence::Default("310s"),
+            "How often a connection with open requests is pinged; an answer may take 20s. gRPC servers end connections that \
+             ask more often than every five minutes.",
         ),
     ],
 };

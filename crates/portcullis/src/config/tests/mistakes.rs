@@ -1266,7 +1266,7 @@ fn a_default_is_checked_like_a_route() {
 routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 defaults: { name: a, timeout: { connect: off } }
 "#,
-        r#"portcullis.yaml:3:13: unknown key `name`: known are `upstream_protocol`, `authenticate`, `provider`, `preserve_host`, `identity`, `timeout`, `load_balancing`, `health_check`, `outlier_detection`, `upstream_tls`, `encoded_slashes`, `websockets`
+        r#"portcullis.yaml:3:13: unknown key `name`: see `docs/configuration.md` for the known ones
   3 | defaults: { name: a, timeout: { connect: off } }
     |             ^^^^
 portcullis.yaml:3:42: `connect`: `off` is no duration: write a number and a unit, such as `250ms`, `30s`, `5m`, `14h` or `7d`

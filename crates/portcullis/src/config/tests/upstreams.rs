@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy::{HashBy, HealthProbe, LoadBalancing, OutlierDetection, UpstreamSettings};
+use proxy::{HashBy, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings};
 
 use super::{Folder, GOOD, check};
 
@@ -76,6 +76,23 @@ fn outlier_detection_can_be_changed_and_turned_off() {
 }
 
 #[test]
+fn retries_are_read() {
+    let read = settings("retry: { attempts: 3, on: [reset, 503, 504], per_try_timeout: 2s, budget: 5 }").retry;
+    let on = vec![RetryOn::Reset, RetryOn::ServiceUnavailable, RetryOn::GatewayTimeout];
+    assert_eq!(read, Retry { attempts: 3, on, per_try_timeout: Some(Duration::from_secs(2)), budget: 5 });
+    assert_eq!(settings("retry: { attempts: 2 }").retry, Retry { attempts: 2, ..Retry::default() });
+}
+
+#[test]
+fn settings_of_http2_are_read() {
+    let read = settings("http2: { max_concurrent_streams: 10, keepalive_interval: off }").http2;
+    let expected =
+        UpstreamHttp2 { max_concurrent_streams: Some(10), keepalive_interval: None, ..UpstreamHttp2::default() };
+    assert_eq!(read, expected);
+    assert_eq!(settings("http2: { initial_stream_window_size: 1MiB }").http2.initial_stream_window_size, 1 << 20);
+}
+
+#[test]
 fn what_does_not_fit_together_is_refused() {
     refused(
         "load_balancing: { consistent_hash: header }",
@@ -95,6 +112,19 @@ fn what_does_not_fit_together_is_refused() {
     refused(
         "health_check: { path: up }",
         "27: `path`: `up` is no path: start it with `/`, and escape blanks and what is not ASCII",
+    );
+    refused(
+        "retry: { per_try_timeout: 1s }",
+        "31: `per_try_timeout` ends a try with 504, after which nothing is tried: add `504` to `on`",
+    );
+    refused(
+        "retry: { on: [timeout] }",
+        "19: `on[0]` cannot be `timeout`: write one of `connect-failure`, `refused-stream`, `reset`, `502`, `503`, `504`",
+    );
+    refused("retry: { attempts: 11 }", "24: `attempts` must be a whole number from 0 to 10, not `11`");
+    refused(
+        "http2: { initial_stream_window_size: 1KiB }",
+        "42: `initial_stream_window_size` must be from 65536 to 1073741824 bytes, not `1KiB`",
     );
     refused(
         "outlier_detection: { max_ejection_time: 1s }",

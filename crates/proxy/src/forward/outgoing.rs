@@ -1,0 +1,63 @@
+//! Makes the request that goes upstream of the one that came.
+
+use std::sync::Arc;
+
+use http::header::{EXPECT, TRANSFER_ENCODING};
+use http::{Request, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::Forward;
+use crate::upstream::{Expectation, Kept, Progress, RequestBody};
+
+/// A request that is sent, and what tells its body that the response has come whole.
+pub(super) type Outgoing = (Request<RequestBody>, Option<oneshot::Sender<()>>);
+
+/// A body that may be sent again, and how far it has got.
+pub(super) type KeptBody = (Arc<Kept>, Arc<Progress>);
+
+/// Whether the beginning of a body is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    Yes,
+    No,
+}
+
+/// Makes the request that goes upstream.
+pub(super) fn outgoing(forward: &Forward<'_>, request: Request<Incoming>, keep: Keep) -> (Outgoing, Option<KeptBody>) {
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.clear();
+    // The connection to the upstream is framed anew.
+    parts.headers.remove(TRANSFER_ENCODING);
+    let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
+    if body.is_end_stream() {
+        parts.headers.remove(EXPECT);
+        return ((Request::from_parts(parts, RequestBody::empty()), None), None);
+    }
+    let progress = forward.progress.clone().unwrap_or_else(|| Arc::new(Progress::new()));
+    let (received, given_up) = oneshot::channel();
+    let asked = expects.then(CancellationToken::new);
+    let expectation = asked.clone().map(Expectation::new);
+    let trailers = forward.trailers.clone();
+    let (body, kept) = match keep {
+        Keep::No => (RequestBody::streamed(body, progress, given_up, expectation, trailers), None),
+        Keep::Yes => {
+            let kept = Kept::new(body);
+            let body = RequestBody::kept(&kept, Arc::clone(&progress), given_up, expectation, trailers);
+            (body, Some((kept, progress)))
+        }
+    };
+    let mut request = Request::from_parts(parts, body);
+    if let Some(asked) = asked {
+        hyper::ext::on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                asked.cancel();
+            }
+        });
+    }
+    ((request, Some(received)), kept)
+}
+
+const CONTINUE: &[u8] = b"100-continue";

@@ -1,0 +1,143 @@
+//! Decides whether a request is tried again after an endpoint had it, and keeps what that takes.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::EXPECT;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use super::Forward;
+use super::outgoing::{Keep, KeptBody, Outgoing, outgoing};
+use crate::config::{Retry, RetryOn};
+use crate::upstream::{Cluster, RequestBody};
+
+/// The tries that a request has left.
+pub(super) struct Retries<'a> {
+    cluster: &'a Cluster,
+    settings: &'a Retry,
+    used: u32,
+    copy: Option<Copy>,
+}
+
+/// What it takes to send a request again.
+struct Copy {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Option<KeptBody>,
+}
+
+impl<'a> Retries<'a> {
+    /// Makes the request that goes upstream, and keeps a copy of it where the route may send it again.
+    pub(super) fn begin(cluster: &'a Cluster, forward: &Forward<'_>, request: Request<Incoming>) -> (Self, Outgoing) {
+        let settings = cluster.retry();
+        cluster.add_to_retry_budget();
+        let keep = if keeps(settings, request.method()) { Keep::Yes } else { Keep::No };
+        let (outgoing, body) = outgoing(forward, request, keep);
+        let (request, _) = &outgoing;
+        let copy = (keep == Keep::Yes).then(|| Copy {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            body,
+        });
+        (Self { cluster, settings, used: 0, copy }, outgoing)
+    }
+
+    /// Takes one try from the budget where no endpoint could be connected to.
+    pub(super) fn connects_again(&mut self) -> bool {
+        self.settings.on.contains(&RetryOn::ConnectFailure) && self.take()
+    }
+
+    /// Makes the request again after it was sent, where this may be and there is a try left.
+    pub(super) fn again(&mut self, reason: RetryOn, forward: &Forward<'_>) -> Option<Outgoing> {
+        let copy = self.copy.as_ref().filter(|copy| self.settings.on.contains(&reason) && copy.suits(reason))?;
+        let outgoing = copy.request(forward);
+        self.take().then_some(outgoing)
+    }
+
+    /// Returns how long one try may take.
+    pub(super) fn per_try_timeout(&self) -> Option<Duration> {
+        let replayable = || self.copy.as_ref().is_some_and(|copy| copy.suits(RetryOn::GatewayTimeout));
+        self.settings.per_try_timeout.filter(|_| replayable())
+    }
+
+    /// Returns how long to wait before endpoints are tried a second time.
+    pub(super) fn pause(&self) -> Duration {
+        PAUSE.saturating_mul(1 << self.used.saturating_sub(1).min(4))
+    }
+
+    fn take(&mut self) -> bool {
+        let may = self.used < self.settings.attempts && self.cluster.take_retry();
+        self.used += u32::from(may);
+        may
+    }
+}
+
+impl Copy {
+    /// Returns whether the request may be sent a second time after this. What an endpoint refused to look at may always;
+    /// anything else only where twice does what once does (RFC 9110 §9.2.2).
+    fn suits(&self, reason: RetryOn) -> bool {
+        let replayable = self.body.as_ref().is_none_or(|(kept, _)| kept.is_replayable());
+        replayable && (reason == RetryOn::RefusedStream || self.method.is_idempotent())
+    }
+
+    fn request(&self, forward: &Forward<'_>) -> Outgoing {
+        let (body, received) = match &self.body {
+            None => (RequestBody::empty(), None),
+            Some((kept, progress)) => {
+                progress.restart();
+                let (received, given_up) = oneshot::channel();
+                let body = RequestBody::kept(kept, Arc::clone(progress), given_up, None, forward.trailers.clone());
+                (body, Some(received))
+            }
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        // The client was told to go on.
+        request.headers_mut().remove(EXPECT);
+        (request, received)
+    }
+}
+
+/// Returns whether requests of this method may have to be sent again after they were sent.
+fn keeps(settings: &Retry, method: &Method) -> bool {
+    settings.attempts > 0
+        && settings.on.iter().any(|reason| match reason {
+            RetryOn::ConnectFailure => false,
+            RetryOn::RefusedStream => true,
+            RetryOn::Reset | RetryOn::BadGateway | RetryOn::ServiceUnavailable | RetryOn::GatewayTimeout => {
+                method.is_idempotent()
+            }
+        })
+}
+
+/// Returns what a status is in the words of `retry.on`.
+pub(super) fn reason_of_status(status: StatusCode) -> Option<RetryOn> {
+    match status {
+        StatusCode::BAD_GATEWAY => Some(RetryOn::BadGateway),
+        StatusCode::SERVICE_UNAVAILABLE => Some(RetryOn::ServiceUnavailable),
+        StatusCode::GATEWAY_TIMEOUT => Some(RetryOn::GatewayTimeout),
+        _ => None,
+    }
+}
+
+/// Returns what an error under a request is in the words of `retry.on`. A stream that the peer refused, or that came after
+/// the last one that it takes, was not looked at (RFC 9113 §6.8, §8.7).
+pub(super) fn reason_of_loss(error: &hyper::Error) -> RetryOn {
+    let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    let refused = http2.is_some_and(|error| match error.reason() {
+        Some(h2::Reason::REFUSED_STREAM) => error.is_reset() && error.is_remote(),
+        Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),
+        _ => false,
+    });
+    if refused { RetryOn::RefusedStream } else { RetryOn::Reset }
+}
+
+/// Before the second round of endpoints; twice as long before the next.
+const PAUSE: Duration = Duration::from_millis(25);
