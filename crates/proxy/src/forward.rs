@@ -167,7 +167,7 @@ impl<'a> Exchange<'a> {
         let mut granted = false;
         loop {
             let Some(target) = selection.next() else {
-                if !granted && !(failures.may_pass() && retries.connects_again()) {
+                if !(granted || failures.may_pass() && retries.connects_again()) {
                     return Err(failures.exhausted(self.attempts));
                 }
                 granted = false;

@@ -103,7 +103,7 @@ impl Reader {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        if self.position == 0 { self.kept.whole.clone() } else { SizeHint::default() }
+        if self.position == 0 { self.kept.whole } else { SizeHint::default() }
     }
 }
 

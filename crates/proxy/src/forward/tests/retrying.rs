@@ -188,7 +188,7 @@ async fn restarting(mut restarts: tokio::sync::watch::Receiver<u32>) -> SocketAd
         loop {
             let accepting = match listener.take() {
                 Some(listener) => listener,
-                None => bind_again(address).await,
+                None => bind_again(address),
             };
             let mut connections = tokio::task::JoinSet::new();
             loop {
@@ -219,7 +219,7 @@ async fn restarting(mut restarts: tokio::sync::watch::Receiver<u32>) -> SocketAd
     address
 }
 
-async fn bind_again(address: SocketAddr) -> TcpListener {
+fn bind_again(address: SocketAddr) -> TcpListener {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).unwrap();
