@@ -103,7 +103,7 @@ class Proxy(Portcullis):
 
     def __init__(self, directory, authority, routes, *, tls=(), **sections):
         self.authority, self.port = authority, free_port()
-        admin = free_port()
+        admin = self.admin = free_port()
         for route in routes:
             route["from"] = route["from"].replace("PORT", str(self.port))
         configuration = {

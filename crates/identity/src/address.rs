@@ -79,8 +79,14 @@ pub struct ClientAddress {
 pub enum AddressSource {
     /// The socket's peer is the client.
     Peer,
+    /// A trusted proxy named it in its PROXY header.
+    ProxyProtocol,
     /// A trusted proxy named it in `X-Forwarded-For`.
     XForwardedFor,
+    /// A trusted proxy named it in `Forwarded`.
+    Forwarded,
+    /// A trusted proxy named it in the single-address header of the configuration.
+    Header,
 }
 
 impl AddressSource {
@@ -89,7 +95,10 @@ impl AddressSource {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Peer => "peer",
+            Self::ProxyProtocol => "proxy_protocol",
             Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+            Self::Header => "header",
         }
     }
 }

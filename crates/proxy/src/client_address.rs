@@ -1,18 +1,20 @@
 //! Finds out who is really connected, given the proxies that are trusted, and tells the upstream.
 //!
-//! PROXY protocol, `Forwarded` and single-address headers are not read.
+//! What a PROXY header said was read before, by `proxy_protocol.rs`.
 
+mod forwarded;
 mod lost;
 mod outbound;
 
-use http::HeaderMap;
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
 use identity::{AddressSource, ClientAddress, Ip};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::ForwardedHeader;
 use crate::sanitize::Refusal;
 
-pub(crate) use lost::watch as watch_for_lost_addresses;
+pub(crate) use lost::{SignIns, watch as watch_for_lost_addresses};
 pub(crate) use outbound::{Told, client_header, forwarded_headers};
 
 /// Networks whose forwarding headers are believed.
@@ -35,26 +37,56 @@ impl TrustedProxies {
     }
 }
 
-/// Returns who is connected. Runs before [`crate::sanitize::headers`] removes what is read here.
+/// Returns who sent a request, given who is connected. Runs before [`crate::sanitize::headers`] removes what is read here.
 ///
 /// # Errors
 /// A trusted proxy named something that is no address: the client is unknown, and never the proxy in its stead.
 pub(crate) fn client_address(
-    peer: Ip,
+    connected: ClientAddress,
     headers: &HeaderMap,
     trusted: &TrustedProxies,
-    header: ForwardedHeader,
+    header: &ForwardedHeader,
 ) -> Result<ClientAddress, Refusal> {
-    let is_peer = ClientAddress { client: peer, peer, source: AddressSource::Peer };
-    if !trusted.contains(peer) {
-        return Ok(is_peer);
+    if !trusted.contains(connected.client) {
+        return Ok(connected);
     }
-    match header {
-        ForwardedHeader::None => Ok(is_peer),
-        ForwardedHeader::XForwardedFor => match from_the_right(headers, trusted)? {
-            Some(client) => Ok(ClientAddress { client, peer, source: AddressSource::XForwardedFor }),
-            None => Ok(is_peer),
-        },
+    let (found, source) = match header {
+        ForwardedHeader::None => (None, connected.source),
+        ForwardedHeader::Single(name) => (single(headers, name)?, AddressSource::Header),
+        ForwardedHeader::XForwardedFor => {
+            let found = from_the_right(headers, trusted)?;
+            if found.is_some() && headers.contains_key(FORWARDED) {
+                agree(found, forwarded::from_the_right(headers, trusted))?;
+            }
+            (found, AddressSource::XForwardedFor)
+        }
+        ForwardedHeader::Forwarded => {
+            let found = forwarded::from_the_right(headers, trusted)?;
+            if found.is_some() && headers.contains_key(X_FORWARDED_FOR) {
+                agree(found, from_the_right(headers, trusted))?;
+            }
+            (found, AddressSource::Forwarded)
+        }
+    };
+    Ok(found.map_or(connected, |client| ClientAddress { client, peer: connected.peer, source }))
+}
+
+/// Refuses a request that names its client twice and differently: one of the two was written by somebody who is not
+/// trusted, and which one a proxy in front passes unchanged is not ours to guess.
+fn agree(found: Option<Ip>, other: Result<Option<Ip>, Refusal>) -> Result<(), Refusal> {
+    if other == Ok(found) {
+        return Ok(());
+    }
+    Err(Refusal::bad_request("forwarded-headers-disagree", "`Forwarded` and `X-Forwarded-For` name different clients"))
+}
+
+/// Reads a header that holds one address.
+fn single(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Ip>, Refusal> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => parse_entry(line.as_bytes()).map(Some).ok_or(UNKNOWN),
+        (Some(_), Some(_)) => Err(UNKNOWN),
     }
 }
 
@@ -64,7 +96,7 @@ fn from_the_right(headers: &HeaderMap, trusted: &TrustedProxies) -> Result<Optio
     let entries =
         || headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     if entries().nth(MAX_ENTRIES).is_some() {
-        return Err(Refusal::bad_request("forwarded-chain-too-long", "`X-Forwarded-For` has too many entries"));
+        return Err(TOO_LONG);
     }
     let mut leftmost = None;
     for entry in entries() {
@@ -77,9 +109,12 @@ fn from_the_right(headers: &HeaderMap, trusted: &TrustedProxies) -> Result<Optio
     Ok(leftmost)
 }
 
-/// Reads `ip`, `ip:port`, `[v6]` or `[v6]:port`.
+/// Reads `ip`, `ip:port`, `[v6]` or `[v6]:port`, with spaces around it.
 fn parse_entry(entry: &[u8]) -> Option<Ip> {
-    let entry = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
+    parse_node(std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']))
+}
+
+fn parse_node(entry: &str) -> Option<Ip> {
     if let Some(bracketed) = entry.strip_prefix('[') {
         let (address, port) = bracketed.split_once(']')?;
         let is_v6 = address.contains(':');
@@ -112,6 +147,9 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Longer chains are no deployments; walking them would be work that a stranger orders.
 const MAX_ENTRIES: usize = 32;
+
+const TOO_LONG: Refusal =
+    Refusal::bad_request("forwarded-chain-too-long", "the forwarding header has too many entries");
 
 const UNKNOWN: Refusal =
     Refusal::bad_request("client-address-unknown", "a trusted proxy forwarded an entry that is no address");

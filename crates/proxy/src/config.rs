@@ -35,7 +35,9 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Answers every request with 308 to the same URL on https.
     pub http_redirect: bool,
-    /// Networks whose forwarding headers are believed.
+    /// Whether trusted proxies send a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
+    /// Networks whose PROXY and forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The header read from trusted proxies.
     pub forwarded_header: ForwardedHeader,
@@ -96,13 +98,29 @@ pub enum TlsVersion {
 }
 
 /// The header that trusted proxies name the client in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`.
     #[default]
     XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// A header that holds one address.
+    Single(http::HeaderName),
     /// None is believed.
     None,
+}
+
+/// Whether a PROXY header comes before everything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Never.
+    #[default]
+    Off,
+    /// From trusted proxies always; others are served without.
+    Accept,
+    /// Always; whoever may not send one is not served.
+    Require,
 }
 
 /// HTTP/2 settings of a listener.

@@ -7,10 +7,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use identity::{Ip, Scheme};
+use identity::{ClientAddress, Scheme};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
@@ -19,12 +19,13 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::activity::{Activity, Rest, Watched};
 use crate::client_address::client_header;
+use crate::config::ForwardedHeader;
 use crate::entrance::Entrance;
 use crate::head::Heads;
 use crate::listener::Serving;
 use crate::metrics::{Handshake, OpenConnection};
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
-use crate::{Listener, Snapshot, pipeline};
+use crate::{Listener, Snapshot, pipeline, proxy_protocol, sanitize};
 
 /// One accepted socket, as its requests see it.
 #[derive(Debug)]
@@ -32,9 +33,10 @@ pub(crate) struct Connection {
     /// The listener as it was when the client came; requests look at that of their own revision.
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) serving: Serving,
-    pub(crate) peer: Ip,
-    /// The peer as upstreams are told of it: the same for every request.
-    pub(crate) peer_header: HeaderValue,
+    /// The peer, or whom its PROXY header names.
+    pub(crate) address: ClientAddress,
+    /// The same as upstreams are told of it, for requests that name nobody else.
+    pub(crate) client_header: HeaderValue,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) activity: Arc<Activity>,
     // Given back when the last exchange is over: a tunnel outlives the task of its connection.
@@ -88,6 +90,13 @@ impl Connection {
         !shown.covers(host) && right.is_some_and(|right| !right.replaces(shown))
     }
 
+    /// Returns the single-address header that this listener's proxies send, and takes what apps might confuse with it away.
+    pub(crate) fn single_header(&self, snapshot: &Snapshot, headers: &mut HeaderMap) -> Option<HeaderName> {
+        let ForwardedHeader::Single(name) = &self.entrance_in(snapshot).config.forwarded_header else { return None };
+        sanitize::remove_aliases(headers, name);
+        Some(name.clone())
+    }
+
     /// Returns whether the client, whom the handshake admitted, would not be admitted by that configuration: its
     /// certificate no longer counts, or it showed none where one is asked for now.
     pub(crate) fn certificate_ended(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
@@ -99,7 +108,7 @@ impl Connection {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     place: Place,
     entrance: Arc<Entrance>,
@@ -108,9 +117,20 @@ pub(crate) async fn serve(
     // Small frames wait for nobody: Nagle's algorithm and delayed acknowledgements together cost 40 ms.
     let _ = stream.set_nodelay(true);
     bound_unread(&stream, entrance.config.limits.idle_timeout);
-    let ended = match &entrance.tls {
-        Some(terminator) => serve_tls(stream, peer, place, terminator, &entrance, &serving).await,
-        None => serve_cleartext(stream, peer, place, &entrance, &serving).await,
+    let connected = proxy_protocol::connected(&mut stream, peer.into(), &entrance.config, &entrance.trusted_proxies);
+    let ended = match serving.stop.run_until_cancelled(connected).await {
+        None => return,
+        Some(Err(error)) => {
+            // Whoever leaves without a word, as health checks do, was not refused.
+            if error.kind() == io::ErrorKind::InvalidData {
+                entrance.metrics.proxy_header_refused();
+            }
+            Err(error)
+        }
+        Some(Ok(address)) => match &entrance.tls {
+            Some(terminator) => serve_tls(stream, address, place, terminator, &entrance, &serving).await,
+            None => serve_cleartext(stream, address, place, &entrance, &serving).await,
+        },
     };
     if let Err(error) = ended {
         tracing::debug!(listener.name = entrance.config.name, client.address = %peer, %error, "connection ended");
@@ -128,7 +148,7 @@ fn bound_unread(stream: &TcpStream, limit: Duration) {
 
 async fn serve_tls(
     stream: TcpStream,
-    peer: SocketAddr,
+    address: ClientAddress,
     place: Place,
     terminator: &Terminator,
     entrance: &Arc<Entrance>,
@@ -144,7 +164,7 @@ async fn serve_tls(
     entrance.metrics.handshake(if refused { Handshake::ClientRefused } else { shaken.is_ok().into() });
     if let Some(error) = shaken.as_ref().err().filter(|_| refused) {
         // There is no request that the audit log could remember.
-        tracing::info!(listener.name = entrance.config.name, client.address = %peer, %error, "client certificate refused");
+        tracing::info!(listener.name = entrance.config.name, client.address = %address.client, %error, "client certificate refused");
     }
     let (stream, client) = shaken?;
     let (_, session) = stream.get_ref();
@@ -158,12 +178,12 @@ async fn serve_tls(
         client,
         certificate: terminator.certificates.select(session.server_name()),
     };
-    serve_http(stream, Vec::new(), protocol, connection(peer, place, Some(facts), entrance, serving)?).await
+    serve_http(stream, Vec::new(), protocol, connection(address, place, Some(facts), entrance, serving)?).await
 }
 
 async fn serve_cleartext(
     mut stream: TcpStream,
-    peer: SocketAddr,
+    address: ClientAddress,
     place: Place,
     entrance: &Arc<Entrance>,
     serving: &Serving,
@@ -171,22 +191,21 @@ async fn serve_cleartext(
     let sniffing = sniff(&mut stream, entrance.config.limits.idle_timeout, entrance.config.limits.header_timeout);
     let Some(sniffed) = serving.stop.run_until_cancelled(sniffing).await else { return Ok(()) };
     let Some((protocol, read)) = sniffed? else { return Ok(()) };
-    serve_http(stream, read, protocol, connection(peer, place, None, entrance, serving)?).await
+    serve_http(stream, read, protocol, connection(address, place, None, entrance, serving)?).await
 }
 
 fn connection(
-    peer: SocketAddr,
+    address: ClientAddress,
     place: Place,
     tls: Option<TlsFacts>,
     entrance: &Arc<Entrance>,
     serving: &Serving,
 ) -> io::Result<Arc<Connection>> {
-    let peer = Ip::from(peer);
     Ok(Arc::new(Connection {
         entrance: Arc::clone(entrance),
         serving: serving.clone(),
-        peer,
-        peer_header: client_header(peer).map_err(io::Error::other)?,
+        address,
+        client_header: client_header(address.client).map_err(io::Error::other)?,
         tls,
         activity: Arc::new(Activity::new(entrance.config.limits.header_timeout, entrance.config.limits.idle_timeout)),
         _place: place,

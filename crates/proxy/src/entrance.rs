@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use identity::ClientAddress;
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::client_address::TrustedProxies;
+use crate::client_address::{SignIns, TrustedProxies};
 use crate::metrics::ListenerMetrics;
 use crate::tls::Terminator;
 use crate::{BuildError, Listener, Metrics, ServeError};
@@ -26,6 +28,7 @@ pub(crate) struct Entrance {
     pub(crate) config: Listener,
     pub(crate) tls: Option<Terminator>,
     pub(crate) trusted_proxies: TrustedProxies,
+    sign_ins: Arc<SignIns>,
     pub(crate) metrics: ListenerMetrics,
     /// One for each connection that may be open.
     pub(crate) places: Arc<Semaphore>,
@@ -97,11 +100,17 @@ impl Entrance {
         Ok(Self {
             id: before.map_or_else(EntranceId::next, |before| before.id),
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+            sign_ins: before.map(|before| Arc::clone(&before.sign_ins)).unwrap_or_default(),
             metrics: metrics.listener(&config.name),
             config,
             tls,
             places,
         })
+    }
+
+    /// Notes that a user signed in.
+    pub(crate) fn note_sign_in(&self, address: &ClientAddress, user: &str, now: Timestamp) {
+        self.sign_ins.note(&self.config.name, address, user, now, &self.metrics);
     }
 
     /// Port 0 is another one each time, so there the name tells.

@@ -163,6 +163,9 @@ impl Exchange {
         if event.session.is_some() {
             self.session = event.session;
         }
+        if let (Kind::SignIn, Some(session), Some(address)) = (self.kind, &self.session, &self.address) {
+            self.connection.entrance.note_sign_in(address, session.identity().id(), self.time);
+        }
         self.ended = event.ended;
     }
 
@@ -197,7 +200,7 @@ impl Exchange {
             revision: (&*self.snapshot.revision).into(),
             route: self.route_name().map(Into::into),
             client_ip: self.address.map(|address| address.client.get()),
-            peer_ip: Some(self.connection.peer.get()),
+            peer_ip: Some(self.connection.address.peer.get()),
             client_ip_source: self.address.map(|address| address.source.as_str()),
             user: session.map(user),
             session: session.map(|session| session.id().as_str().into()),

@@ -9,6 +9,7 @@ mod connection;
 mod entrance;
 mod head;
 mod listener;
+mod proxy_protocol;
 mod tls;
 
 mod assert_identity;
@@ -40,7 +41,7 @@ pub use config::upstream::{
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
     ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path,
-    Route, Timeouts, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
+    ProxyProtocol, Route, Timeouts, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
 };
 pub use entrance::Entrances;
 pub use error::{BuildError, ServeError};

@@ -25,6 +25,8 @@ pub struct Metrics {
     connections_opened: Family<ListenerLabels, Counter>,
     connections_open: Family<ListenerLabels, Gauge>,
     addresses_lost: Family<ListenerLabels, Counter>,
+    addresses_shared: Family<ListenerLabels, Counter>,
+    proxy_headers_refused: Family<ListenerLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
     certificate_not_after: Family<CertificateLabels, Gauge>,
     certificate_reload: Gauge,
@@ -43,6 +45,8 @@ impl Metrics {
             connections_opened: Family::default(),
             connections_open: Family::default(),
             addresses_lost: Family::default(),
+            addresses_shared: Family::default(),
+            proxy_headers_refused: Family::default(),
             handshakes: Family::default(),
             certificate_not_after: Family::default(),
             certificate_reload: Gauge::default(),
@@ -79,6 +83,16 @@ impl Metrics {
             "portcullis_client_addresses_lost",
             "Requests that a private address forwarded while no proxy is trusted: their client's address is lost",
             metrics.addresses_lost.clone(),
+        );
+        registry.register(
+            "portcullis_client_addresses_shared",
+            "Addresses from which so many users signed in that they may be a balancer's",
+            metrics.addresses_shared.clone(),
+        );
+        registry.register(
+            "portcullis_proxy_headers_refused",
+            "Connections closed for want of a good PROXY header from a trusted proxy",
+            metrics.proxy_headers_refused.clone(),
         );
         registry.register(
             "portcullis_tls_handshakes",
@@ -131,6 +145,8 @@ impl Metrics {
             opened: self.connections_opened.get_or_create_owned(&labels),
             open: self.connections_open.get_or_create_owned(&labels),
             addresses_lost: self.addresses_lost.get_or_create_owned(&labels),
+            addresses_shared: self.addresses_shared.get_or_create_owned(&labels),
+            proxy_headers_refused: self.proxy_headers_refused.get_or_create_owned(&labels),
             handshakes_ok: handshake("ok"),
             handshakes_failed: handshake("failed"),
             clients_refused: handshake("client-certificate-refused"),
@@ -229,6 +245,8 @@ pub(crate) struct ListenerMetrics {
     opened: Counter,
     open: Gauge,
     addresses_lost: Counter,
+    addresses_shared: Counter,
+    proxy_headers_refused: Counter,
     handshakes_ok: Counter,
     handshakes_failed: Counter,
     clients_refused: Counter,
@@ -262,6 +280,16 @@ impl ListenerMetrics {
     /// Counts a request whose client's address is lost, and returns how many there were before.
     pub(crate) fn address_lost(&self) -> u64 {
         self.addresses_lost.inc()
+    }
+
+    /// Counts an address that many users share, and returns how many there were before.
+    pub(crate) fn address_shared(&self) -> u64 {
+        self.addresses_shared.inc()
+    }
+
+    /// Counts a connection without a good PROXY header.
+    pub(crate) fn proxy_header_refused(&self) {
+        self.proxy_headers_refused.inc();
     }
 
     /// Counts a handshake.

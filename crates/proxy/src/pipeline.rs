@@ -119,7 +119,7 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     }
     exchange.query = target.query().unwrap_or_default().into();
     let trusted = &entrance.trusted_proxies;
-    let address = client_address(connection.peer, &parts.headers, trusted, entrance.config.forwarded_header)?;
+    let address = client_address(connection.address, &parts.headers, trusted, &entrance.config.forwarded_header)?;
     exchange.address = Some(address);
     watch_for_lost_addresses(&entrance.config.name, &address, &parts.headers, trusted, &entrance.metrics);
     let destination = destination(exchange, snapshot, host, &target)?;
@@ -283,13 +283,14 @@ fn tell_upstream(
         Refused::IdentityUnavailable { reason, error }
     };
     let client = match arrived.address.source {
-        AddressSource::Peer => exchange.connection.peer_header.clone(),
-        AddressSource::XForwardedFor => {
+        AddressSource::Peer | AddressSource::ProxyProtocol => exchange.connection.client_header.clone(),
+        AddressSource::XForwardedFor | AddressSource::Forwarded | AddressSource::Header => {
             client_header(arrived.address.client).map_err(|error| unavailable("forwarded-header-invalid", &error))?
         }
     };
     let (host, port, request_id) = (arrived.host.clone(), arrived.port, exchange.id.to_header());
-    forwarded_headers(headers, Told { client, scheme, host, port, request_id });
+    let single = exchange.connection.single_header(&exchange.snapshot, headers);
+    forwarded_headers(headers, Told { client, scheme, host, port, request_id, single });
     let authenticator = exchange.snapshot.authenticator.as_deref();
     let identity = route.config.identity.as_ref();
     assert_identity(permit, headers, identity, exchange.session.as_deref(), authenticator, origin)

@@ -10,7 +10,7 @@ mod target;
 use http::StatusCode;
 
 pub(crate) use authority::authority;
-pub(crate) use headers::{Removed, Upgrade, headers, trailers};
+pub(crate) use headers::{Removed, Upgrade, headers, remove_aliases, trailers};
 pub(crate) use target::{EncodedSlash, Strictness, Target, normalise, target};
 
 /// A request that is refused before anybody asks who sent it.

@@ -27,8 +27,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Authentication, BuildError, Config, EncodedSlashes, Endpoint, EndpointScheme, Entrances, ForwardedHeader, Host,
-    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, Route, Server, Snapshot, Timeouts, UpstreamProtocol,
-    UpstreamSettings, UpstreamTls, WebSockets,
+    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, Route, Server, Snapshot, Timeouts,
+    UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// A running proxy.
@@ -286,6 +286,7 @@ pub(crate) fn listener() -> Listener {
         address: "127.0.0.1:0".parse().unwrap(),
         tls: None,
         http_redirect: false,
+        proxy_protocol: ProxyProtocol::Off,
         trusted_proxies: Vec::new(),
         forwarded_header: ForwardedHeader::XForwardedFor,
         http2: Http2::default(),

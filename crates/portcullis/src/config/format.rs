@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use identity::{Origin, Scheme};
 use ipnet::IpNet;
-use proxy::{Endpoint, EndpointScheme, Host};
+use proxy::{Endpoint, EndpointScheme, ForwardedHeader, Host};
 
 type Parsed<T> = Result<T, &'static str>;
 
@@ -187,6 +187,21 @@ pub(crate) fn server_name(text: &str) -> Parsed<String> {
 /// Reads the name of a header.
 pub(crate) fn header_name(text: &str) -> Parsed<http::HeaderName> {
     http::HeaderName::try_from(text).map_err(|_| "no header name: write letters, digits and hyphens")
+}
+
+/// Reads `forwarded_header`.
+pub(crate) fn forwarded_header(text: &str) -> Parsed<ForwardedHeader> {
+    const REMEDY: &str = "no header that names a client: write `x-forwarded-for`, `forwarded`, `none`, or a header that \
+                          holds one address, such as `x-real-ip`";
+    match &*text.to_ascii_lowercase() {
+        "x-forwarded-for" => Ok(ForwardedHeader::XForwardedFor),
+        "forwarded" => Ok(ForwardedHeader::Forwarded),
+        "none" => Ok(ForwardedHeader::None),
+        // Those hold something else, and are set or needed by us.
+        "host" | "cookie" | "authorization" | "connection" | "content-length" | "transfer-encoding" | "upgrade"
+        | "te" | "x-request-id" | "x-forwarded-host" | "x-forwarded-proto" | "x-forwarded-port" => Err(REMEDY),
+        name => header_name(name).map(ForwardedHeader::Single).map_err(|_| REMEDY),
+    }
 }
 
 /// Reads a method.

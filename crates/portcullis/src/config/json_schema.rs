@@ -88,6 +88,7 @@ fn text(format: Format) -> Value {
         | Format::File
         | Format::Glob
         | Format::HeaderName
+        | Format::ForwardedHeader
         | Format::Issuer
         | Format::Method
         | Format::Name

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use proxy::{
-    Certificate, ClientAuth, ClientAuthMode, ForwardedHeader, Http2, Limits, Listener, ListenerTls, TlsVersion,
+    Certificate, ClientAuth, ClientAuthMode, Http2, Limits, Listener, ListenerTls, ProxyProtocol, TlsVersion,
     Underscores,
 };
 use rustls::sign::CertifiedKey;
@@ -75,14 +75,28 @@ fn listener(builder: &mut Builder<'_>, node: &Node) -> Option<Listener> {
         address,
         tls,
         http_redirect: fields.flag("http_redirect"),
+        proxy_protocol: proxy_protocol(builder, &fields),
         trusted_proxies: fields.read_all("trusted_proxies", format::network),
-        forwarded_header: match fields.text("forwarded_header") {
-            Some("none") => ForwardedHeader::None,
-            _ => ForwardedHeader::XForwardedFor,
-        },
+        forwarded_header: fields.read("forwarded_header", format::forwarded_header).unwrap_or_default(),
         http2: http2(builder, &fields.section("http2", &schema::HTTP2)),
         limits: limits(builder, &fields.section("limits", &schema::LIMITS)),
     })
+}
+
+fn proxy_protocol(builder: &mut Builder<'_>, fields: &Fields<'_>) -> ProxyProtocol {
+    let mode = match fields.text("proxy_protocol") {
+        Some("accept") => ProxyProtocol::Accept,
+        Some("require") => ProxyProtocol::Require,
+        _ => return ProxyProtocol::Off,
+    };
+    if let Some(node) = fields.get("proxy_protocol").filter(|_| fields.items("trusted_proxies").is_empty()) {
+        builder.error(
+            node.place,
+            "a PROXY header is believed from `trusted_proxies` only, and there are none: add the networks of your load \
+             balancers",
+        );
+    }
+    mode
 }
 
 fn tls(builder: &mut Builder<'_>, listener: &Fields<'_>) -> ListenerTls {

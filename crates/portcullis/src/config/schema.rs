@@ -97,6 +97,7 @@ pub(crate) enum Format {
     Endpoint,
     /// A file that must be there.
     File,
+    ForwardedHeader,
     /// A pattern of file names.
     Glob,
     From,

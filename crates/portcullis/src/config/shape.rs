@@ -166,6 +166,7 @@ impl Shape<'_> {
             Format::DurationOrOff if text == "off" => None,
             Format::DurationOrOff => format::duration(text).err(),
             Format::Endpoint => format::endpoint(text).err(),
+            Format::ForwardedHeader => format::forwarded_header(text).err(),
             Format::From => format::from(text).err(),
             Format::HeaderName => format::header_name(text).err(),
             Format::Issuer => format::issuer(text).err(),

@@ -14,6 +14,8 @@ pub(crate) struct Told {
     pub(crate) host: HeaderValue,
     pub(crate) port: Option<u16>,
     pub(crate) request_id: HeaderValue,
+    /// The single-address header that the listener's proxies send, for apps that read it.
+    pub(crate) single: Option<HeaderName>,
 }
 
 /// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Request-Id`, in the stead of any that are there.
@@ -23,6 +25,9 @@ pub(crate) fn forwarded_headers(headers: &mut HeaderMap, told: Told) {
         80 => HeaderValue::from_static("80"),
         other => HeaderValue::from(other),
     };
+    if let Some(name) = told.single {
+        headers.insert(name, told.client.clone());
+    }
     headers.insert(FOR, told.client);
     headers.insert(PROTO, HeaderValue::from_static(told.scheme.as_str()));
     headers.insert(HOST, told.host);

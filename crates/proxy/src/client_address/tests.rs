@@ -11,13 +11,17 @@ fn trusted() -> TrustedProxies {
     TrustedProxies::new(&["10.0.0.0/8".parse().unwrap()])
 }
 
+fn connected(peer: Ip) -> ClientAddress {
+    ClientAddress { client: peer, peer, source: AddressSource::Peer }
+}
+
 fn map(lines: &[(&str, &str)]) -> HeaderMap {
     lines.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())).collect()
 }
 
 fn check(peer: &str, lines: &[(&str, &str)], expected: Result<(&str, AddressSource), &str>) {
     let peer = peer.parse().unwrap();
-    let found = client_address(peer, &map(lines), &trusted(), ForwardedHeader::XForwardedFor);
+    let found = client_address(connected(peer), &map(lines), &trusted(), &ForwardedHeader::XForwardedFor);
     let found = found.map_err(|refusal| refusal.code).map(|address| {
         assert_eq!(address.peer, peer);
         (address.client.to_string(), address.source)
@@ -85,7 +89,8 @@ fn an_entry_that_is_no_address_leaves_the_client_unknown() {
     check_chain("a", Err("client-address-unknown"));
     let bytes =
         HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_bytes(b"\xff").unwrap())]);
-    let found = client_address("10.0.0.1".parse().unwrap(), &bytes, &trusted(), ForwardedHeader::XForwardedFor);
+    let found =
+        client_address(connected("10.0.0.1".parse().unwrap()), &bytes, &trusted(), &ForwardedHeader::XForwardedFor);
     assert_eq!(found.unwrap_err().code, "client-address-unknown");
 }
 
@@ -121,7 +126,7 @@ fn no_other_header_is_read() {
 fn with_none_no_header_is_believed() {
     let peer = "10.0.0.1".parse().unwrap();
     let lines = map(&[("x-forwarded-for", "unknown")]);
-    let found = client_address(peer, &lines, &trusted(), ForwardedHeader::None).unwrap();
+    let found = client_address(connected(peer), &lines, &trusted(), &ForwardedHeader::None).unwrap();
     assert_eq!((found.client, found.source), (peer, AddressSource::Peer));
 }
 
@@ -149,6 +154,61 @@ fn networks_are_compared_in_the_form_of_addresses() {
 }
 
 #[test]
+fn a_client_that_is_named_twice_is_the_same_or_unknown() {
+    let same = [("forwarded", "for=198.51.100.7"), ("x-forwarded-for", "6.6.6.6, 198.51.100.7")];
+    let other = [("forwarded", "for=\"[2001:db8::1]\";proto=https"), ("x-forwarded-for", "1.1.1.1")];
+    let found = |lines: &[_], header| {
+        client_address(connected("10.0.0.1".parse().unwrap()), &map(lines), &trusted(), &header)
+            .map(|address| (address.client.to_string(), address.source.as_str()))
+            .map_err(|refusal| refusal.code)
+    };
+    let client = || "198.51.100.7".to_owned();
+    assert_eq!(found(&same, ForwardedHeader::Forwarded), Ok((client(), "forwarded")));
+    assert_eq!(found(&same, ForwardedHeader::XForwardedFor), Ok((client(), "x-forwarded-for")));
+    for header in [ForwardedHeader::Forwarded, ForwardedHeader::XForwardedFor] {
+        assert_eq!(found(&other, header), Err("forwarded-headers-disagree"));
+    }
+}
+
+#[test]
+fn a_header_with_one_address_is_read_where_it_is_configured() {
+    let header = ForwardedHeader::Single(HeaderName::from_static("cf-connecting-ip"));
+    let found = |peer: &str, lines: &[_]| {
+        client_address(connected(peer.parse().unwrap()), &map(lines), &trusted(), &header)
+            .map(|address| (address.client.to_string(), address.source.as_str()))
+            .map_err(|refusal| refusal.code)
+    };
+    let cf = "cf-connecting-ip";
+    assert_eq!(found("10.0.0.1", &[(cf, "198.51.100.7")]), Ok(("198.51.100.7".to_owned(), "header")));
+    assert_eq!(found("10.0.0.1", &[(cf, "2001:db8::1")]), Ok(("2001:db8::1".to_owned(), "header")));
+    assert_eq!(found("203.0.113.9", &[(cf, "198.51.100.7")]), Ok(("203.0.113.9".to_owned(), "peer")));
+    assert_eq!(found("10.0.0.1", &[("x-forwarded-for", "1.1.1.1")]), Ok(("10.0.0.1".to_owned(), "peer")));
+    for value in ["198.51.100.7, 6.6.6.6", "unknown", "010.0.0.1", ""] {
+        assert_eq!(found("10.0.0.1", &[(cf, value)]), Err("client-address-unknown"), "{value}");
+    }
+    assert_eq!(found("10.0.0.1", &[(cf, "198.51.100.7"), (cf, "198.51.100.7")]), Err("client-address-unknown"));
+}
+
+#[test]
+fn whom_a_proxy_header_names_may_be_a_trusted_proxy_itself() {
+    let by_header = |client: &str| ClientAddress {
+        client: client.parse().unwrap(),
+        peer: "10.0.0.1".parse().unwrap(),
+        source: AddressSource::ProxyProtocol,
+    };
+    let found = |client, lines: &[_]| {
+        let found =
+            client_address(by_header(client), &map(lines), &trusted(), &ForwardedHeader::XForwardedFor).unwrap();
+        assert_eq!(found.peer.to_string(), "10.0.0.1");
+        (found.client.to_string(), found.source.as_str())
+    };
+    let forged = [("x-forwarded-for", "198.51.100.7")];
+    assert_eq!(found("203.0.113.9", &forged), ("203.0.113.9".to_owned(), "proxy_protocol"));
+    assert_eq!(found("10.2.2.2", &forged), ("198.51.100.7".to_owned(), "x-forwarded-for"));
+    assert_eq!(found("10.2.2.2", &[]), ("10.2.2.2".to_owned(), "proxy_protocol"));
+}
+
+#[test]
 fn upstreams_learn_what_is_known_and_not_what_was_claimed() {
     let told = |host: &str, client: &str, scheme| {
         let parts = Request::builder().uri("/").header("host", host).body(()).unwrap().into_parts().0;
@@ -164,6 +224,7 @@ fn upstreams_learn_what_is_known_and_not_what_was_claimed() {
             host: authority.to_header(parts.headers.get("host")).unwrap(),
             port: authority.port(),
             request_id: id,
+            single: None,
         };
         forwarded_headers(&mut headers, told);
         ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-request-id"].map(|name| {
@@ -187,7 +248,7 @@ proptest! {
         let joined = chain.join(",");
         let headers = map(&[("x-forwarded-for", &joined)]);
         let peer = "10.0.0.1".parse().unwrap();
-        if let Ok(found) = client_address(peer, &headers, &trusted(), ForwardedHeader::XForwardedFor) {
+        if let Ok(found) = client_address(connected(peer), &headers, &trusted(), &ForwardedHeader::XForwardedFor) {
             let entries: Vec<_> = joined.split(',').map(|entry| parse_entry(entry.as_bytes())).collect();
             prop_assert!(entries.contains(&Some(found.client)));
             let after = entries.iter().rposition(|entry| *entry == Some(found.client)).unwrap() + 1;

@@ -17,7 +17,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::test_support::{Proxy, Setup, certificate, echo, http2, listener, nobody, route, send_raw, snapshot};
-use crate::{Certificate, Config, ListenerTls, Metrics, ServeError, Server, TlsVersion};
+use crate::{
+    Certificate, Config, ForwardedHeader, ListenerTls, Metrics, ProxyProtocol, ServeError, Server, TlsVersion,
+};
 
 struct Tls {
     folder: TempDir,
@@ -56,6 +58,12 @@ impl Tls {
         alpn: &[u8],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(proxy.address).await.unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(self.client(versions, alpn)).connect(name, stream).await
+    }
+
+    fn client(&self, versions: &[&'static rustls::SupportedProtocolVersion], alpn: &[u8]) -> Arc<rustls::ClientConfig> {
         let mut roots = RootCertStore::empty();
         for files in &self.files {
             roots.add(CertificateDer::from_pem_file(&files.cert_file).unwrap()).unwrap();
@@ -67,9 +75,7 @@ impl Tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.to_vec()];
-        let stream = TcpStream::connect(proxy.address).await.unwrap();
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        Arc::new(config)
     }
 }
 
@@ -274,4 +280,63 @@ async fn what_does_not_end_in_time_is_closed() {
     stream.write_all(b"GET /hang HTTP/1.1\r\nHost: app.example.com\r\n\r\n").await.unwrap();
     proxy.begin_to_stop();
     proxy.stopped().await;
+}
+
+/// A proxy on loopback that trusts loopback to name the client.
+async fn behind_a_balancer(proxy_protocol: ProxyProtocol, header: ForwardedHeader) -> Proxy {
+    let mut setup = Setup::cleartext();
+    setup.listener.proxy_protocol = proxy_protocol;
+    setup.listener.forwarded_header = header;
+    setup.listener.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    setup.listener.limits.handshake_timeout = Duration::from_millis(500);
+    setup.route(route("app.test", echo().await), "true").start()
+}
+
+#[tokio::test]
+async fn whom_a_proxy_header_names_is_decided_on_told_and_recorded() {
+    let proxy = behind_a_balancer(ProxyProtocol::Require, ForwardedHeader::XForwardedFor).await;
+    // One that says half and stays holds nobody up.
+    let mut slow = TcpStream::connect(proxy.address).await.unwrap();
+    slow.write_all(b"PROXY TCP4 203.0").await.unwrap();
+    let get = "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n";
+    let answer = proxy.send(&format!("PROXY TCP4 203.0.113.9 192.0.2.1 1 2\r\n{get}")).await;
+    assert!(answer.body.contains("x-forwarded-for: 203.0.113.9"), "{}", answer.body);
+    assert_eq!(proxy.send(get).await.status, 0);
+    assert_eq!(slow.read(&mut [0]).await.unwrap_or(0), 0);
+    assert!(proxy.metrics().contains(r#"portcullis_proxy_headers_refused_total{listener="test"} 2"#));
+    let records = proxy.stop().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["client_ip"], "203.0.113.9");
+    assert_eq!(records[0]["peer_ip"], "127.0.0.1");
+    assert_eq!(records[0]["client_ip_source"], "proxy_protocol");
+}
+
+#[tokio::test]
+async fn a_proxy_header_comes_before_tls() {
+    let tls = Tls::new(&["a.test"]);
+    let mut setup = Setup::cleartext();
+    setup.listener.tls =
+        Some(ListenerTls { certificates: tls.files.clone(), min_version: TlsVersion::V1_2, client_auth: None });
+    setup.listener.proxy_protocol = ProxyProtocol::Accept;
+    setup.listener.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let mut https = route("a.test", echo().await);
+    https.scheme = Scheme::Https;
+    let proxy = setup.route(https, r#"request.ip == "2001:db8::1""#).start();
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n").await.unwrap();
+    let name = ServerName::try_from("a.test").unwrap();
+    let stream = TlsConnector::from(tls.client(rustls::ALL_VERSIONS, b"http/1.1")).connect(name, stream).await.unwrap();
+    assert_eq!(send_raw(stream, GET_A).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_single_address_header_reaches_the_app_with_what_is_known() {
+    let header = ForwardedHeader::Single(http::HeaderName::from_static("x-own-ip"));
+    let proxy = behind_a_balancer(ProxyProtocol::Off, header).await;
+    let answer = proxy.get("app.test", "/", "X-Own-IP: ::ffff:198.51.100.7\r\nX.Own.IP: 6.6.6.6\r\n").await;
+    assert!(answer.body.contains("\"x-own-ip: 198.51.100.7\""), "{}", answer.body);
+    assert!(answer.body.contains("\"x-forwarded-for: 198.51.100.7\""), "{}", answer.body);
+    assert!(!answer.body.contains("6.6.6.6"), "{}", answer.body);
+    assert_eq!(proxy.get("app.test", "/", "X-Own-IP: unknown\r\n").await.status, 400);
+    assert_eq!(proxy.stop().await[0]["client_ip_source"], "header");
 }

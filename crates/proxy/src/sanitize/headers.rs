@@ -116,6 +116,15 @@ pub(crate) fn trailers(trailers: &mut HeaderMap, removed: &Removed, underscores:
     }
 }
 
+/// Removes what apps take for the same header, whatever its spelling.
+pub(crate) fn remove_aliases(headers: &mut HeaderMap, name: &HeaderName) {
+    let name = folded(name.as_str());
+    let doomed: Vec<HeaderName> = headers.keys().filter(|other| folded(other.as_str()) == name).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Keep,

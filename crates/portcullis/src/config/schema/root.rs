@@ -91,16 +91,23 @@ pub(crate) const LISTENER: Section = Section {
             "Answers every request with 308 to the same URL on https.",
         ),
         key(
+            "proxy_protocol",
+            Kind::Choice(&["off", "accept", "require"]),
+            Presence::Default("off"),
+            "Whether `trusted_proxies` send a PROXY header, version 1 or 2; with `require`, nobody else is served.",
+        ),
+        key(
             "trusted_proxies",
             list(&Kind::Format(Format::Network)),
             Presence::Default("[]"),
-            "Networks whose forwarding headers are believed.",
+            "Networks whose PROXY and forwarding headers are believed.",
         ),
         key(
             "forwarded_header",
-            Kind::Choice(&["x-forwarded-for", "none"]),
+            Kind::Format(Format::ForwardedHeader),
             Presence::Default("x-forwarded-for"),
-            "The header in which trusted proxies name the client.",
+            "The header in which trusted proxies name the client: `x-forwarded-for`, `forwarded`, `none`, or one that \
+             holds a single address, such as `cf-connecting-ip`.",
         ),
         key("http2", Kind::Section(&HTTP2), Presence::Optional("its defaults"), "HTTP/2 settings."),
         key("limits", Kind::Section(&LIMITS), Presence::Optional("its defaults"), "What a client may use up."),

@@ -86,7 +86,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::Certificates | Format::File | Format::PrivateKey | Format::RevocationLists => "file",
         Format::Glob => "path pattern",
         Format::From => "external URL",
-        Format::HeaderName => "header name",
+        Format::ForwardedHeader | Format::HeaderName => "header name",
         Format::Issuer => "URL",
         Format::Method => "method",
         Format::Name => "name",

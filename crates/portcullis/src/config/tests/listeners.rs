@@ -68,3 +68,29 @@ portcullis.yaml:6:65: `crl_file`: `app.pem` is a file without a revocation list:
     );
     check(&format!("{TLS}      client_auth: {{ mode: request, ca_file: app.pem, crl_file: clients.crl }}\n"), "");
 }
+
+#[test]
+fn a_proxy_header_needs_somebody_who_may_send_it() {
+    check(
+        "    proxy_protocol: require\n",
+        "\
+portcullis.yaml:4:21: a PROXY header is believed from `trusted_proxies` only, and there are none: add the networks of your \
+         load balancers
+  4 |     proxy_protocol: require
+    |                     ^^^^^^^",
+    );
+    check("    proxy_protocol: accept\n    trusted_proxies: [10.0.0.0/8]\n", "");
+}
+
+#[test]
+fn a_header_that_names_a_client_is_one() {
+    check(
+        "    forwarded_header: \"cf connecting ip\"\n",
+        "\
+portcullis.yaml:4:23: `forwarded_header`: `cf connecting ip` is no header that names a client: write `x-forwarded-for`, \
+         `forwarded`, `none`, or a header that holds one address, such as `x-real-ip`
+  4 |     forwarded_header: \"cf connecting ip\"
+    |                       ^^^^^^^^^^^^^^^^^^",
+    );
+    check("    forwarded_header: CF-Connecting-IP\n", "");
+}

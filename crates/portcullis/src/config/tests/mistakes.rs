@@ -37,12 +37,12 @@ fn a_key_of_a_later_version_is_unknown() {
     check(
         r#"listeners:
   - address: 127.0.0.1:0
-    proxy_protocol: accept
+    alt_svc: h3
 routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 "#,
-        r#"portcullis.yaml:3:5: unknown key `proxy_protocol`: known are `name`, `address`, `protocol`, `tls`, `http_redirect`, `trusted_proxies`, `forwarded_header`, `http2`, `limits`
-  3 |     proxy_protocol: accept
-    |     ^^^^^^^^^^^^^^
+        r#"portcullis.yaml:3:5: unknown key `alt_svc`: known are `name`, `address`, `protocol`, `tls`, `http_redirect`, `proxy_protocol`, `trusted_proxies`, `forwarded_header`, `http2`, `limits`
+  3 |     alt_svc: h3
+    |     ^^^^^^^
 "#,
     );
 }

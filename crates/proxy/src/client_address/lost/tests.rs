@@ -42,3 +42,44 @@ fn each_is_counted() {
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     assert!(text.contains(r#"portcullis_client_addresses_lost_total{listener="edge"} 3"#), "{text}");
 }
+
+#[test]
+fn many_users_behind_one_address_are_noticed_once() {
+    let mut registry = prometheus_client::registry::Registry::default();
+    let metrics = crate::Metrics::register(&mut registry).listener("edge");
+    let sign_ins = SignIns::default();
+    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let sign_in = |address: &str, source, user: usize, hours: i64| {
+        let address = address.parse().unwrap();
+        let address = ClientAddress { client: address, peer: address, source };
+        sign_ins.note("edge", &address, &format!("user {user}"), now + SignedDuration::from_hours(hours), &metrics);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = r#"portcullis_client_addresses_shared_total{listener="edge"} "#;
+        text.lines().find_map(|text| text.strip_prefix(line)).unwrap().parse::<u64>().unwrap()
+    };
+    let peer = AddressSource::Peer;
+    for user in 0..100 {
+        assert_eq!(sign_in("10.0.3.7", AddressSource::XForwardedFor, user, 0), 0);
+        assert_eq!(sign_in(&format!("10.0.4.{user}"), peer, user, 0), 0);
+        assert_eq!(sign_in("10.0.5.1", peer, 1, 0), 0);
+        // One a day are not many.
+        assert_eq!(sign_in("10.0.6.1", peer, user, 25 * i64::try_from(user).unwrap()), 0);
+    }
+    for user in 0..MANY_USERS - 1 {
+        assert_eq!(sign_in("10.0.3.7", peer, user, 0), 0);
+        assert_eq!(sign_in("10.0.3.7", peer, user, 0), 0);
+    }
+    assert_eq!(sign_in("10.0.3.7", peer, MANY_USERS, 1), 1);
+    assert_eq!(sign_in("10.0.3.7", peer, MANY_USERS + 1, 1), 1);
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let sign_ins = SignIns::default();
+    for address in 0..20_000u32 {
+        let address = Ip::new(Ipv4Addr::from(address).into());
+        sign_ins.is_shared_now(address, "ada", Timestamp::UNIX_EPOCH);
+    }
+    assert!(sign_ins.0.lock().unwrap().by_address.len() <= MAX_ADDRESSES);
+}
