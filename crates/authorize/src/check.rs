@@ -19,6 +19,7 @@ use std::ops::Range;
 
 pub(crate) use parts::{parts, reads};
 
+use crate::budget::Budget;
 use crate::code::Code;
 use crate::condition::{Fault, Named};
 use crate::constant::Constant;
@@ -78,6 +79,8 @@ struct Checker<'a> {
     /// How many macros run inside each other here.
     nesting: usize,
     faults: Vec<Fault>,
+    /// What may still be worked out while checking.
+    budget: Budget,
     needs_sign_in: bool,
     reads_path: bool,
 }
@@ -90,6 +93,7 @@ impl<'a> Checker<'a> {
             locals: Vec::new(),
             nesting: 0,
             faults: Vec::new(),
+            budget: Budget::new(),
             needs_sign_in: false,
             reads_path: false,
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::budget::Budget;
 use crate::value::{List, Value};
 
 /// A value known at load. Unlike [`Value`] it owns everything and is shared between threads.
@@ -26,6 +27,12 @@ pub(crate) enum Constant {
 }
 
 impl Constant {
+    /// Returns whether two values are equal, as CEL compares.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        // The bounds of an expression keep what it writes out far below the budget.
+        self.value().equals(&other.value(), &mut Budget::new()) == Ok(true)
+    }
+
     /// Lends the value to an evaluation.
     pub(crate) fn value(&self) -> Value<'_> {
         match self {

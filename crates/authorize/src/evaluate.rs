@@ -9,12 +9,12 @@ mod lookup;
 
 use std::cmp::Ordering;
 
-pub(crate) use cost::size;
-use cost::{comparing, weight};
+pub(crate) use cost::{size, weight};
 pub(crate) use lookup::HeldTables;
 pub(crate) use lookup::MAX_TABLES;
 
 use crate::Input;
+use crate::budget::Budget;
 use crate::code::Code;
 use crate::environment::Fact;
 use crate::failure::Failure;
@@ -23,10 +23,6 @@ use crate::network::NetworkSet;
 use crate::syntax::Operator;
 use crate::value::{Map, Value};
 
-/// The work that one condition may do, in steps. A step is one operation, one element, or so many bytes of a text; a
-/// condition that uses all of it runs for a few milliseconds. Without it, two nested macros over a list that a caller
-/// chose would stall the proxy.
-const BUDGET: usize = 50_000;
 /// The bytes that are searched for a pattern in one step.
 const MATCHED_BYTES_PER_STEP: usize = 16;
 /// What compiling a pattern costs that only the request makes known.
@@ -35,7 +31,7 @@ const COMPUTED_PATTERN: usize = 2_000;
 /// Evaluates a condition to true or false.
 pub(crate) fn evaluate(code: &Code, input: &Input<'_>) -> Result<bool, Failure> {
     let tables = HeldTables::default();
-    match (Evaluation { input, tables: &tables, locals: Vec::new(), query: None, budget: BUDGET }).value(code)? {
+    match (Evaluation { input, tables: &tables, locals: Vec::new(), query: None, budget: Budget::new() }).value(code)? {
         Value::Bool(holds) => Ok(holds),
         _ => Err(Failure::NotTrueOrFalse),
     }
@@ -48,7 +44,7 @@ pub(crate) fn part<'a>(
     tables: &'a HeldTables,
     locals: &[Value<'a>],
 ) -> Result<Value<'a>, Failure> {
-    Evaluation { input, tables, locals: locals.to_vec(), query: None, budget: BUDGET }.value(code)
+    Evaluation { input, tables, locals: locals.to_vec(), query: None, budget: Budget::new() }.value(code)
 }
 
 struct Evaluation<'e, 'a> {
@@ -57,7 +53,7 @@ struct Evaluation<'e, 'a> {
     locals: Vec<Value<'a>>,
     /// The query, once it was parsed: a macro may ask for it a thousand times.
     query: Option<Value<'a>>,
-    budget: usize,
+    budget: Budget,
 }
 
 impl<'a> Evaluation<'_, 'a> {
@@ -132,18 +128,8 @@ impl<'a> Evaluation<'_, 'a> {
         }
     }
 
-    /// Once the budget is used up every further step fails, so that neither `||` nor `exists` can hide it.
-    fn spend(&mut self, steps: usize) -> Result<(), Failure> {
-        match self.budget.checked_sub(steps) {
-            Some(left) => {
-                self.budget = left;
-                Ok(())
-            }
-            None => {
-                self.budget = 0;
-                Err(Failure::Budget)
-            }
-        }
+    const fn spend(&mut self, steps: usize) -> Result<(), Failure> {
+        self.budget.spend(steps)
     }
 
     /// Spends what handling a value costs.
@@ -155,7 +141,7 @@ impl<'a> Evaluation<'_, 'a> {
     /// Spends what handling a value that was made costs, and all that is left when it was too large to be made.
     fn made(&mut self, result: Result<Value<'a>, Failure>) -> Result<Value<'a>, Failure> {
         if matches!(result, Err(Failure::Budget)) {
-            self.budget = 0;
+            self.budget.exhaust();
         }
         self.charged(result?)
     }
@@ -196,8 +182,8 @@ impl<'a> Evaluation<'_, 'a> {
 
     fn equal(&mut self, parts: &'a [Code; 2]) -> Result<bool, Failure> {
         let (left, right) = self.pair(parts)?;
-        self.spend(comparing(&left).min(comparing(&right)))?;
-        Ok(left.equals(&right))
+        self.spend(weight(&left).min(weight(&right)))?;
+        left.equals(&right, &mut self.budget)
     }
 
     fn compare(&mut self, operator: Operator, parts: &'a [Code; 2]) -> Result<Value<'a>, Failure> {
@@ -219,10 +205,13 @@ impl<'a> Evaluation<'_, 'a> {
         let (needle, hay) = self.pair(parts)?;
         match hay {
             Value::List(list) => {
-                self.spend(list.len() / 8 + comparing(&needle))?;
-                Ok(Value::Bool(list.contains(&needle)))
+                self.spend(weight(&needle))?;
+                list.contains(&needle, &mut self.budget).map(Value::Bool)
             }
-            Value::Map(map) => Ok(Value::Bool(map.get(&needle).is_some())),
+            Value::Map(map) => {
+                self.spend(map.search())?;
+                Ok(Value::Bool(map.get(&needle).is_some()))
+            }
             _ => Err(Failure::NoOverload("in")),
         }
     }
@@ -248,7 +237,10 @@ impl<'a> Evaluation<'_, 'a> {
                 };
                 at.and_then(|at| list.get(at)).ok_or(Failure::IndexOutOfRange)
             }
-            Value::Map(map) => map.get(&index).ok_or(Failure::NoSuchComputedKey),
+            Value::Map(map) => {
+                self.spend(map.search())?;
+                map.get(&index).ok_or(Failure::NoSuchComputedKey)
+            }
             _ => Err(Failure::NoOverload("[]")),
         }
     }
@@ -261,8 +253,10 @@ impl<'a> Evaluation<'_, 'a> {
                 return Err(Failure::NoOverload("a map key"));
             }
             self.spend(known.len())?;
-            if known.iter().any(|(other, _)| other.equals(&key)) {
-                return Err(Failure::DuplicateKey);
+            for (other, _) in &known {
+                if other.equals(&key, &mut self.budget)? {
+                    return Err(Failure::DuplicateKey);
+                }
             }
             known.push((key, self.value(value)?));
         }

@@ -157,6 +157,8 @@ impl Function {
 
 /// The longest text that an evaluation may build.
 pub(crate) const MAX_TEXT: usize = 256 * 1024;
+/// The longest list that an evaluation may build.
+pub(crate) const MAX_LIST: usize = 64 * 1024;
 
 const SIGNATURES: &[(&str, Function)] = &[
     ("size(string) -> int", Function::Size),

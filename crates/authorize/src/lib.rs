@@ -21,6 +21,7 @@ mod part;
 mod reads;
 
 // What conditions are about.
+mod budget;
 mod constant;
 mod environment;
 mod failure;

@@ -10,8 +10,15 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Headers;
+use crate::budget::Budget;
 use crate::constant::Constant;
+use crate::failure::Failure;
 use crate::table::Record;
+
+/// The bytes of a text that count as one step of the budget.
+pub(crate) const BYTES_PER_STEP: usize = 64;
+/// The elements of a list that are looked through in one step.
+pub(crate) const SCANNED_PER_STEP: usize = 8;
 
 /// A value of CEL.
 #[derive(Clone, Debug)]
@@ -99,8 +106,21 @@ impl<'a> Value<'a> {
     }
 
     /// Returns whether two values are equal. Numbers compare by their mathematical value; values of other unlike types
-    /// are unequal.
-    pub(crate) fn equals(&self, other: &Self) -> bool {
+    /// are unequal. Spends a step an element: a list may hold itself a thousand times over without being large.
+    pub(crate) fn equals(&self, other: &Self, budget: &mut Budget) -> Result<bool, Failure> {
+        match (self, other) {
+            (Self::List(a), Self::List(b)) => a.equals(b, budget),
+            (Self::Map(a), Self::Map(b)) => a.equals(b, budget),
+            (Self::Text(a), Self::Text(b)) if a.len() == b.len() => {
+                budget.spend(a.len() / BYTES_PER_STEP)?;
+                Ok(a == b)
+            }
+            _ => Ok(self.equals_scalar(other)),
+        }
+    }
+
+    /// Returns whether two values are equal that hold no others.
+    fn equals_scalar(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
@@ -111,8 +131,6 @@ impl<'a> Value<'a> {
             (Self::Ip(a), Self::Ip(b)) => a == b,
             (Self::Cidr(a), Self::Cidr(b)) => a == b,
             (Self::Type(a), Self::Type(b)) => a == b,
-            (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(&b)),
-            (Self::Map(a), Self::Map(b)) => a.equals(b),
             (Self::Int(_) | Self::Uint(_) | Self::Double(_), Self::Int(_) | Self::Uint(_) | Self::Double(_)) => {
                 self.compare(other) == Some(Ordering::Equal)
             }
@@ -187,12 +205,33 @@ impl<'a> List<'a> {
     }
 
     /// Returns whether an element equals `value`.
-    pub(crate) fn contains(&self, value: &Value<'_>) -> bool {
+    pub(crate) fn contains(&self, value: &Value<'_>, budget: &mut Budget) -> Result<bool, Failure> {
+        budget.spend(self.len() / SCANNED_PER_STEP)?;
         match (self, value) {
-            (Self::Texts(items), Value::Text(text)) => items.iter().any(|item| **item == **text),
-            (Self::Texts(_), _) => false,
-            (Self::Json(_) | Self::Constants(_) | Self::Values(_), _) => self.iter().any(|item| item.equals(value)),
+            (Self::Texts(items), Value::Text(text)) => Ok(items.iter().any(|item| **item == **text)),
+            (Self::Texts(_), _) => Ok(false),
+            (Self::Json(_) | Self::Constants(_) | Self::Values(_), _) => {
+                for item in self.iter() {
+                    if item.equals(value, budget)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
         }
+    }
+
+    fn equals(&self, other: &List<'_>, budget: &mut Budget) -> Result<bool, Failure> {
+        if self.len() != other.len() {
+            return Ok(false);
+        }
+        for (a, b) in self.iter().zip(other.iter()) {
+            budget.spend(1)?;
+            if !a.equals(&b, budget)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -231,7 +270,7 @@ impl<'a> Map<'a> {
     pub(crate) fn get(&self, key: &Value<'_>) -> Option<Value<'a>> {
         match (self, key) {
             (Self::Values(entries), _) => {
-                entries.iter().find(|(known, _)| known.equals(key)).map(|(_, value)| value.clone())
+                entries.iter().find(|(known, _)| known.equals_scalar(key)).map(|(_, value)| value.clone())
             }
             (Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Lists(_), Value::Text(text)) => {
                 self.get_text(text)
@@ -257,12 +296,26 @@ impl<'a> Map<'a> {
         List::Values(keys)
     }
 
-    fn equals(&self, other: &Self) -> bool {
-        self.len() == other.len()
-            && self.keys().iter().all(|key| match (self.get(&key), other.get(&key)) {
-                (Some(a), Some(b)) => a.equals(&b),
-                (None, _) | (_, None) => false,
-            })
+    /// Returns what looking a key up costs beyond the operation itself.
+    pub(crate) fn search(&self) -> usize {
+        match self {
+            Self::Values(entries) => entries.len() / SCANNED_PER_STEP,
+            Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Lists(_) => 0,
+        }
+    }
+
+    fn equals(&self, other: &Map<'_>, budget: &mut Budget) -> Result<bool, Failure> {
+        if self.len() != other.len() {
+            return Ok(false);
+        }
+        for key in self.keys().iter() {
+            budget.spend(1 + self.search() + other.search())?;
+            match (self.get(&key), other.get(&key)) {
+                (Some(a), Some(b)) if a.equals(&b, budget)? => {}
+                (Some(_) | None, _) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Checker, Typed, constant, type_of};
 use crate::code::Code;
 use crate::condition::Fault;
 use crate::constant::Constant;
+use crate::evaluate::weight;
 use crate::failure::Failure;
 use crate::function::{self, Function, Pattern, PatternError, Signature};
 use crate::network::NetworkSet;
@@ -125,7 +126,10 @@ impl Checker<'_> {
     /// Calls a function now when all that it is called with is known now.
     fn plain(&mut self, function: Function, of: Type, code: Vec<Code>, nodes: &[&Node]) -> Typed {
         let known: Option<Vec<Value<'_>>> = code.iter().map(|part| constant(part).map(Constant::value)).collect();
-        let folded = known.filter(|known| !known.is_empty()).map(|known| {
+        let known = known.filter(|known| !known.is_empty());
+        let affordable =
+            |known: &Vec<Value<'_>>| self.budget.spend(known.iter().map(weight).sum::<usize>() + 1).is_ok();
+        let folded = known.filter(affordable).map(|known| {
             let text = match known.first() {
                 Some(Value::Text(text)) => Some(text.to_string()),
                 _ => None,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::failure::Failure;
-use crate::function::MAX_TEXT;
+use crate::function::{MAX_LIST, MAX_TEXT};
 use crate::syntax::Operator;
 use crate::value::Value;
 
@@ -75,6 +75,7 @@ fn add<'a>(left: Value<'a>, right: Value<'a>) -> Result<Value<'a>, Failure> {
             Ok(Value::Bytes(Cow::Owned([&*a, &*b].concat())))
         }
         (Value::Text(_), Value::Text(_)) | (Value::Bytes(_), Value::Bytes(_)) => Err(Failure::Budget),
+        (Value::List(a), Value::List(b)) if a.len() + b.len() > MAX_LIST => Err(Failure::Budget),
         (Value::List(a), Value::List(b)) => Ok(Value::list(a.iter().chain(b.iter()).collect())),
         (Value::Timestamp(time), Value::Duration(by)) | (Value::Duration(by), Value::Timestamp(time)) => {
             shift(time, by)

@@ -233,7 +233,13 @@ fn a_condition_that_works_too_hard_fails() {
         "user.groups.all(a, size(request.query.q) > 1)",
         "user.groups.all(a, request.headers == request.headers)",
         "user.groups.all(a, size(request.headers) == 1)",
-        "user.groups.all(a, user.claims == user.claims)",
+        "user.groups.all(a, user.groups == user.groups)",
+        // Small where it is kept, and beyond all bounds where somebody goes through it.
+        &format!("[1]{0} == [1]{0}", ".map(a, [a, a, a, a, a, a, a, a])".repeat(20)),
+        &format!("[1]{0} in [[1]{0}]", ".map(a, [a, a, a, a, a, a, a, a])".repeat(20)),
+        &format!("[1]{0}[0] in [1]{0}", ".map(a, [a, a, a, a, a, a, a, a])".repeat(20)),
+        &format!("{{1: [1]{0}}} == {{1: [1]{0}}}", ".map(a, [a, a, a, a, a, a, a, a])".repeat(20)),
+        &format!(r#"size(request.method{}.split("")) > 1"#, ".replace(\"G\", \"GG\")".repeat(17)),
         r#"size(request.headers.x.replace("", request.headers.x)) > 1 || true"#,
         r#"[1].exists(n, size(request.headers.x.replace("", request.headers.x)) > n) || user.authenticated"#,
     ] {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Function, MAX_TEXT};
+use super::{Function, MAX_LIST, MAX_TEXT};
 use crate::failure::Failure;
 use crate::value::Value;
 
@@ -27,9 +27,9 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
         (Function::Replace, [Value::Text(text), Value::Text(from), Value::Text(to), Value::Int(limit)]) => {
             replace(text, from, to, *limit)
         }
-        (Function::Split, [Value::Text(text), Value::Text(separator)]) => Ok(split(text, separator, -1)),
+        (Function::Split, [Value::Text(text), Value::Text(separator)]) => split(text, separator, -1),
         (Function::Split, [Value::Text(text), Value::Text(separator), Value::Int(limit)]) => {
-            Ok(split(text, separator, *limit))
+            split(text, separator, *limit)
         }
         (Function::Substring, [Value::Text(text), Value::Int(start)]) => substring(text, position(text, *start)?, None),
         (Function::Substring, [Value::Text(text), Value::Int(start), Value::Int(end)]) => {
@@ -95,10 +95,14 @@ fn replace<'a>(text: &str, from: &str, to: &str, limit: i64) -> Result<Value<'a>
     Ok(Value::text(text.replacen(from, to, limit)))
 }
 
-fn split<'a>(text: &Cow<'a, str>, separator: &str, limit: i64) -> Value<'a> {
+fn split<'a>(text: &Cow<'a, str>, separator: &str, limit: i64) -> Result<Value<'a>, Failure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let count = if separator.is_empty() { text.chars().count() } else { text.matches(separator).count() + 1 };
+    if count.min(limit) > MAX_LIST {
+        return Err(Failure::Budget);
+    }
     let parts = if separator.is_empty() { characters(text, limit) } else { pieces(text, separator, limit) };
-    Value::list(parts)
+    Ok(Value::list(parts))
 }
 
 fn pieces<'a>(text: &Cow<'a, str>, separator: &str, limit: usize) -> Vec<Value<'a>> {

@@ -150,7 +150,7 @@ impl<'c> Subject<'c> {
     fn add(&mut self, test: &Test<'c>) {
         self.ordered |= !matches!(test.operator, Operator::Equal | Operator::In | Operator::NotEqual);
         for constant in test.constants {
-            if !self.constants.iter().any(|known| known.value().equals(&constant.value())) {
+            if !self.constants.iter().any(|known| known.equals(constant)) {
                 self.constants.push(constant);
             }
         }
@@ -209,8 +209,7 @@ impl<'c> Subject<'c> {
                 if let Operator::Equal | Operator::NotEqual | Operator::In = test.operator {
                     let named = case % 2 == 1;
                     let known = self.constants.get(case / 2).filter(|_| named);
-                    let among =
-                        |known: &&&Constant| test.constants.iter().any(|one| one.value().equals(&known.value()));
+                    let among = |known: &&&Constant| test.constants.iter().any(|one| one.equals(known));
                     return Some(known.filter(among).is_some() != (test.operator == Operator::NotEqual));
                 }
                 let [bound] = test.constants else { return None };
@@ -286,18 +285,19 @@ impl<'c> Test<'c> {
 fn settled(code: &Code) -> Option<bool> {
     match code {
         Code::Constant(Constant::Bool(outcome)) => Some(*outcome),
-        Code::Equal(parts) => known(parts).map_or_else(|| same(parts), |(a, b)| Some(a.equals(&b))),
+        Code::Equal(parts) => known(parts).map_or_else(|| same(parts), |(a, b)| Some(a.equals(b))),
         Code::NotEqual(parts) => {
-            known(parts).map_or_else(|| same(parts), |(a, b)| Some(a.equals(&b))).map(|equal| !equal)
+            known(parts).map_or_else(|| same(parts), |(a, b)| Some(a.equals(b))).map(|equal| !equal)
         }
         Code::Compare(operator, parts) => {
-            let order = known(parts).map_or_else(|| same(parts).map(|_| Ordering::Equal), |(a, b)| a.compare(&b))?;
+            let order = known(parts)
+                .map_or_else(|| same(parts).map(|_| Ordering::Equal), |(a, b)| a.value().compare(&b.value()))?;
             Some(holds(*operator, order))
         }
         Code::In(parts) => match &**parts {
             [_, Code::Constant(Constant::List(items))] if items.is_empty() => Some(false),
             [Code::Constant(value), Code::Constant(Constant::List(items))] => {
-                Some(items.iter().any(|item| item.value().equals(&value.value())))
+                Some(items.iter().any(|item| item.equals(value)))
             }
             _ => None,
         },
@@ -305,9 +305,9 @@ fn settled(code: &Code) -> Option<bool> {
     }
 }
 
-fn known(parts: &[Code; 2]) -> Option<(Value<'_>, Value<'_>)> {
+const fn known(parts: &[Code; 2]) -> Option<(&Constant, &Constant)> {
     let [Code::Constant(a), Code::Constant(b)] = parts else { return None };
-    Some((a.value(), b.value()))
+    Some((a, b))
 }
 
 fn same(parts: &[Code; 2]) -> Option<bool> {
