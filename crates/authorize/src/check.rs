@@ -24,6 +24,7 @@ use crate::code::Code;
 use crate::condition::{Fault, Named};
 use crate::constant::Constant;
 use crate::environment::{self, Fact};
+use crate::function;
 use crate::syntax::{Kind, Node, Select};
 use crate::types::Type;
 
@@ -51,6 +52,16 @@ pub(crate) fn check(tree: &Node, named: &Named) -> Checked {
     }
     faults.sort_by_key(|fault| fault.at.start);
     Checked { code: typed.code, faults, needs_sign_in, reads_path }
+}
+
+/// Checks an expression of any type over variables: what the conformance cases of CEL are.
+#[cfg(all(test, feature = "conformance"))]
+pub(crate) fn expression(tree: &Node, locals: Vec<(String, Type)>) -> Result<(Type, Code), Vec<Fault>> {
+    let named = Named::default();
+    let mut checker = Checker { locals, ..Checker::new(&named) };
+    let typed = checker.node(tree);
+    checker.faults.retain(|fault| fault.severity == crate::Severity::Error);
+    if checker.faults.is_empty() { Ok((typed.of, typed.code)) } else { Err(checker.faults) }
 }
 
 /// Code and its type.
@@ -128,8 +139,8 @@ impl Checker<'_> {
         if let Some(local) = self.local(name) {
             return local;
         }
-        if let Some(known) = TYPE_NAMES.iter().find(|known| known.0 == name) {
-            return Typed::new(Type::Kind, Code::Constant(Constant::Type(known.1)));
+        if let Some(of) = type_named(name) {
+            return of;
         }
         if environment::is_group(name) {
             return self.fault(group_fault(name, at));
@@ -141,14 +152,26 @@ impl Checker<'_> {
         self.fault(fault.help(help))
     }
 
+    /// Returns the dotted name that the node spells, where it does not begin with a variable.
+    fn dotted(&self, node: &Node) -> Option<String> {
+        match &node.kind {
+            Kind::Name(name) if self.local(name).is_none() => Some(name.clone()),
+            Kind::Select(select) => Some(format!("{}.{}", self.dotted(&select.operand)?, select.field)),
+            _ => None,
+        }
+    }
+
     /// Returns the dotted name of a group of fields, such as `request.tls`, where the node spells one.
     fn group(&self, node: &Node) -> Option<String> {
-        let name = match &node.kind {
-            Kind::Name(name) if self.local(name).is_none() => name.clone(),
-            Kind::Select(select) => format!("{}.{}", self.group(&select.operand)?, select.field),
-            _ => return None,
-        };
-        environment::is_group(&name).then_some(name)
+        self.dotted(node).filter(|name| environment::is_group(name))
+    }
+
+    /// Returns whether the node only begins a name: that of a field, a type or a function.
+    fn begins_a_name(&self, node: &Node) -> bool {
+        let continues = |name: &str, known: &str| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let others = || TYPE_NAMES.iter().chain(&function::QUALIFIED);
+        let begins = |name: &str| environment::is_group(name) || others().any(|known| continues(name, known));
+        self.dotted(node).is_some_and(|name| begins(&name))
     }
 
     fn fact(&mut self, fact: &'static Fact) -> Typed {
@@ -158,7 +181,10 @@ impl Checker<'_> {
     }
 
     fn select(&mut self, select: &Select, at: &Range<usize>) -> Typed {
-        let Some(group) = self.group(&select.operand) else { return self.key(select) };
+        let Some(group) = self.group(&select.operand) else {
+            let name = self.dotted(&select.operand).map(|prefix| format!("{prefix}.{}", select.field));
+            return name.and_then(|name| type_named(&name)).unwrap_or_else(|| self.key(select));
+        };
         let name = format!("{group}.{}", select.field);
         if let Some(fact) = Fact::named(&name) {
             return self.fact(fact);
@@ -263,18 +289,28 @@ fn field_list(group: &str) -> String {
     format!("its fields are {}", fields.join(", "))
 }
 
-/// Names that stand for types, and what `type()` answers for them.
-const TYPE_NAMES: &[(&str, &str)] = &[
-    ("bool", "bool"),
-    ("int", "int"),
-    ("uint", "uint"),
-    ("double", "double"),
-    ("string", "string"),
-    ("bytes", "bytes"),
-    ("list", "list"),
-    ("map", "map"),
-    ("null_type", "null_type"),
-    ("type", "type"),
+/// Reads the name of a type.
+fn type_named(name: &str) -> Option<Typed> {
+    let known = TYPE_NAMES.iter().find(|known| **known == name)?;
+    Some(Typed::new(Type::Kind, Code::Constant(Constant::Type(known))))
+}
+
+/// Names that stand for types: what `type()` answers.
+const TYPE_NAMES: &[&str] = &[
+    "bool",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bytes",
+    "list",
+    "map",
+    "null_type",
+    "type",
+    "google.protobuf.Timestamp",
+    "google.protobuf.Duration",
+    "net.IP",
+    "net.CIDR",
 ];
 
 #[cfg(test)]

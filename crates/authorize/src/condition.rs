@@ -153,3 +153,6 @@ pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, feature = "conformance"))]
+mod conformance;

@@ -4,6 +4,7 @@
 
 mod address;
 mod convert;
+mod format;
 mod list;
 mod pattern;
 mod text;
@@ -12,8 +13,11 @@ mod time;
 use std::sync::LazyLock;
 
 pub(crate) use address::to_cidr;
+pub(crate) use format::clauses;
 pub(crate) use pattern::{Pattern, PatternError};
-pub(crate) use time::{Part, zone};
+#[cfg(all(test, feature = "conformance"))]
+pub(crate) use time::duration;
+pub(crate) use time::{Part, bounded, in_range, zone};
 
 use crate::failure::Failure;
 use crate::types::Type;
@@ -39,6 +43,8 @@ pub(crate) enum Function {
     Trim,
     Reverse,
     Join,
+    Format,
+    Quote,
     ToBool,
     ToInt,
     ToUint,
@@ -55,6 +61,7 @@ pub(crate) enum Function {
     Lookup,
     ToIp,
     IsIp,
+    IsCanonical,
     ToCidr,
     IsCidr,
     Family,
@@ -93,7 +100,8 @@ impl Signature {
     fn parse(text: &'static str, function: Function) -> Option<Self> {
         let (call, result) = text.split_once(" -> ")?;
         let (path, parameters) = call.strip_suffix(')')?.split_once('(')?;
-        let (receiver, name) = path.rsplit_once('.').map_or((None, path), |(of, name)| (Some(Type::parse(of)), name));
+        let member = path.rsplit_once('.').filter(|_| !QUALIFIED.contains(&path));
+        let (receiver, name) = member.map_or((None, path), |(of, name)| (Some(Type::parse(of)), name));
         let parameters = parameters.split(", ").filter(|text| !text.is_empty()).map(Type::parse).collect();
         Some(Self { text, name, receiver, parameters, result: Type::parse(result), function })
     }
@@ -117,6 +125,7 @@ impl Function {
             | Self::Substring
             | Self::Trim => text::call(self, arguments),
             Self::Matches | Self::Glob => pattern::call(self, arguments),
+            Self::Format | Self::Quote => format::call(self, arguments),
             Self::Reverse | Self::Join => list::call(self, arguments),
             Self::ToBool
             | Self::ToInt
@@ -131,6 +140,7 @@ impl Function {
             | Self::InNetwork
             | Self::ToIp
             | Self::IsIp
+            | Self::IsCanonical
             | Self::ToCidr
             | Self::IsCidr
             | Self::Family
@@ -159,6 +169,9 @@ impl Function {
 pub(crate) const MAX_TEXT: usize = 256 * 1024;
 /// The longest list that an evaluation may build.
 pub(crate) const MAX_LIST: usize = 64 * 1024;
+
+/// Functions with a dot in their name, which are called on nothing.
+pub(crate) const QUALIFIED: [&str; 2] = ["ip.isCanonical", "strings.quote"];
 
 const SIGNATURES: &[(&str, Function)] = &[
     ("size(string) -> int", Function::Size),
@@ -192,6 +205,8 @@ const SIGNATURES: &[(&str, Function)] = &[
     ("string.reverse() -> string", Function::Reverse),
     ("list<string>.join() -> string", Function::Join),
     ("list<string>.join(string) -> string", Function::Join),
+    ("string.format(list) -> string", Function::Format),
+    ("strings.quote(string) -> string", Function::Quote),
     ("bool(bool) -> bool", Function::ToBool),
     ("bool(string) -> bool", Function::ToBool),
     ("int(int) -> int", Function::ToInt),
@@ -256,6 +271,7 @@ const SIGNATURES: &[(&str, Function)] = &[
     ("lookup(string, ip) -> map<string, dyn>", Function::Lookup),
     ("ip(string) -> ip", Function::ToIp),
     ("isIP(string) -> bool", Function::IsIp),
+    ("ip.isCanonical(string) -> bool", Function::IsCanonical),
     ("cidr(string) -> cidr", Function::ToCidr),
     ("isCIDR(string) -> bool", Function::IsCidr),
     ("ip.family() -> int", Function::Family),

@@ -67,7 +67,13 @@ impl Type {
 
     /// Returns whether values of the two types can be equal.
     pub(crate) fn comparable(&self, other: &Self) -> bool {
-        self.fits(other) || (self.is_number() && other.is_number())
+        match (self, other) {
+            (Self::List(a), Self::List(b)) => a.comparable(b),
+            (Self::Map(a_key, a_value), Self::Map(b_key, b_value)) => {
+                a_key.comparable(b_key) && a_value.comparable(b_value)
+            }
+            _ => self.fits(other) || (self.is_number() && other.is_number()),
+        }
     }
 
     /// Returns whether values of the two types have an order.

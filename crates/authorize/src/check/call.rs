@@ -14,7 +14,7 @@ use crate::evaluate::weight;
 use crate::failure::Failure;
 use crate::function::{self, Function, Pattern, PatternError, Signature};
 use crate::network::NetworkSet;
-use crate::syntax::{Call, Node};
+use crate::syntax::{Call, Kind, Node};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -23,14 +23,19 @@ impl Checker<'_> {
         if let Some(typed) = self.macro_call(call, at) {
             return typed;
         }
-        let nodes: Vec<&Node> = call.target.as_deref().into_iter().chain(&call.arguments).collect();
-        if function::signatures().iter().all(|known| known.name != call.name) {
+        let qualified = self.qualified(call);
+        let (name, target) = match &qualified {
+            Some(name) => (name, None),
+            None => (&call.name, call.target.as_deref()),
+        };
+        let nodes: Vec<&Node> = target.into_iter().chain(&call.arguments).collect();
+        if function::signatures().iter().all(|known| known.name != name) {
             return self.unknown_function(call, &nodes);
         }
         let arguments: Vec<Typed> = nodes.iter().map(|node| self.node(node)).collect();
-        let named: Vec<&Signature> = function::signatures().iter().filter(|known| known.name == call.name).collect();
+        let named: Vec<&Signature> = function::signatures().iter().filter(|known| known.name == name).collect();
         let style: Vec<&Signature> =
-            named.iter().copied().filter(|known| known.receiver.is_some() == call.target.is_some()).collect();
+            named.iter().copied().filter(|known| known.receiver.is_some() == target.is_some()).collect();
         let types: Vec<&Type> = arguments.iter().map(|argument| &argument.of).collect();
         let fitting: Vec<&Signature> = style.iter().copied().filter(|known| known.takes(&types)).collect();
         let Some(signature) = fitting.first() else {
@@ -39,6 +44,14 @@ impl Checker<'_> {
         };
         let of = fitting.iter().map(|known| known.result.clone()).reduce(|a, b| a.join(&b)).unwrap_or(Type::Dyn);
         self.known(signature.function, of, arguments, &nodes)
+    }
+
+    /// Returns the name of a function with a dot in its name, such as `ip.isCanonical`, where that is what is called.
+    fn qualified(&self, call: &Call) -> Option<String> {
+        let Some(Kind::Name(prefix)) = call.target.as_deref().map(|target| &target.kind) else { return None };
+        let name = format!("{prefix}.{}", call.name);
+        let known = self.local(prefix).is_none() && function::signatures().iter().any(|known| known.name == name);
+        known.then_some(name)
     }
 
     fn unknown_function(&mut self, call: &Call, nodes: &[&Node]) -> Typed {
@@ -86,6 +99,14 @@ impl Checker<'_> {
         let code: Vec<Code> = arguments.into_iter().map(|argument| argument.code).collect();
         self.possible_part(function, &code, nodes);
         match (function, code.as_slice()) {
+            (Function::ToDyn, _) => match code.into_iter().next() {
+                Some(value) => Typed::new(Type::Dyn, value),
+                None => Typed::unknown(),
+            },
+            (Function::Format, [Code::Constant(Constant::Text(text)), values]) => {
+                self.check_format(text, values, nodes);
+                self.plain(function, of, code, nodes)
+            }
             (Function::InCidr, [_, Code::Constant(Constant::Text(text))]) => {
                 let networks = self.literal_network(text, nodes);
                 in_networks(of, code, networks)
@@ -147,6 +168,21 @@ impl Checker<'_> {
             }
             Some((Ok(None), _)) | None => Typed::new(of, Code::Call(function, code.into())),
         }
+    }
+
+    /// Looks for clauses that are none, and for values that are missing.
+    fn check_format(&mut self, text: &str, values: &Code, nodes: &[&Node]) {
+        let given = match values {
+            Code::Constant(Constant::List(items)) => Some(items.len()),
+            Code::List(items) => Some(items.len()),
+            _ => None,
+        };
+        let message = match (function::clauses(text), given) {
+            (Err(failure), _) => failure.to_string(),
+            (Ok(wanted), Some(given)) if wanted > given => format!("the text takes {wanted} values; there are {given}"),
+            (Ok(_), _) => return,
+        };
+        self.faults.push(Fault::new(nodes.first().map_or(0..0, |node| node.at.clone()), message));
     }
 
     fn literal_network(&mut self, text: &str, nodes: &[&Node]) -> Arc<NetworkSet> {

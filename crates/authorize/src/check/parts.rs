@@ -4,7 +4,7 @@ use super::{Checker, Typed, constant};
 use crate::code::Macro;
 use crate::condition::Named;
 use crate::constant::Constant;
-use crate::environment::{self, Fact};
+use crate::environment::Fact;
 use crate::part::{Comparison, Fold, Kind as PartKind, Part};
 use crate::reads::Read;
 use crate::syntax::{Call, Kind, Node, Operation, Operator, Select};
@@ -232,10 +232,10 @@ impl Dissection<'_> {
     }
 
     fn strict<'n>(&mut self, nodes: impl IntoIterator<Item = &'n Node>) -> (PartKind, Vec<usize>) {
-        // The name of a group, as in `request`, is no value.
+        // What only begins a name, as in `request`, is no value.
         let parts: Vec<Part> = nodes
             .into_iter()
-            .filter(|node| self.checker.group(node).is_none_or(|group| !environment::is_group(&group)))
+            .filter(|node| !self.checker.begins_a_name(node))
             .collect::<Vec<_>>()
             .into_iter()
             .map(|node| self.part(node))

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::failure::Failure;
-use crate::function::{MAX_LIST, MAX_TEXT};
+use crate::function::{MAX_LIST, MAX_TEXT, bounded, in_range};
 use crate::syntax::Operator;
 use crate::value::Value;
 
@@ -80,20 +80,24 @@ fn add<'a>(left: Value<'a>, right: Value<'a>) -> Result<Value<'a>, Failure> {
         (Value::Timestamp(time), Value::Duration(by)) | (Value::Duration(by), Value::Timestamp(time)) => {
             shift(time, by)
         }
-        (Value::Duration(a), Value::Duration(b)) => a.checked_add(b).map(Value::Duration).ok_or(Failure::Overflow),
+        (Value::Duration(a), Value::Duration(b)) => duration(a.checked_add(b)),
         _ => Err(Failure::NoOverload("+")),
     }
 }
 
 fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Failure> {
     match (left, right) {
-        (Value::Timestamp(a), Value::Timestamp(b)) => Ok(Value::Duration(a.duration_since(*b))),
+        (Value::Timestamp(a), Value::Timestamp(b)) => duration(Some(a.duration_since(*b))),
         (Value::Timestamp(time), Value::Duration(by)) => shift(*time, by.checked_neg().ok_or(Failure::Overflow)?),
-        (Value::Duration(a), Value::Duration(b)) => a.checked_sub(*b).map(Value::Duration).ok_or(Failure::Overflow),
+        (Value::Duration(a), Value::Duration(b)) => duration(a.checked_sub(*b)),
         _ => Err(Failure::NoOverload("-")),
     }
 }
 
 fn shift<'a>(time: Timestamp, by: SignedDuration) -> Result<Value<'a>, Failure> {
-    time.checked_add(by).map(Value::Timestamp).map_err(|_| Failure::Overflow)
+    time.checked_add(by).ok().filter(in_range).map(Value::Timestamp).ok_or(Failure::Overflow)
+}
+
+fn duration<'a>(result: Option<SignedDuration>) -> Result<Value<'a>, Failure> {
+    result.filter(bounded).map(Value::Duration).ok_or(Failure::Overflow)
 }

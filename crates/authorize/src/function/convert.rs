@@ -82,7 +82,7 @@ fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, Failure> {
     }
 }
 
-fn to_text<'a>(value: &Value<'a>) -> Result<Value<'a>, Failure> {
+pub(super) fn to_text<'a>(value: &Value<'a>) -> Result<Value<'a>, Failure> {
     Ok(Value::text(match value {
         Value::Text(text) => return Ok(Value::Text(text.clone())),
         Value::Bool(value) => value.to_string(),

@@ -77,7 +77,7 @@ fn index_of<'a>(text: &str, part: &str, from: usize) -> Result<Value<'a>, Failur
 
 fn last_index_of<'a>(text: &str, part: &str, from: Option<usize>) -> Result<Value<'a>, Failure> {
     let until = from.map_or(text.len(), |from| from.saturating_add(part.len()).min(text.len()));
-    let until = (until..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    let until = (0..=until).rfind(|at| text.is_char_boundary(*at)).unwrap_or_default();
     let found = text.get(..until).and_then(|rest| rest.rfind(part));
     match found.filter(|found| from.is_none_or(|from| *found <= from)) {
         Some(found) => characters_before(text, found),

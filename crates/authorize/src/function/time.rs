@@ -80,11 +80,14 @@ pub(crate) fn zone(name: &str) -> Option<TimeZone> {
 pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Value<'a>, Failure> {
     match (function, arguments) {
         (Function::ToTimestamp, [Value::Timestamp(time)]) => Ok(Value::Timestamp(*time)),
-        (Function::ToTimestamp, [Value::Text(text)]) => {
-            text.parse().map(Value::Timestamp).map_err(|_| Failure::Invalid("not an RFC 3339 timestamp"))
-        }
+        (Function::ToTimestamp, [Value::Text(text)]) => text
+            .parse()
+            .ok()
+            .filter(in_range)
+            .map(Value::Timestamp)
+            .ok_or(Failure::Invalid("not an RFC 3339 timestamp")),
         (Function::ToTimestamp, [Value::Int(seconds)]) => {
-            Timestamp::from_second(*seconds).map(Value::Timestamp).map_err(|_| Failure::Overflow)
+            Timestamp::from_second(*seconds).ok().filter(in_range).map(Value::Timestamp).ok_or(Failure::Overflow)
         }
         (Function::ToDuration, [Value::Duration(duration)]) => Ok(Value::Duration(*duration)),
         (Function::ToDuration, [Value::Text(text)]) => {
@@ -99,7 +102,7 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
 }
 
 /// Reads `1h30m`, `-1.5s`, `0`: numbers with the units h, m, s, ms, us and ns.
-fn duration(text: &str) -> Option<SignedDuration> {
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -122,8 +125,18 @@ fn duration(text: &str) -> Option<SignedDuration> {
     let total = if negative { -total } else { total };
     let seconds = i64::try_from(total / 1_000_000_000).ok()?;
     let rest = i32::try_from(total % 1_000_000_000).ok()?;
-    // The bound of protobuf's Duration, about ten thousand years.
-    (seconds.unsigned_abs() <= 315_576_000_000).then(|| SignedDuration::new(seconds, rest))
+    Some(SignedDuration::new(seconds, rest)).filter(bounded)
+}
+
+/// Returns whether a duration is within the bound of CEL, about ten thousand years.
+pub(crate) fn bounded(duration: &SignedDuration) -> bool {
+    duration.unsigned_abs().as_secs() <= 315_576_000_000
+}
+
+/// Returns whether a time is one of CEL: they begin with the year 1.
+pub(crate) fn in_range(time: &Timestamp) -> bool {
+    const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+    *time >= FIRST
 }
 
 fn nanoseconds(number: &str, unit: &str) -> Option<i128> {

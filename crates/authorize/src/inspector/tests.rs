@@ -25,6 +25,7 @@ const CONDITIONS: &[&str] = &[
     r#"1 / (user.claims.level - 7) == 1 || request.path.glob("/api/**")"#,
     r#"user.claims.level == 8 && user.claims.nothing == null && request.headers.x == "y""#,
     r#"(user.email + request.headers["x-none"] == "a") == user.authenticated"#,
+    r#"ip.isCanonical(request.ip) && type(user.claims) != net.IP && type(request.time) == google.protobuf.Timestamp"#,
 ];
 
 fn scenes() -> Vec<Scene> {
