@@ -4,7 +4,7 @@
 check:
     tests/run
 
-# One or more steps of it: format lint documentation dependencies rust interop browser bench.
+# One or more steps of it: format lint documentation dependencies rust conformance interop browser bench.
 test *steps:
     tests/run {{steps}}
 

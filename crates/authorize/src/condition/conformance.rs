@@ -17,6 +17,8 @@ use crate::fixture::Scene;
 use crate::types::Type;
 use crate::value::Value;
 
+type Names = Vec<(String, Type)>;
+
 const LEFT_OUT: &str = include_str!("conformance/left_out.txt");
 
 #[test]
@@ -45,8 +47,13 @@ fn the_conformance_cases_pass_but_for_those_left_out() {
     surprises.extend(
         left_out.iter().filter(|name| !results.contains_key(**name)).map(|name| format!("{name}: no such case")),
     );
-    println!("{passed} of {} conformance cases pass, {} are left out", cases.len(), left_out.len());
+    report(passed, cases.len(), left_out.len());
     assert!(surprises.is_empty(), "{} surprises:\n{}", surprises.len(), surprises.join("\n"));
+}
+
+#[expect(clippy::print_stdout, reason = "the counts are what a reader of the run looks for")]
+fn report(passed: usize, all: usize, left_out: usize) {
+    println!("{passed} of {all} conformance cases pass, {left_out} are left out");
 }
 
 /// Runs a case; the error says what came out instead of what was expected.
@@ -93,7 +100,7 @@ fn compare(found: Result<Value<'_>, Failure>, wanted: Option<&Json>, fails: bool
     }
 }
 
-fn compile(source: &str, names: Vec<(String, Type)>) -> Result<(Type, crate::code::Code), String> {
+fn compile(source: &str, names: Names) -> Result<(Type, crate::code::Code), String> {
     let told = |faults: Vec<super::Fault>| faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("; ");
     let characters: Vec<char> = source.chars().collect();
     let brackets = scan::scan(&characters).map_err(|fault| fault.message)?;
@@ -101,8 +108,8 @@ fn compile(source: &str, names: Vec<(String, Type)>) -> Result<(Type, crate::cod
     crate::check::expression(&tree, names).map_err(told)
 }
 
-/// Returns the variables of a case with their types and values.
-fn variables(case: &Json) -> Result<(Vec<(String, Type)>, Vec<Value<'static>>), String> {
+/// Returns the variables of a case with their types, and in the same order their values.
+fn variables(case: &Json) -> Result<(Names, Vec<Value<'static>>), String> {
     let mut declared: BTreeMap<&str, Type> = BTreeMap::new();
     for declaration in case.get("typeEnv").and_then(Json::as_array).into_iter().flatten() {
         let name = declaration.get("name").and_then(Json::as_str).unwrap_or_default();
