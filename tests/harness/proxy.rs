@@ -61,6 +61,7 @@ pub struct Setup {
     sections: Value,
     hosts: Vec<String>,
     users: Vec<User>,
+    files: Vec<(String, String)>,
 }
 
 impl Default for Setup {
@@ -69,6 +70,7 @@ impl Default for Setup {
             routes: Vec::new(),
             sections: json!({}),
             hosts: vec!["auth".into()],
+            files: Vec::new(),
             users: vec![
                 User::new("ada", "Ada Lovelace", &["engineering"]),
                 User::new("grace", "Grace Hopper", &["engineering", "sre"]),
@@ -93,6 +95,13 @@ impl Setup {
     #[must_use]
     pub fn section(mut self, more: &Value) -> Self {
         merge(&mut self.sections, more);
+        self
+    }
+
+    /// Puts a file beside the configuration.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.into(), content.into()));
         self
     }
 
@@ -127,6 +136,9 @@ impl Setup {
             "routes": self.routes,
         });
         merge(&mut configuration, &self.sections);
+        for (name, content) in self.files {
+            std::fs::write(folder.path(&name), content)?;
+        }
         let file = folder.path("portcullis.yaml");
         std::fs::write(&file, serde_json::to_vec_pretty(&configuration)?)?;
         let tls = folder.authority.client_config()?;

@@ -16,6 +16,7 @@ mod reload;
 mod sessions;
 mod sign_in;
 mod slow;
+mod tables;
 mod tidy;
 mod upstream_protocols;
 mod websocket;

@@ -15,8 +15,9 @@ use crate::Result;
 async fn start() -> Result<(Upstream, Proxy)> {
     let upstream = Upstream::hello().await?;
     let open = json!({ "authenticate": "none", "allow": "true" });
-    let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
-    Ok((upstream, proxy))
+    let tables = json!({ "data": { "owners": { "csv": "owners.csv", "key": "host" } } });
+    let setup = Setup::default().route("one", &upstream.url(), &open).section(&tables).file("owners.csv", "host\n");
+    Ok((upstream, setup.start().await?))
 }
 
 /// Asks the admin listener until its answer is as expected.

@@ -95,7 +95,7 @@ fn words(text: &str, quote: char, joint: char) -> BTreeSet<&str> {
 }
 
 /// Words in the code of the shape of a reason code that are none.
-const NO_CODES: [&str; 13] = [
+const NO_CODES: [&str; 14] = [
     "cross-site",
     "ends-v1",
     "grpc-message",
@@ -106,6 +106,7 @@ const NO_CODES: [&str; 13] = [
     "sec-fetch-mode",
     "sec-fetch-site",
     "sign-in",
+    "test-util",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-proto",

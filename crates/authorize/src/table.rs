@@ -8,6 +8,7 @@ mod networks;
 mod row;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -81,13 +82,25 @@ enum Index {
 }
 
 /// Why bytes are no table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableError {
     /// Line and column, both from 1, where there are such.
     pub place: Option<(usize, usize)>,
     /// What is wrong and what to do.
     pub message: String,
+}
+
+impl std::error::Error for TableError {}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Some((line, 1)) => write!(f, "line {line}: ")?,
+            Some((line, column)) => write!(f, "line {line}, column {column}: ")?,
+            None => {}
+        }
+        f.write_str(&self.message)
+    }
 }
 
 impl TableError {
@@ -135,6 +148,11 @@ impl Table {
     /// Puts other rows in the place of those that are there.
     pub fn replace(&self, rows: Rows) {
         self.rows.store(Some(Arc::new(rows)));
+    }
+
+    /// Takes the rows of another table.
+    pub fn share(&self, other: &Self) {
+        self.rows.store(other.rows());
     }
 
     /// Returns the rows that are there.
@@ -262,8 +280,8 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(line, _) => write!(f, "line {line}"),
             Self::Row(row) => write!(f, "row {row}"),

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::reload;
+use crate::tables::Tables;
 
 /// What the admin listener tells.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct State {
     reloads: mpsc::Sender<reload::Request>,
     /// What is wrong with which certificate file; the last good one serves.
     certificates: Mutex<Vec<String>>,
+    tables: Arc<Tables>,
 }
 
 /// What serves, and what was not taken in its place.
@@ -49,6 +51,7 @@ impl State {
         registry: Registry,
         revision: String,
         audit: Log,
+        tables: Arc<Tables>,
         reloads: mpsc::Sender<reload::Request>,
     ) -> Self {
         Self {
@@ -58,6 +61,7 @@ impl State {
             phase: AtomicU8::new(STARTING),
             configuration: Mutex::new(Configuration { revision, refused: Vec::new() }),
             certificates: Mutex::new(Vec::new()),
+            tables,
         }
     }
 
@@ -167,6 +171,8 @@ async fn readyz(Extract(state): Extract<Arc<State>>, RawQuery(query): RawQuery) 
     } else {
         format!("certificates: the last good ones serve, because:\n  {certificates}")
     };
+    let tables = state.tables.problems().join("\n  ");
+    let tables = if tables.is_empty() { "tables: good".to_owned() } else { format!("tables:\n  {tables}") };
     let audit = match state.audit.check() {
         Ok(()) => "audit log: good".to_owned(),
         Err(error) => {
@@ -183,7 +189,7 @@ async fn readyz(Extract(state): Extract<Arc<State>>, RawQuery(query): RawQuery) 
             format!("revision: {revision}\nconfiguration: the last good one serves, because:\n  {problems}")
         }
     };
-    (status, format!("{phase}\n{configuration}\n{certificates}\n{audit}\n")).into_response()
+    (status, format!("{phase}\n{configuration}\n{certificates}\n{tables}\n{audit}\n")).into_response()
 }
 
 async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {

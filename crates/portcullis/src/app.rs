@@ -17,6 +17,7 @@ use crate::admin::State;
 use crate::assembly::Assembly;
 use crate::config::{Config, Watched};
 use crate::reload::{ReloadMetrics, Request};
+use crate::tables::{TableMetrics, Tables};
 
 /// Everything opened and bound; nothing is accepted yet.
 #[derive(Debug)]
@@ -88,9 +89,12 @@ impl App {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
+        let tables = Arc::new(Tables::new(TableMetrics::register(&mut registry)));
+        tables.ready(&config.tables).await;
+        tables.follow(config.tables.clone());
         let (admin_address, drain_timeout, watched) =
             (config.admin, config.drain_timeout, config.warnings.watched().clone());
-        let (assembly, snapshot) = Assembly::start(config, metrics, Arc::new(SystemClock))?;
+        let (assembly, snapshot) = Assembly::start(config, metrics, Arc::clone(&tables), Arc::new(SystemClock))?;
 
         // Ports last: whoever can connect is served.
         let server = Server::bind(snapshot).map_err(StartError::Listeners)?;
@@ -104,7 +108,7 @@ impl App {
         };
         let (reloads, reload_requests) = mpsc::channel(1);
         let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
-        let state = Arc::new(State::new(registry, revision, assembly.audit().clone(), reloads));
+        let state = Arc::new(State::new(registry, revision, assembly.audit().clone(), tables, reloads));
         let server = Arc::new(server);
         Ok(Self { server, assembly, admin, state, reload_metrics, reload_requests, watched, drain_timeout, bound })
     }

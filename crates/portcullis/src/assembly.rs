@@ -10,12 +10,14 @@ use proxy::{Entrances, Metrics, Parts, Snapshot};
 
 use crate::app::StartError;
 use crate::config::{Config, SignIn};
+use crate::tables::Tables;
 
 /// What outlives a configuration, and what the one in force was made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Assembly {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    tables: Arc<Tables>,
     audit: Log,
     fixed: Fixed,
     sign_in: Option<OpenSignIn>,
@@ -53,6 +55,7 @@ impl Assembly {
     pub(crate) fn start(
         config: Config,
         metrics: Arc<Metrics>,
+        tables: Arc<Tables>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Snapshot), StartError> {
         // The store before the keys, which it may keep; both before the log, so that a start that fails for lack of
@@ -60,7 +63,7 @@ impl Assembly {
         let sign_in = config.sign_in.as_ref().map(|sign_in| OpenSignIn::open(sign_in, &clock)).transpose()?;
         // The log before the routes: a proxy that cannot record may not decide.
         let audit = Log::open(&config.audit)?;
-        let assembly = Self { clock, metrics, audit, fixed: Fixed::of(&config), sign_in };
+        let assembly = Self { clock, metrics, tables, audit, fixed: Fixed::of(&config), sign_in };
         let snapshot = assembly.snapshot(config, assembly.sign_in.as_ref(), None)?;
         Ok((assembly, snapshot))
     }
@@ -89,6 +92,10 @@ impl Assembly {
             now.authenticator.forget_opened();
         }
         rotated
+    }
+
+    pub(crate) const fn tables(&self) -> &Arc<Tables> {
+        &self.tables
     }
 
     pub(crate) const fn audit(&self) -> &Log {

@@ -5,6 +5,7 @@
 
 mod branding;
 mod builder;
+mod data;
 mod expand;
 mod fields;
 mod format;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use authorize::Authorizer;
 use pages::Look;
 
+use crate::tables::Source;
 use builder::Builder;
 use expand::Environment;
 use fields::Fields;
@@ -54,6 +56,8 @@ pub struct Config {
     pub proxy: proxy::Config,
     /// The compiled policies, in the order of the routes.
     pub authorizer: Authorizer,
+    /// The tables of `data`.
+    pub(crate) tables: Vec<Arc<Source>>,
     /// Sign-in; without it no route asks for it.
     pub sign_in: Option<SignIn>,
     /// The record of decisions.
@@ -201,6 +205,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     let look = branding::build(&mut builder, &root);
     let listeners = listener::build(&mut builder, &root);
     let sign_in = sign_in::build(&mut builder, &root, &look);
+    let tables = data::build(&mut builder, &root);
     let policies = policy::policies(&mut builder, policy_files);
     let guard = policy::guard(&mut builder, &root);
     let named = Named {
@@ -212,7 +217,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     let (routes, rules) = route::build(&mut builder, &root, named);
     let policies = authorize::Config {
         networks: policy::networks(&root),
-        tables: std::collections::BTreeMap::new(),
+        tables: data::named(&root, &tables),
         policies,
         guard,
         routes: rules,
@@ -233,6 +238,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
             listeners,
             proxy: proxy::Config { revision, authenticate, routes },
             authorizer,
+            tables,
             sign_in,
             audit: audit(&root, &builder.sources)?,
             admin: root.section("admin", &schema::ADMIN).read("address", format::address)?,
@@ -278,7 +284,7 @@ fn read_text(path: &Path, limit: u64) -> Result<String, String> {
     })
 }
 
-fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;

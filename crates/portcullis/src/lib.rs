@@ -10,5 +10,6 @@ pub mod cli;
 pub mod config;
 mod reload;
 pub mod serve;
+mod tables;
 mod telemetry;
 mod watch;

@@ -115,12 +115,14 @@ impl Reloader {
         for warning in config.warnings.lines() {
             tracing::warn!(config.warning = warning, "the configuration has a warning");
         }
-        let drain_timeout = config.drain_timeout;
+        let (drain_timeout, tables) = (config.drain_timeout, config.tables.clone());
+        self.assembly.tables().ready(&tables).await;
         let (assembly, before) = (self.assembly.clone(), self.server.snapshot());
         let next = tokio::task::spawn_blocking(move || assembly.next(config, &before)).await;
         let (snapshot, sign_in) = next.unwrap_or(Err(StartError::Stopped))?.into_parts();
         let revision = snapshot.revision().to_owned();
         self.server.exchange(snapshot, drain_timeout).map_err(StartError::Listeners)?;
+        self.assembly.tables().follow(tables);
         if self.assembly.in_force(sign_in) {
             tracing::info!("keys exchanged");
         }

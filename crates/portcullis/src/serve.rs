@@ -50,7 +50,7 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
     tracing::info!(server.address = %bound.admin, config.revision = bound.revision, "ready");
     state.serving();
 
-    let audit = assembly.audit().clone();
+    let (audit, tables) = (assembly.audit().clone(), Arc::clone(assembly.tables()));
     let (draining, is_draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let reloader = Reloader::new(
@@ -78,7 +78,12 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
         // The admin listener answers until the last request has ended.
         let _ = stop.send(true);
     };
-    tokio::join!(proxy, admin::serve(admin, Arc::clone(&state), stopped), reloader.run(watched, is_draining),);
+    tokio::join!(
+        proxy,
+        admin::serve(admin, Arc::clone(&state), stopped.clone()),
+        tables.run(stopped),
+        reloader.run(watched, is_draining),
+    );
     // Not where the future is dropped: then requests are being cut, and the last of them to leave its record closes it.
     audit.close();
     tracing::info!("stopped");

@@ -1,11 +1,14 @@
 //! Who is answered, and what.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use audit::Log;
+use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 use super::{Own, State, is_own};
+use crate::tables::{TableMetrics, Tables};
 
 #[test]
 fn names_other_than_ours_are_refused() {
@@ -23,8 +26,9 @@ fn names_other_than_ours_are_refused() {
 fn a_state_that_starts_or_drains_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
-    let state =
-        State::new(prometheus_client::registry::Registry::default(), "r".to_owned(), log.clone(), mpsc::channel(1).0);
+    let mut registry = Registry::default();
+    let tables = Arc::new(Tables::new(TableMetrics::register(&mut registry)));
+    let state = State::new(registry, "r".to_owned(), log.clone(), tables, mpsc::channel(1).0);
     assert_eq!(state.readiness().0, 503);
     state.serving();
     assert_eq!(state.readiness().0, 200);

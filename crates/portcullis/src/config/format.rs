@@ -102,6 +102,18 @@ pub(crate) fn issuer(text: &str) -> Parsed<identity::Issuer> {
     identity::Issuer::new(text).map_err(|_| "empty: write the provider's issuer URL")
 }
 
+/// Reads the URL of a table: over TLS, because what it says lets people in.
+pub(crate) fn https_url(text: &str) -> Parsed<url::Url> {
+    let url = url::Url::parse(text).map_err(|_| "no URL: write `https://host/path`")?;
+    if url.scheme() != "https" {
+        return Err("a URL that is not asked over TLS: write `https://host/path`");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a URL with credentials: remove the part before `@`");
+    }
+    if url.fragment().is_some() { Err("a URL with a fragment: remove the part from `#`") } else { Ok(url) }
+}
+
 /// `from` of a route, read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct From {

@@ -78,6 +78,7 @@ fn text(format: Format) -> Value {
         Format::DurationOrOff => "^(off|([0-9]+(ms|s|m|h|d))+)$|\\$\\{",
         Format::Endpoint => "^((http|https|h2c)://[^/?#@]+/?|unix:///[^?#]*[^/?#])$|\\$\\{",
         Format::From | Format::Origin => "^https?://[^/?#@]+/?$|\\$\\{",
+        Format::HttpsUrl => "^https://|\\$\\{",
         Format::Path | Format::RequestTarget => "^/|\\$\\{",
         Format::Store => "^(memory|file:.+)$|\\$\\{",
         Format::Size => return json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$|\\$\\{" }),
@@ -97,7 +98,8 @@ fn text(format: Format) -> Value {
         | Format::PrivateKey
         | Format::Regex
         | Format::RevocationLists
-        | Format::ServerName => return json!({ "type": "string", "minLength": 1 }),
+        | Format::ServerName
+        | Format::TableFile => return json!({ "type": "string", "minLength": 1 }),
     };
     json!({ "type": "string", "pattern": pattern })
 }

@@ -1,12 +1,14 @@
 //! What may be written: one description of every key, from which files are checked, the JSON Schema is printed and the
 //! tables of `docs/configuration.md` are made.
 
+mod data;
 mod policies;
 mod root;
 mod route;
 mod sign_in;
 mod upstream;
 
+pub(crate) use data::TABLE;
 pub(crate) use policies::{CANDIDATE, POLICY, POLICY_FILE, RULE, RULES};
 pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, ROOT, TLS};
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
@@ -102,6 +104,8 @@ pub(crate) enum Format {
     Glob,
     From,
     HeaderName,
+    /// An `https` URL.
+    HttpsUrl,
     Issuer,
     Method,
     Name,
@@ -120,6 +124,8 @@ pub(crate) enum Format {
     ServerName,
     Size,
     Store,
+    /// A file that must be there, and is watched by itself.
+    TableFile,
 }
 
 impl Section {

@@ -168,6 +168,7 @@ impl Shape<'_> {
             Format::Endpoint => format::endpoint(text).err(),
             Format::ForwardedHeader => format::forwarded_header(text).err(),
             Format::From => format::from(text).err(),
+            Format::HttpsUrl => format::https_url(text).err(),
             Format::HeaderName => format::header_name(text).err(),
             Format::Issuer => format::issuer(text).err(),
             Format::Method => format::method(text).err(),
@@ -205,7 +206,7 @@ impl Shape<'_> {
                 found.is_err().then_some("a file without a revocation list: write a PEM file")
             }
             Format::Certificates | Format::PrivateKey | Format::RevocationLists => None,
-            Format::Glob | Format::Output => text.is_empty().then_some("empty: write a path"),
+            Format::Glob | Format::Output | Format::TableFile => text.is_empty().then_some("empty: write a path"),
         };
         if let Some(reason) = reason {
             self.error(node.place, format!("`{name}`: {} is {reason}", node.shown()));

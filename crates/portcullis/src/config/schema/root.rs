@@ -1,5 +1,6 @@
 //! The sections of `portcullis.yaml` besides sign-in, routes and policies.
 
+use super::data::TABLE;
 use super::policies::RULES;
 use super::sign_in::AUTHENTICATE;
 use super::{DEFAULTS, Format, Kind, Presence, ROUTE, Section, key, list};
@@ -26,6 +27,12 @@ pub(crate) const ROOT: Section = Section {
             Kind::Table(&list(&Kind::Format(Format::Network))),
             Presence::Default("{}"),
             "Names lists of networks for `request.ip.inNetwork(\"name\")`.",
+        ),
+        key(
+            "data",
+            Kind::Table(&Kind::Section(&TABLE)),
+            Presence::Default("{}"),
+            "Names tables for `lookup(\"name\", key)`.",
         ),
         key(
             "guard",
