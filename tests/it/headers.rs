@@ -1,8 +1,8 @@
 //! What the upstream is told, and what nobody else can tell it.
 
 use bytes::Bytes;
-use http::Method;
-use integration::{Setup, Upstream, raw, status};
+use http::{Method, Request};
+use integration::{Setup, Upstream, http2, raw, status};
 use serde_json::json;
 
 use crate::Result;
@@ -203,5 +203,22 @@ async fn forwarded_for_is_believed_from_trusted_proxies_only() -> Result {
         let address = records[0].get("client_ip").and_then(|address| address.as_str());
         assert_eq!(address, expected.ok(), "{records:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn cookies_that_came_one_by_one_over_http2_reach_an_http1_upstream_in_one_line() -> Result {
+    let upstream = Upstream::hello().await?;
+    let open = json!({ "authenticate": "none", "allow": "request.headers.cookie == 'a=b; c=d, e; _xsrf=2|f'" });
+    let proxy = Setup::default().route("open", &upstream.url(), &open).start().await?;
+    let mut client = http2(&proxy, "open.localhost").await?;
+    let mut request = Request::get("https://open.localhost/").body(())?;
+    // As browsers send them, since HPACK compresses them better apart (RFC 9113 §8.2.3).
+    for crumb in ["a=b", "c=d, e", "__Host-portcullis=ours", "_xsrf=2|f"] {
+        request.headers_mut().append("cookie", crumb.parse()?);
+    }
+    let (answer, _) = client.send_request(request, true)?;
+    assert_eq!(answer.await?.status(), 200);
+    assert_eq!(upstream.seen()[0].all("cookie"), ["a=b; c=d, e; _xsrf=2|f"]);
     Ok(())
 }

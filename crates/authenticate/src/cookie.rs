@@ -77,50 +77,43 @@ fn sensitive(text: &str) -> HeaderValue {
 /// same name, so there may be several; only well-formed ones count, and of those the first few.
 pub(crate) fn handles(headers: &HeaderMap, scheme: Scheme) -> impl Iterator<Item = Handle> + '_ {
     let name = session_name(scheme).as_bytes();
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    pairs
-        .filter_map(move |pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=").and_then(Handle::parse))
-        .take(MAX_HANDLES)
+    let pairs = headers.get_all(COOKIE).iter().flat_map(pairs);
+    pairs.filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"=").and_then(Handle::parse)).take(MAX_HANDLES)
 }
 
-/// Removes our cookies from all `Cookie` lines; the others stay as they came.
+/// Removes our cookies; the others stay as they came, in one line: over HTTP/2 each may come in a line of its own, and an
+/// HTTP/1.1 server must be given them joined (RFC 9113 §8.2.3).
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    let any = headers.get_all(COOKIE).iter().any(|line| line.as_bytes().split(|byte| *byte == b';').any(is_own));
-    if !any {
-        return;
-    }
     let mut lines = headers.get_all(COOKIE).iter();
-    if let (Some(only), None) = (lines.next(), lines.next()) {
-        match without_own(only) {
-            Some(kept) => drop(headers.insert(COOKIE, kept)),
-            None => drop(headers.remove(COOKIE)),
-        }
+    let several = lines.next().is_some() && lines.next().is_some();
+    if !several && !headers.get(COOKIE).is_some_and(|line| pairs(line).any(is_own)) {
         return;
     }
-    let kept: Vec<_> = headers.get_all(COOKIE).iter().filter_map(without_own).collect();
-    headers.remove(COOKIE);
-    for line in kept {
-        headers.append(COOKIE, line);
+    let mut kept = Vec::new();
+    for pair in headers.get_all(COOKIE).iter().flat_map(pairs).filter(|pair| !is_own(pair)) {
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(pair);
     }
+    let sensitive = headers.get_all(COOKIE).iter().any(HeaderValue::is_sensitive);
+    match HeaderValue::from_bytes(&kept).ok().filter(|_| !kept.is_empty()) {
+        Some(mut kept) => {
+            kept.set_sensitive(sensitive);
+            headers.insert(COOKIE, kept);
+        }
+        None => drop(headers.remove(COOKIE)),
+    }
+}
+
+/// The cookies of one `Cookie` line, as `name=value`.
+fn pairs(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
 }
 
 /// Returns whether a `Set-Cookie` value sets a cookie of ours.
 pub(crate) fn sets_own(set_cookie: &HeaderValue) -> bool {
     set_cookie.as_bytes().split(|byte| *byte == b';').next().is_some_and(is_own)
-}
-
-fn without_own(line: &HeaderValue) -> Option<HeaderValue> {
-    let mut kept = Vec::with_capacity(line.len());
-    for pair in line.as_bytes().split(|byte| *byte == b';').filter(|pair| !is_own(pair)) {
-        if !kept.is_empty() {
-            kept.push(b';');
-        }
-        kept.extend_from_slice(pair);
-    }
-    let kept = kept.trim_ascii();
-    let mut left = HeaderValue::from_bytes(kept).ok().filter(|_| !kept.is_empty())?;
-    left.set_sensitive(line.is_sensitive());
-    Some(left)
 }
 
 /// Tells by its name whether a `name=value` pair is ours: the session's, or one of a sign-in attempt.

@@ -29,11 +29,23 @@ export function certificate(directory, hosts) {
     '-keyout', path.join(directory, 'key.pem'), '-out', path.join(directory, 'cert.pem')], { stdio: 'ignore' });
 }
 
-/** Writes `configuration` (an object; JSON is YAML) and runs it until `stop`. */
+/** A file of `config/`, with what a test has in place of what its reader would have, and routes of the test's own at its end. */
+export function example(name, replacements, routes = []) {
+  let text = readFileSync(path.resolve(import.meta.dirname, '../../../config', name), 'utf8');
+  for (const [old, replacement] of replacements) {
+    if (!text.includes(old)) throw new Error(`config/${name} has no ${old}`);
+    text = text.replaceAll(old, replacement);
+  }
+  return text + routes.map((route) => `  - ${JSON.stringify(route)}\n`).join('');
+}
+
+/** Writes `configuration` (an object, or the text of a file) and runs it until `stop`. */
 export async function startPortcullis(directory, configuration) {
   const admin = await freePort();
   const file = path.join(directory, 'portcullis.yaml');
-  writeFileSync(file, JSON.stringify({ ...configuration, admin: { address: `127.0.0.1:${admin}` } }, null, 2));
+  const address = `127.0.0.1:${admin}`;
+  writeFileSync(file, typeof configuration === 'string' ? `${configuration}admin: { address: "${address}" }\n`
+    : JSON.stringify({ ...configuration, admin: { address } }, null, 2));
   const child = spawn(binary, ['run', '--config', file], { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.on('data', (data) => { output += data; });
@@ -42,6 +54,8 @@ export async function startPortcullis(directory, configuration) {
   await ready(`http://127.0.0.1:${admin}/readyz`, child, () => output);
   return {
     output: () => output,
+    /** The most memory that was resident at any time, in bytes. */
+    peak: () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))[1]),
     /** All audit records written so far; the proxy must have stopped, or a record may still be on its way. */
     audit: () => readdirSync(path.join(directory, 'audit'))
       .flatMap((name) => readFileSync(path.join(directory, 'audit', name), 'utf8').split('\n').filter(Boolean))
