@@ -328,14 +328,6 @@ impl Proxy {
         drop(self.stop);
         self.task.await??;
         self.provider.shutdown().await;
-        let mut files: Vec<_> = std::fs::read_dir(self.folder.path("audit"))?.collect::<std::result::Result<_, _>>()?;
-        files.sort_by_key(std::fs::DirEntry::path);
-        let mut records = Vec::new();
-        for file in files {
-            for line in std::fs::read_to_string(file.path())?.lines() {
-                records.push(serde_json::from_str(line)?);
-            }
-        }
-        Ok(records)
+        Ok(audit::test_util::records(&self.folder.path("audit"))?)
     }
 }

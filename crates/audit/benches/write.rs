@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use audit::{Config, Decision, Kind, Log, Milliseconds, Record, Tls, Upstream, User};
+use audit::{Config, Decision, Kind, Log, Milliseconds, Outcome, Record, Tls, Upstream, User};
 
 fn main() {
     divan::main();
@@ -50,6 +50,13 @@ fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
         error: None,
         shadow: None,
         inputs: Cow::Borrowed(&[]),
+        user_agent: Some(Cow::Borrowed("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")),
+        outcome: Some(outcome()),
+    }
+}
+
+fn outcome() -> Outcome<'static> {
+    Outcome {
         upstream: Some(Upstream {
             endpoint: Cow::Borrowed("10.0.3.7:3000"),
             protocol: "http/1.1",
@@ -61,6 +68,5 @@ fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
         bytes_in: 0,
         bytes_out: 18_342,
         ms: Milliseconds { policy: 0.004, upstream: 12.345, total: 14.01 },
-        user_agent: Some(Cow::Borrowed("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")),
     }
 }

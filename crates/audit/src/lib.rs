@@ -1,12 +1,27 @@
 //! Remembers what was decided: one JSON object a line. Knows no request type but its own `Record`.
 
+mod archive;
+mod chain;
 mod config;
 mod error;
+mod event;
 mod line;
 mod log;
+mod mark;
 mod record;
+mod sign;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
+mod verify;
 
-pub use config::Config;
+pub use archive::{Archive, Form, Lines, Segment, SegmentName};
+pub use config::{Config, Durability, Mode};
 pub use error::AuditError;
-pub use log::{Log, Slot};
-pub use record::{ClientCertificate, Decision, Input, Kind, Milliseconds, Record, Shadow, Tls, Upstream, User};
+pub use event::{Event, EventKind};
+pub use log::{LATENCY_BOUNDS, Log, Sink, SinkCounts, Slot, Statistics};
+pub use record::{
+    ClientCertificate, Decision, Ended, Input, Kind, Milliseconds, Outcome, Record, Refused, Shadow, Tls, Upstream,
+    User,
+};
+pub use sign::{KeyError, SigningKey, VerifyingKey};
+pub use verify::{Chain, Finding, Problem, Verification, verify};

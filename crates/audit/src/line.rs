@@ -5,28 +5,26 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-use crate::Record;
-use crate::record::plain;
+use crate::record::plain::AppendPlain;
 
-/// Appends a record and a line feed.
+/// Appends a record of a kind that comes with every request.
 ///
 /// # Errors
 /// The record has no JSON form.
-pub(crate) fn append_record(line: &mut Vec<u8>, record: &Record<'_>) -> Result<(), serde_json::Error> {
+pub(crate) fn append_record<R: AppendPlain + Serialize>(line: &mut Vec<u8>, record: &R) -> serde_json::Result<()> {
     let start = line.len();
-    if plain::append(line, record) {
-        line.push(b'\n');
+    if record.append_plain(line) {
         return Ok(());
     }
     line.truncate(start);
     append(line, record)
 }
 
-/// Appends anything and a line feed.
+/// Appends anything as one object of JSON, without a line feed.
 ///
 /// # Errors
 /// It has no JSON form.
-pub(crate) fn append(line: &mut Vec<u8>, record: &impl Serialize) -> Result<(), serde_json::Error> {
+pub(crate) fn append(line: &mut Vec<u8>, record: &impl Serialize) -> serde_json::Result<()> {
     let start = line.len();
     record.serialize(&mut Serializer::new(&mut *line))?;
     // Nearly every record is short plain ASCII, where plain JSON is as safe. Looking at all bytes at once is cheaper
@@ -37,7 +35,6 @@ pub(crate) fn append(line: &mut Vec<u8>, record: &impl Serialize) -> Result<(), 
         line.truncate(start);
         record.serialize(&mut Serializer::with_formatter(&mut *line, OneLine::default()))?;
     }
-    line.push(b'\n');
     Ok(())
 }
 

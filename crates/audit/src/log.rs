@@ -1,23 +1,36 @@
-//! The log itself: records are handed over in memory; a thread of its own takes them to segments in a directory.
+//! The log itself: records become lines in memory, and lines go to segments in batches.
 //!
-//! Deliberately knows nothing of durability beyond the operating system's: a record is written when its request ended.
+//! Where requests wait for their record (`Mode::Strict`), one of them writes for all that wait with it: `group.rs`.
+//! Everything else is written by a thread: `flusher.rs`.
 
+mod batch;
+mod commit;
+mod counters;
+mod flusher;
+mod group;
 mod segment;
-mod writer;
+mod tee;
 
 use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use self::counters::{LATENCY_BOUNDS, Statistics};
+pub use self::tee::{Sink, SinkCounts};
+
+use self::batch::Batch;
+use self::commit::{Committed, Writer};
+use self::counters::Counters;
+use self::group::Group;
 use self::segment::Segments;
-use self::writer::Writer;
-use crate::{AuditError, Config, Record, line};
+use self::tee::{Stdout, Tee};
+use crate::{AuditError, Config, Durability, Ended, Event, Mode, Record, chain, line};
 
 /// The log. Cheap to clone; all clones write to the same segments.
 #[derive(Clone, Debug)]
@@ -32,45 +45,57 @@ pub struct Log {
 pub struct Slot {
     // Invariant: `Some` until the record is written.
     log: Option<Arc<Inner>>,
+    // The batch that has the decision, where that was written ahead.
+    ahead: Option<u64>,
 }
 
 /// What all clones and places share. The last one to go closes the log.
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the writing thread shares with those who hand records over.
+/// What all who write share.
 #[derive(Debug)]
 struct Shared {
     dir: PathBuf,
-    // Looked at by `reserve` without the lock.
+    mode: Mode,
+    durability: Durability,
+    // Looked at by `reserve` without a lock.
     state: AtomicU8,
     // Bytes that were handed over and are in no segment yet.
     waiting: AtomicUsize,
-    handed_over: Mutex<HandedOver>,
-    // Wakes the writer.
+    // How many batches were tried, and how many of them are in a segment. A batch that is in one is counted there first.
+    attempted: AtomicU64,
+    committed: AtomicU64,
+    // Held for moments only; taken after `writer` where both are.
+    queue: Mutex<Queue>,
+    // Wakes the flusher.
     arrived: Condvar,
-    // Wakes those who wait for the writer.
-    attempted: Condvar,
+    writer: Mutex<Writer>,
+    waiting_for_disk: Group,
+    counters: Counters,
+    sinks: Vec<Arc<tee::Counts>>,
 }
 
 #[derive(Debug, Default)]
-struct HandedOver {
-    lines: Vec<u8>,
-    writer_sleeps: bool,
+struct Queue {
+    batch: Batch,
+    // The number of this batch.
+    number: u64,
+    flusher_sleeps: bool,
     closed: bool,
-    // How often the writer tried to store a batch, and why the last try failed.
-    attempts: u64,
+    // Why the last batch that was tried is not in a segment.
     failure: Option<Failure>,
 }
 
 /// Why the disk takes nothing: an `io::Error` that can be handed to many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Failure {
     code: Option<i32>,
     kind: io::ErrorKind,
+    text: Arc<str>,
 }
 
 /// What stands in for a record that never came.
@@ -82,30 +107,47 @@ struct Unrecorded {
 }
 
 impl Log {
-    /// Opens the log: makes the directory and starts a segment, so that a log that cannot be written stops the start.
+    /// Opens the log: makes the directory, finds the end of the chain and starts a segment, so that a log that cannot be
+    /// written stops the start.
     ///
     /// # Errors
-    /// The directory cannot be made or written.
+    /// The directory cannot be made or written, or another process writes the same chain.
     pub fn open(config: &Config) -> Result<Self, AuditError> {
-        let started = Segments::start(config).and_then(|segments| {
-            let copy = config.stdout.then(|| Box::new(io::stdout()) as Box<dyn io::Write + Send>);
-            Self::start(config, segments, copy)
-        });
+        Self::open_with(config, Vec::new())
+    }
+
+    /// Opens the log, and copies what is in it to further places.
+    ///
+    /// # Errors
+    /// As for [`Log::open`].
+    pub fn open_with(config: &Config, mut sinks: Vec<Box<dyn Sink>>) -> Result<Self, AuditError> {
+        if config.stdout {
+            sinks.push(Box::new(Stdout));
+        }
+        let started = Segments::start(config).and_then(|segments| Self::start(config, segments, sinks));
         started.map_err(|source| AuditError::Unwritable { dir: config.dir.clone(), source })
     }
 
-    fn start(config: &Config, segments: Segments, copy: Option<Box<dyn io::Write + Send>>) -> io::Result<Self> {
+    fn start(config: &Config, segments: Segments, sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
+        let tee = Tee::start(sinks)?;
         let shared = Arc::new(Shared {
             dir: config.dir.clone(),
+            mode: config.mode,
+            durability: config.durability,
             state: AtomicU8::new(OPEN),
             waiting: AtomicUsize::new(0),
-            handed_over: Mutex::default(),
+            attempted: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            queue: Mutex::default(),
             arrived: Condvar::new(),
-            attempted: Condvar::new(),
+            sinks: tee.counts(),
+            writer: Mutex::new(Writer::new(segments, tee)),
+            waiting_for_disk: Group::default(),
+            counters: Counters::default(),
         });
-        let writer = Writer::new(Arc::clone(&shared), segments, copy);
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
-        Ok(Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) })
+        let of_thread = Arc::clone(&shared);
+        let flusher = std::thread::Builder::new().name("audit".into()).spawn(move || flusher::run(&of_thread))?;
+        Ok(Self { inner: Arc::new(Inner { shared, flusher: Mutex::new(Some(flusher)) }) })
     }
 
     /// Takes a place for the record of one request, before it is forwarded: when the log cannot take a record, the
@@ -114,7 +156,7 @@ impl Log {
     /// # Errors
     /// The disk does not take records, or not as fast as they come.
     pub fn reserve(&self) -> Result<Slot, AuditError> {
-        self.check().map(|()| Slot { log: Some(Arc::clone(&self.inner)) })
+        self.check().map(|()| Slot { log: Some(Arc::clone(&self.inner)), ahead: None })
     }
 
     /// Checks that the log takes records, as [`Log::reserve`] does.
@@ -131,22 +173,33 @@ impl Log {
         }
     }
 
+    /// Writes an event that is no request. It is in a segment within milliseconds; [`Log::flush`] waits for that.
+    ///
+    /// # Errors
+    /// The log takes no records now; the event is not written.
+    pub fn note(&self, event: &Event<'_>) -> Result<(), AuditError> {
+        self.check()?;
+        self.inner.shared.hand_over(Hurry::None, |line| line::append(line, event));
+        Ok(())
+    }
+
     /// Waits until all records that were written so far are in a segment. Blocks.
     ///
     /// # Errors
     /// The disk took none of them when they were tried; they stay in memory and are tried again.
     pub fn flush(&self) -> Result<(), AuditError> {
         let shared = &self.inner.shared;
-        let mut handed_over = shared.lock();
-        let before = handed_over.attempts;
-        while shared.waiting.load(Ordering::Relaxed) > 0 && !handed_over.closed {
-            if handed_over.attempts > before && handed_over.failure.is_some() {
-                break;
-            }
-            handed_over = shared.attempted.wait(handed_over).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(handed_over);
+        let through = shared.queue().number;
+        shared.commit(through);
         shared.failure().map_or(Ok(()), Err)
+    }
+
+    /// Tells what the log has done so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let shared = &self.inner.shared;
+        let sinks = shared.sinks.iter().map(|counts| counts.read()).collect();
+        shared.counters.read(shared.waiting.load(Ordering::Relaxed), sinks)
     }
 
     /// Writes what is still in memory and closes the segment. Blocks until it is on its way to the disk.
@@ -156,10 +209,43 @@ impl Log {
 }
 
 impl Slot {
+    /// Writes the decision ahead of what it allows, where that is asked for: [`Slot::committed`] tells when it is in the
+    /// log, and [`Slot::end`] writes what became of it.
+    pub fn write_ahead<'a>(&mut self, record: impl FnOnce() -> Record<'a>) {
+        if let Some(log) = self.log.as_ref().filter(|log| log.shared.mode == Mode::Strict) {
+            let record = record();
+            self.ahead = log.shared.hand_over(Hurry::Waited, |line| line::append_record(line, &record));
+        }
+    }
+
+    /// Waits until what was written ahead is in the log, so that it stays there whatever happens to this process.
+    ///
+    /// # Errors
+    /// The disk does not take it: what was allowed must not happen.
+    pub async fn committed(&self) -> Result<(), AuditError> {
+        match (&self.log, self.ahead) {
+            (Some(log), Some(batch)) => Committed::new(&log.shared, batch).await,
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    /// Returns whether the decision was written ahead.
+    #[must_use]
+    pub const fn is_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Writes what became of a decision that was written ahead. Never blocks on the disk.
+    pub fn end(mut self, ended: &Ended<'_>) {
+        if let Some(log) = self.log.take() {
+            log.shared.hand_over(Hurry::None, |line| line::append_record(line, ended));
+        }
+    }
+
     /// Writes the record. Never blocks on the disk.
     pub fn write(mut self, record: &Record<'_>) {
         if let Some(log) = self.log.take() {
-            log.shared.hand_over(|line| line::append_record(line, record));
+            log.shared.hand_over(Hurry::None, |line| line::append_record(line, record));
         }
     }
 }
@@ -169,20 +255,19 @@ impl Drop for Slot {
         if let Some(log) = self.log.take() {
             tracing::error!(reason = SLOT_DROPPED, "a request ended without its audit record");
             let unrecorded = Unrecorded { time: Timestamp::now(), kind: "unrecorded", reason: SLOT_DROPPED };
-            log.shared.hand_over(|line| line::append(line, &unrecorded));
+            log.shared.hand_over(Hurry::None, |line| line::append(line, &unrecorded));
         }
     }
 }
 
 impl Inner {
     fn close(&self) {
-        let mut handed_over = self.shared.lock();
-        handed_over.closed = true;
-        self.shared.state.store(CLOSED, Ordering::Release);
-        self.shared.arrived.notify_one();
-        drop(handed_over);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
+        let shared = &self.shared;
+        shared.queue().closed = true;
+        shared.state.store(CLOSED, Ordering::Release);
+        shared.arrived.notify_one();
+        let flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if flusher.is_some_and(|flusher| flusher.join().is_err()) {
             tracing::error!("the thread that writes the audit log ended before its time");
         }
     }
@@ -194,50 +279,66 @@ impl Drop for Inner {
     }
 }
 
+/// Whether somebody waits for a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hurry {
+    /// It is written with others, soon.
+    None,
+    /// Whoever handed it over sees to it.
+    Waited,
+}
+
 impl Shared {
-    /// Takes a line. Whoever has a place is never turned away: what waits is bounded by [`MAX_WAITING_BYTES`] and one
-    /// record for each request in flight.
-    fn hand_over(&self, append: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) {
+    /// Takes a line, and returns the batch that has it. Whoever has a place is never turned away: what waits is bounded
+    /// by [`MAX_WAITING_BYTES`] and two lines for each request in flight.
+    fn hand_over(&self, hurry: Hurry, append: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Option<u64> {
         LINE.with_borrow_mut(|line| {
             line.clear();
             if let Err(error) = append(line) {
                 tracing::error!(%error, "an audit record has no JSON form");
-                return;
+                return None;
             }
-            let mut handed_over = self.lock();
-            if handed_over.closed {
-                drop(handed_over);
+            chain::make_room(line);
+            let mut queue = self.queue();
+            if queue.closed {
+                drop(queue);
                 tracing::error!("an audit record came after the log was closed");
-                return;
+                return None;
             }
-            handed_over.lines.extend_from_slice(line);
+            queue.batch.push(line);
+            let number = queue.number;
             self.waiting.fetch_add(line.len(), Ordering::Relaxed);
-            // A writer that is awake looks again by itself.
-            if std::mem::take(&mut handed_over.writer_sleeps) {
+            // A flusher that is awake looks again by itself.
+            let is_for_flusher = hurry == Hurry::None || self.durability == Durability::Disk;
+            if is_for_flusher && std::mem::take(&mut queue.flusher_sleeps) {
                 self.arrived.notify_one();
             }
-        });
+            Some(number)
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HandedOver> {
-        self.handed_over.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self) -> Option<AuditError> {
-        let source = self.lock().failure?.into();
+        let source = self.queue().failure.clone()?.into();
         Some(AuditError::Unwritable { dir: self.dir.clone(), source })
     }
 }
 
 impl From<&io::Error> for Failure {
     fn from(error: &io::Error) -> Self {
-        Self { code: error.raw_os_error(), kind: error.kind() }
+        Self { code: error.raw_os_error(), kind: error.kind(), text: error.to_string().into() }
     }
 }
 
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
-        failure.code.map_or_else(|| failure.kind.into(), Self::from_raw_os_error)
+        match failure.code {
+            Some(code) => Self::from_raw_os_error(code),
+            None => Self::new(failure.kind, &*failure.text),
+        }
     }
 }
 

@@ -71,6 +71,46 @@ pub struct Record<'a> {
     /// What the route's rules read and no other field holds, by name.
     #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "entries")]
     pub inputs: Cow<'a, [(Arc<str>, Input)]>,
+    /// The client's `User-Agent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<Cow<'a, str>>,
+    /// What became of it; absent where the record is written ahead, and an [`Ended`] follows.
+    #[serde(flatten)]
+    pub outcome: Option<Outcome<'a>>,
+}
+
+/// The second record of a request whose first was written ahead.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ended<'a> {
+    /// When the request ended.
+    pub time: Timestamp,
+    /// The request id: that of the first record.
+    pub id: Cow<'a, str>,
+    /// [`Kind::Outcome`].
+    pub kind: Kind,
+    /// Where it was refused after all: instead of what the first record says.
+    #[serde(flatten)]
+    pub refused: Option<Refused<'a>>,
+    /// What failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'a, str>>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome<'a>,
+}
+
+/// A refusal of what was allowed before.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refused<'a> {
+    /// What was decided.
+    pub decision: Decision,
+    /// Why, as a stable code.
+    pub reason: Cow<'a, str>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Outcome<'a> {
     /// The upstream that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Upstream<'a>>,
@@ -85,9 +125,6 @@ pub struct Record<'a> {
     pub bytes_out: u64,
     /// How long it took.
     pub ms: Milliseconds,
-    /// The client's `User-Agent`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<Cow<'a, str>>,
 }
 
 /// What happened.
@@ -96,6 +133,8 @@ pub struct Record<'a> {
 pub enum Kind {
     /// A request was decided.
     Request,
+    /// A request ended whose decision was written ahead.
+    Outcome,
     /// Somebody signed in.
     SignIn,
     /// Somebody signed out.

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod audit;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -41,6 +42,7 @@ struct LogArgs {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Audit(audit::Audit),
     Schema(schema::Schema),
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
     let exit = match cli.verb {
         Verb::Run(run) => run.execute(),
         Verb::Check(check) => check.execute(),
+        Verb::Audit(audit) => audit.execute(),
         Verb::Schema(schema) => schema.execute(),
         #[cfg(feature = "demo")]
         Verb::Demo(demo) => demo.execute(),

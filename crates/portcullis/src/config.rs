@@ -3,6 +3,7 @@
 //! Three steps: text to tree (`yaml`, `expand`), tree against description (`shape`, `schema`), tree to configuration
 //! (one file a section). Each step reports all that is wrong, so that one run shows every mistake.
 
+mod audit;
 mod branding;
 mod builder;
 mod data;
@@ -61,7 +62,7 @@ pub struct Config {
     /// Sign-in; without it no route asks for it.
     pub sign_in: Option<SignIn>,
     /// The record of decisions.
-    pub audit: audit::Config,
+    pub audit: ::audit::Config,
     /// The address of the admin listener.
     pub admin: SocketAddr,
     /// The look of our own pages.
@@ -240,7 +241,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
             authorizer,
             tables,
             sign_in,
-            audit: audit(&root, &builder.sources)?,
+            audit: audit::build(&root, &builder.sources)?,
             admin: root.section("admin", &schema::ADMIN).read("address", format::address)?,
             look,
             drain_timeout: root.duration("drain_timeout")?,
@@ -249,17 +250,6 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     });
     let Builder { sources, problems, .. } = builder;
     (config, Report { sources, problems })
-}
-
-fn audit(root: &Fields<'_>, sources: &Sources) -> Option<audit::Config> {
-    let fields = root.section("audit", &schema::AUDIT);
-    let folder = root.place().map(|place| sources.folder(place.file)).unwrap_or_else(|| Path::new(""));
-    Some(audit::Config {
-        dir: folder.join(fields.text("dir")?),
-        stdout: fields.flag("stdout"),
-        segment_bytes: fields.size("segment_size")?,
-        segment_age: fields.duration("segment_age")?,
-    })
 }
 
 /// Names what was accepted: a hash over every file that decides something. What stands in for `${env:..}` is left out,

@@ -80,9 +80,7 @@ impl Proxy {
 }
 
 fn records(folder: &TempDir) -> Vec<serde_json::Value> {
-    let files = fs::read_dir(folder.path().join("audit")).unwrap().map(|file| file.unwrap().path());
-    let text: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    audit::test_util::records(&folder.path().join("audit")).unwrap()
 }
 
 fn told(output: &Output) -> String {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Decision, Kind, Milliseconds, Record, Slot};
+use audit::{Decision, Ended, Kind, Milliseconds, Outcome, Record, Slot};
 use authenticate::Session;
 use authorize::ShadowDecision;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
@@ -121,6 +121,13 @@ impl Exchange {
         Ok(())
     }
 
+    /// Writes the decision down before anything is forwarded, and waits until it is in the audit log.
+    pub(crate) async fn write_ahead(&mut self) -> Result<(), audit::AuditError> {
+        let mut slot = self.snapshot.audit.reserve()?;
+        slot.write_ahead(|| self.record(None));
+        self.slot.insert(slot).committed().await
+    }
+
     /// Notes how long the decision took.
     pub(crate) fn decided_in(&mut self, duration: Duration) {
         self.policy = Some(self.policy.unwrap_or_default() + duration);
@@ -191,7 +198,7 @@ impl Exchange {
         self.verdict.error.get_or_insert_with(|| why.into());
     }
 
-    fn record(&self, total: Duration) -> Record<'_> {
+    fn record<'a>(&'a self, outcome: Option<Outcome<'a>>) -> Record<'a> {
         let session = self.session.as_deref();
         Record {
             time: self.time,
@@ -217,6 +224,26 @@ impl Exchange {
             error: self.verdict.error.as_deref().map(Into::into),
             shadow: self.shadow.as_ref().map(shadow),
             inputs: Cow::Borrowed(&[]),
+            user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
+            outcome,
+        }
+    }
+
+    /// Describes the end of a request whose decision was written ahead: it was allowed then.
+    fn ended(&self, total: Duration) -> Ended<'_> {
+        let Verdict { decision, reason, ref error, .. } = self.verdict;
+        Ended {
+            time: self.time.saturating_add(total).unwrap_or(self.time),
+            id: self.id.as_str().into(),
+            kind: Kind::Outcome,
+            refused: (decision != Decision::Allow).then(|| audit::Refused { decision, reason: reason.into() }),
+            error: error.as_deref().map(Into::into),
+            outcome: self.outcome(total),
+        }
+    }
+
+    fn outcome(&self, total: Duration) -> Outcome<'_> {
+        Outcome {
             upstream: self.upstream.as_ref().map(|upstream| audit::Upstream {
                 endpoint: (&*upstream.endpoint).into(),
                 protocol: upstream.protocol,
@@ -232,7 +259,6 @@ impl Exchange {
                 upstream: milliseconds(self.upstream_time.unwrap_or_default()),
                 total: milliseconds(total),
             },
-            user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
         }
     }
 
@@ -247,7 +273,7 @@ impl Exchange {
             reason: reason.into(),
             error: None,
             shadow: None,
-            ..self.record(total)
+            ..self.record(Some(self.outcome(total)))
         }
     }
 
@@ -316,7 +342,8 @@ impl Drop for Exchange {
         let total = self.started.elapsed();
         let slot = self.slot.take().map_or_else(|| self.snapshot.audit.reserve(), Ok);
         match slot {
-            Ok(slot) => slot.write(&self.record(total)),
+            Ok(slot) if slot.is_ahead() => slot.end(&self.ended(total)),
+            Ok(slot) => slot.write(&self.record(Some(self.outcome(total)))),
             // Nothing was forwarded: what is forwarded has its place already.
             Err(error) => tracing::error!(request.id = self.id.as_str(), %error, "a refusal has no audit record"),
         }

@@ -69,8 +69,8 @@ async fn phases(
     exchange.session = authenticate(&snapshot, &origin, route, &parts.headers).await?;
     Authenticator::strip_cookies(&mut parts.headers);
     let permit = decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?;
-    exchange.reserve().map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
     tell_upstream(exchange, &permit, &mut parts.headers, &arrived, route, &origin)?;
+    exchange.write_ahead().await.map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
     send(exchange, permit, route, Request::from_parts(parts, body), &arrived, caller).await
 }
 
@@ -268,7 +268,7 @@ fn challenge(exchange: &Exchange, route: &LoadedRoute, origin: &Origin, stranger
     }
 }
 
-/// Phase 8: what the upstream learns of the caller and of the request.
+/// Phase 7: what the upstream learns of the caller and of the request.
 fn tell_upstream(
     exchange: &Exchange,
     permit: &Permit,

@@ -169,7 +169,7 @@ impl Proxy {
         let _ = self.stop.take().unwrap().send(());
         self.serving.await.unwrap();
         self.log.close();
-        records(&self.folder.path().join("audit"))
+        audit::test_util::records(&self.folder.path().join("audit")).unwrap()
     }
 
     /// Begins to stop, without waiting.
@@ -363,11 +363,4 @@ fn authenticator(url: Origin, look: &Arc<Look>) -> Arc<Authenticator> {
         look: Arc::clone(look),
     };
     Arc::new(Authenticator::new(config, store, keys, Arc::new(SystemClock)).unwrap())
-}
-
-fn records(folder: &FilePath) -> Vec<Value> {
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
-    texts.flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()).collect()
 }

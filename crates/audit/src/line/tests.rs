@@ -22,13 +22,11 @@ fn hostile_texts_stay_one_line_of_harmless_characters_and_read_back_the_same() {
         "quotes \" and \\ stay",
         "Grüße, 你好 🦀",
     ] {
-        let line = line(text);
-        let (inside, end) = line.split_at(line.len() - 1);
-        assert_eq!(end, "\n");
+        let inside = line(text);
         assert!(!inside.chars().any(|char| char.is_control() || super::is_unsafe(char)), "{inside:?}");
-        assert_eq!(serde_json::from_str::<Value>(inside).unwrap()["text"], text);
+        assert_eq!(serde_json::from_str::<Value>(&inside).unwrap()["text"], text);
     }
-    assert_eq!(line("\u{1b}\u{9b}\u{e0041}ü"), "{\"text\":\"\\u001b\\u009b\\udb40\\udc41ü\"}\n");
+    assert_eq!(line("\u{1b}\u{9b}\u{e0041}ü"), "{\"text\":\"\\u001b\\u009b\\udb40\\udc41ü\"}");
 }
 
 #[test]
@@ -61,7 +59,7 @@ proptest::proptest! {
     #[test]
     fn any_short_text_reads_back_the_same_from_one_line(text in ".{0,200}|[\\x00-\\u{2100}]{0,200}") {
         let line = line(&text);
-        proptest::prop_assert_eq!(line.matches('\n').count(), 1);
+        proptest::prop_assert_eq!(line.matches('\n').count(), 0);
         proptest::prop_assert_eq!(&serde_json::from_str::<Value>(&line).unwrap()["text"], &text);
     }
 }

@@ -1,113 +1,188 @@
-//! Segments: files of whole lines, closed by size and age.
+//! The segment that is written: a file of whole lines in one chain, closed by size and age.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+mod resume;
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use crate::Config;
+use super::batch::Batch;
+use crate::archive::SegmentName;
+use crate::chain::Position;
+use crate::mark::{self, Closed, End, Head};
+use crate::{Config, Durability, SigningKey};
 
-/// The segments of one directory, of which at most one is open.
+/// The segments of one chain, of which at most one is open.
 #[derive(Debug)]
 pub(super) struct Segments {
     dir: PathBuf,
+    instance: Box<str>,
     max_bytes: u64,
     max_age: Duration,
-    opened: u64,
-    open: Option<Segment>,
+    durability: Durability,
+    key: Option<SigningKey>,
+    // The number of the last segment, and where the chain is. Invariant: both tell what is in files, not what is tried.
+    number: u64,
+    position: Position,
+    open: Option<Open>,
+    // Keeps other processes from writing to the same chain.
+    lock: File,
 }
 
 #[derive(Debug)]
-struct Segment {
+struct Open {
     file: File,
     path: PathBuf,
-    since: Timestamp,
+    number: u64,
+    since: Instant,
     // Invariant: the length of the whole lines in the file; what lies beyond is torn.
     len: u64,
+    lines: u64,
 }
 
 impl Segments {
-    /// Makes the directory and opens the first segment.
+    /// Makes the directory, finds the end of the chain, and opens a segment.
     pub(super) fn start(config: &Config) -> io::Result<Self> {
-        let Config { dir, segment_bytes, segment_age, .. } = config;
-        let mut segments =
-            Self { dir: dir.clone(), max_bytes: *segment_bytes, max_age: *segment_age, opened: 0, open: None };
+        make_dir(&config.dir)?;
+        let lock = lock(&config.dir, &config.instance)?;
+        let key = config.signing_key.clone();
+        let last = resume::resume(&config.dir, &config.instance, key.as_ref())?;
+        let mut segments = Self {
+            dir: config.dir.clone(),
+            instance: config.instance.as_str().into(),
+            max_bytes: config.segment_bytes,
+            max_age: config.segment_age,
+            durability: config.durability,
+            key,
+            number: last.number,
+            position: last.position,
+            open: None,
+            lock,
+        };
         segments.open()?;
         Ok(segments)
     }
 
     /// Appends whole lines, all or none, to a file that is still in the directory when they are in it.
-    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.open.as_ref().is_some_and(|segment| segment.is_done(self.max_bytes, self.max_age)) {
-            self.finish()?;
+    pub(super) fn append(&mut self, batch: &mut Batch) -> io::Result<()> {
+        if let Some(why) = self.open.as_ref().and_then(|open| open.is_done(self.max_bytes, self.max_age)) {
+            self.finish(why)?;
         }
-        // Twice: a log rotator or an administrator may have moved the segment, or the whole directory, away.
+        // Twice: an administrator may have moved the segment, or the whole directory, away.
         for _ in 0..2 {
-            let segment = match self.open.take() {
-                Some(segment) => self.open.insert(segment),
-                None => self.open()?,
-            };
-            if let Err(error) = segment.append(lines) {
-                if segment.cut().is_err() {
-                    self.open = None;
-                }
+            if self.open.is_none() {
+                self.open()?;
+            }
+            self.write_head()?;
+            let Some(open) = &mut self.open else { break };
+            let position = batch.seal(self.position);
+            if let Err(error) = open.append(batch.bytes(), self.durability) {
+                self.cut();
                 return Err(error);
             }
-            if segment.is_in_place() {
+            if open.is_in_place() {
+                open.lines += batch.lines() as u64;
+                self.position = position;
                 return Ok(());
             }
             // The lines go to the next segment, and to no other beside it.
-            segment.len = segment.len.saturating_sub(lines.len() as u64);
-            let _ = segment.cut();
+            open.len = open.len.saturating_sub(batch.bytes().len() as u64);
+            let _ = open.cut();
             self.open = None;
         }
         Err(io::Error::from(io::ErrorKind::NotFound))
     }
 
-    /// Closes the open segment. One without a line is removed.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    /// Closes the open segment. One without a record is removed.
+    pub(super) fn finish(&mut self, why: Closed) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if open.len == 0 {
+            self.number = open.number.saturating_sub(1);
+            let path = open.path.clone();
+            self.open = None;
+            return std::fs::remove_file(path);
+        }
+        let end = End::new(open.number, open.lines, why, 0);
+        let (line, position) = mark::line(&end, &self.position, self.key.as_ref())?;
+        if let Err(error) = open.append(&line, Durability::Os) {
+            self.cut();
+            return Err(error);
+        }
+        self.position = position;
         match self.open.take() {
-            Some(segment) if segment.len == 0 => std::fs::remove_file(segment.path),
-            Some(segment) => segment.file.sync_data(),
+            Some(open) => open.file.sync_data(),
             None => Ok(()),
         }
     }
 
-    fn open(&mut self) -> io::Result<&mut Segment> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        // Names and ages only; no record takes its time from here.
-        let since = Timestamp::now();
-        loop {
-            self.opened += 1;
-            let path = self.dir.join(format!("audit-{}-{:06}.jsonl", since.strftime("%Y%m%dT%H%M%SZ"), self.opened));
-            match create(&path) {
-                Ok(file) => return Ok(self.open.insert(Segment { file, path, since, len: 0 })),
-                // Another process, or a start within the same second, has that name.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.opened < MAX_OPENED => {}
-                Err(error) => return Err(error),
-            }
+    /// Writes the first line of a segment that has none: only together with a record.
+    fn write_head(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.as_mut().filter(|open| open.len == 0) else { return Ok(()) };
+        let head = Head::new(&self.instance, open.number, self.position.lines, self.key.as_ref());
+        let (line, position) = mark::line(&head, &self.position, self.key.as_ref())?;
+        if let Err(error) = open.append(&line, Durability::Os) {
+            self.cut();
+            return Err(error);
         }
+        open.lines += 1;
+        self.number = open.number;
+        self.position = position;
+        Ok(())
+    }
+
+    /// Lets other processes write to the chain.
+    pub(super) fn release(&self) {
+        let _ = self.lock.unlock();
+    }
+
+    /// Cuts off what a failed write left, so that the file has whole lines only. A file that does not let itself be cut
+    /// is left alone, and another takes its place.
+    fn cut(&mut self) {
+        let Some(open) = self.open.take_if(|open| open.cut().is_err()) else { return };
+        if open.len == 0 {
+            let _ = std::fs::remove_file(open.path);
+        }
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        make_dir(&self.dir)?;
+        let number = self.number + 1;
+        let path = self.dir.join(format!("{}.jsonl", SegmentName::new(&self.instance, number, Timestamp::now())));
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+        if self.durability == Durability::Disk {
+            // A file whose name is not on the disk is lost with the power.
+            File::open(&self.dir)?.sync_all()?;
+        }
+        self.open = Some(Open { file, path, number, since: Instant::now(), len: 0, lines: 0 });
+        Ok(())
     }
 }
 
-impl Segment {
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+impl Open {
+    fn append(&mut self, lines: &[u8], durability: Durability) -> io::Result<()> {
         self.file.write_all(lines)?;
+        if durability == Durability::Disk {
+            self.file.sync_data()?;
+        }
         self.len = self.len.saturating_add(lines.len() as u64);
         Ok(())
     }
 
-    /// Cuts off what a failed write left, so that the file has whole lines only.
     fn cut(&self) -> io::Result<()> {
         self.file.set_len(self.len)
     }
 
-    fn is_done(&self, max_bytes: u64, max_age: Duration) -> bool {
-        let ends = self.since.checked_add(max_age).unwrap_or(Timestamp::MAX);
-        self.len >= max_bytes || (self.len > 0 && Timestamp::now() >= ends)
+    fn is_done(&self, max_bytes: u64, max_age: Duration) -> Option<Closed> {
+        match () {
+            () if self.len >= max_bytes => Some(Closed::Size),
+            () if self.len > 0 && self.since.elapsed() >= max_age => Some(Closed::Age),
+            () => None,
+        }
     }
 
     /// Returns whether the path still names this file: writing to one that was removed succeeds, too.
@@ -117,12 +192,23 @@ impl Segment {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// How many segments one process opens at most, so that looking for a free name ends.
-const MAX_OPENED: u64 = 999_999;
+/// Two processes that write to one chain would each break it for the other.
+fn lock(dir: &Path, instance: &str) -> io::Result<File> {
+    let path = dir.join(format!(".audit-{instance}.lock"));
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            format!("another process writes as `{instance}`; stop it, or set `audit.instance` to another name"),
+        )),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
 
 #[cfg(test)]
 impl Segments {
@@ -131,8 +217,8 @@ impl Segments {
         self.open.as_mut().unwrap().file = file;
     }
 
-    /// Cuts the open segment.
-    pub(super) fn cut(&self) -> io::Result<()> {
-        self.open.as_ref().unwrap().cut()
+    /// Cuts the open segment, as after a failed write.
+    pub(super) fn cut_now(&mut self) {
+        self.cut();
     }
 }

@@ -11,9 +11,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Log;
+use super::batch::Batch;
 use super::segment::Segments;
-use crate::{AuditError, Config, Decision, Kind, Milliseconds, Record, User};
+use super::{Hurry, Log, Sink};
+use crate::mark::Closed;
+use crate::test_util::records;
+use crate::{
+    Archive, AuditError, Config, Decision, Durability, Ended, Event, EventKind, Kind, Milliseconds, Mode, Outcome,
+    Record, User, chain, verify,
+};
 
 fn record(id: &str) -> Record<'_> {
     Record {
@@ -40,14 +46,15 @@ fn record(id: &str) -> Record<'_> {
         error: None,
         shadow: None,
         inputs: Cow::Borrowed(&[]),
-        upstream: None,
-        status: 200,
-        grpc_status: None,
-        bytes_in: 0,
-        bytes_out: 0,
-        ms: Milliseconds::default(),
         user_agent: None,
+        outcome: Some(Outcome { status: 200, ..Outcome::default() }),
     }
+}
+
+fn ended(id: &str) -> Ended<'_> {
+    let time = "2026-01-01T00:00:01Z".parse().unwrap();
+    let outcome = Outcome { status: 200, ..Outcome::default() };
+    Ended { time, id: id.into(), kind: Kind::Outcome, refused: None, error: None, outcome }
 }
 
 fn config(dir: &Path) -> Config {
@@ -59,14 +66,21 @@ fn write(log: &Log, id: &str) {
 }
 
 fn segments(config: &Config) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = fs::read_dir(&config.dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths
+    Archive::open(&config.dir).unwrap().segments().iter().map(|segment| segment.path().to_owned()).collect()
 }
 
 fn lines(config: &Config) -> Vec<Value> {
-    let text: String = segments(config).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    records(&config.dir).unwrap()
+}
+
+fn batch(lines: &[&str]) -> Batch {
+    let mut batch = Batch::new();
+    for text in lines {
+        let mut line = text.as_bytes().to_vec();
+        chain::make_room(&mut line);
+        batch.push(&line);
+    }
+    batch
 }
 
 fn ids(config: &Config) -> Vec<String> {
@@ -152,7 +166,7 @@ fn a_segment_is_closed_by_its_size_and_by_its_age() {
         let names = segments(&config);
         assert_eq!(names.len(), 3);
         let name = names[0].file_name().unwrap().to_str().unwrap();
-        assert!(name.starts_with("audit-2") && name.ends_with("Z-000001.jsonl"), "{name}");
+        assert!(name.starts_with("audit-portcullis-00000001-2") && name.ends_with("Z.jsonl"), "{name}");
         assert_eq!(ids(&config), ["a", "b", "c"]);
     }
 }
@@ -223,9 +237,9 @@ fn a_full_device_is_an_error_and_the_next_segment_takes_over() {
     let config = config(dir.path());
     let mut segments = Segments::start(&config).unwrap();
     segments.replace_file(fs::OpenOptions::new().append(true).open("/dev/full").unwrap());
-    assert_eq!(segments.append(b"{}\n").unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    segments.append(b"{}\n").unwrap();
-    segments.finish().unwrap();
+    assert_eq!(segments.append(&mut batch(&[r#"{"id":"a"}"#])).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    segments.append(&mut batch(&[r#"{"id":"a"}"#])).unwrap();
+    segments.finish(Closed::Stop).unwrap();
     assert_eq!(lines(&config).len(), 1);
 }
 
@@ -234,11 +248,11 @@ fn what_a_failed_write_left_is_cut_off() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
     let mut segments = Segments::start(&config).unwrap();
-    segments.append(b"{\"id\":\"a\"}\n").unwrap();
+    segments.append(&mut batch(&[r#"{"id":"a"}"#])).unwrap();
     let path = self::segments(&config).remove(0);
     fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"{\"id\":").unwrap();
-    segments.cut().unwrap();
-    segments.append(b"{\"id\":\"b\"}\n").unwrap();
+    segments.cut_now();
+    segments.append(&mut batch(&[r#"{"id":"b"}"#])).unwrap();
     assert_eq!(ids(&config), ["a", "b"]);
 }
 
@@ -250,9 +264,9 @@ fn a_disk_that_is_too_slow_refuses_requests_until_it_has_caught_up() {
     // A pipe that nobody reads. The first line is longer than any pipe is, so the first batch blocks, whatever is in it.
     let (mut reader, pipe) = std::io::pipe().unwrap();
     segments.replace_file(OwnedFd::from(pipe).into());
-    let log = Log::start(&config, segments, None).unwrap();
-    let first = format!("{{\"id\":\"{}\"}}\n", "x".repeat(super::MAX_WAITING_BYTES / 2));
-    log.inner.shared.hand_over(|line| {
+    let log = Log::start(&config, segments, Vec::new()).unwrap();
+    let first = format!("{{\"id\":\"{}\"}}", "x".repeat(super::MAX_WAITING_BYTES / 2));
+    log.inner.shared.hand_over(Hurry::None, |line| {
         line.extend_from_slice(first.as_bytes());
         Ok(())
     });
@@ -278,16 +292,28 @@ fn a_disk_that_is_too_slow_refuses_requests_until_it_has_caught_up() {
     assert_eq!(ids(&config).len(), written + 1);
 }
 
+struct Copy(std::io::PipeWriter);
+
+impl Sink for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(lines)
+    }
+}
+
 #[test]
 fn the_copy_has_the_same_lines_and_the_log_goes_on_without_its_reader() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
     let (mut reader, copy) = std::io::pipe().unwrap();
-    let log = Log::start(&config, Segments::start(&config).unwrap(), Some(Box::new(copy))).unwrap();
+    let log = Log::open_with(&config, vec![Box::new(Copy(copy))]).unwrap();
     write(&log, "a");
     let mut copied = [0; 1024];
     let len = reader.read(&mut copied).unwrap();
-    assert_eq!(copied[..len], fs::read(&segments(&config)[0]).unwrap());
+    assert!(fs::read(&segments(&config)[0]).unwrap().ends_with(&copied[..len]));
     drop(reader);
     for id in ["b", "c"] {
         write(&log, id);
@@ -302,8 +328,182 @@ fn times_have_three_decimals_and_lists_have_an_end() {
     let groups: Vec<Box<str>> = (0..300).map(|n| format!("g{n}").into()).collect();
     let user = User { id: "i|s".into(), email: "".into(), groups: Cow::Owned(groups), provider: "corp".into() };
     let ms = Milliseconds { policy: 0.000_123_4, upstream: 12.345_678, total: f64::NAN };
-    let line = serde_json::to_value(Record { user: Some(user), ms, ..record("a") }).unwrap();
+    let outcome = Some(Outcome { ms, ..Outcome::default() });
+    let line = serde_json::to_value(Record { user: Some(user), outcome, ..record("a") }).unwrap();
     assert_eq!(line["ms"], serde_json::json!({ "policy": 0.0, "upstream": 12.346, "total": null }));
     let groups = line["user"]["groups"].as_array().unwrap();
     assert_eq!((groups.len(), groups[256].as_str().unwrap()), (257, "…(+44 items)"));
+}
+
+async fn decide(log: &Log, id: &str) -> Result<super::Slot, AuditError> {
+    let mut slot = log.reserve()?;
+    slot.write_ahead(|| Record { outcome: None, ..record(id) });
+    slot.committed().await.map(|()| slot)
+}
+
+/// Returns the lines of all segments as they lie on the disk now.
+fn written(config: &Config) -> String {
+    segments(config).iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_decision_is_in_the_segment_before_it_is_acted_upon_and_the_outcome_follows() {
+    for durability in [Durability::Os, Durability::Disk] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { durability, ..config(dir.path()) };
+        let log = Log::open(&config).unwrap();
+        let slot = decide(&log, "a").await.unwrap();
+        let before = written(&config);
+        assert!(before.contains(r#""id":"a","kind":"request""#) && !before.contains("status"), "{before}");
+        assert!(slot.is_ahead());
+        slot.end(&ended("a"));
+        log.flush().unwrap();
+        assert!(written(&config).contains(r#""id":"a","kind":"outcome","status":200"#));
+        log.close();
+        assert_eq!(lines(&config)[0]["status"], 200);
+        assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+    }
+}
+
+#[tokio::test]
+async fn in_buffered_mode_nothing_is_written_ahead() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { mode: Mode::Buffered, ..config(dir.path()) };
+    let log = Log::open(&config).unwrap();
+    let slot = decide(&log, "a").await.unwrap();
+    assert!(!slot.is_ahead() && written(&config).is_empty());
+    slot.write(&record("a"));
+    log.close();
+    assert_eq!(ids(&config), ["a"]);
+}
+
+#[tokio::test]
+async fn requests_that_are_decided_together_share_one_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let log = Log::open(&config).unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let log = log.clone();
+        tasks.spawn(async move { decide(&log, &format!("{n:03}")).await.unwrap().end(&ended(&format!("{n:03}"))) });
+    }
+    tasks.join_all().await;
+    // One for all decisions; the outcomes were written by the flusher or wait for it.
+    let commits = log.statistics().commits.last().copied().unwrap();
+    assert!((1..=2).contains(&commits), "{commits}");
+    log.close();
+    assert_eq!(ids(&config).len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_waits_is_told_though_those_before_it_give_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let log = Log::open(&config).unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..2000 {
+        let log = log.clone();
+        tasks.spawn(async move {
+            let id = format!("{n:04}");
+            let mut slot = log.reserve().unwrap();
+            slot.write_ahead(|| Record { outcome: None, ..record(&id) });
+            if n % 3 == 0 {
+                // The caller leaves while it waits, also where it leads.
+                let mut waiting = std::pin::pin!(slot.committed());
+                std::future::poll_fn(|context| {
+                    let _ = waiting.as_mut().poll(context);
+                    std::task::Poll::Ready(())
+                })
+                .await;
+            } else {
+                slot.committed().await.unwrap();
+            }
+            slot.end(&ended(&id));
+        });
+    }
+    tasks.join_all().await;
+    log.close();
+    assert_eq!(ids(&config).len(), 2000);
+    assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn a_decision_that_the_disk_does_not_take_is_an_error_and_what_was_acknowledged_stays() {
+    for durability in [Durability::Os, Durability::Disk] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { durability, ..config(dir.path()) };
+        let log = Log::open(&config).unwrap();
+        let first = decide(&log, "a").await.unwrap();
+        let aside = dir.path().join("aside");
+        fs::rename(&config.dir, &aside).unwrap();
+        fs::write(&config.dir, "in the way").unwrap();
+        assert!(matches!(decide(&log, "b").await, Err(AuditError::Unwritable { .. })));
+        assert!(matches!(decide(&log, "c").await, Err(AuditError::Unwritable { .. })));
+        first.end(&ended("a"));
+
+        fs::remove_file(&config.dir).unwrap();
+        fs::rename(&aside, &config.dir).unwrap();
+        while log.flush().is_err() {}
+        decide(&log, "d").await.unwrap().end(&ended("d"));
+        log.close();
+        let written = written(&config);
+        for kind in ["request", "outcome"] {
+            for id in ["a", "d"] {
+                assert!(written.contains(&format!(r#""id":"{id}","kind":"{kind}""#)), "{written}");
+            }
+        }
+        assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+    }
+}
+
+#[test]
+fn two_processes_do_not_write_one_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let _first = Log::open(&config).unwrap();
+    let error = Log::open(&config).unwrap_err().to_string();
+    assert!(error.contains("another process writes as `portcullis`"), "{error}");
+    let _second = Log::open(&Config { instance: "second".into(), ..config }).unwrap();
+}
+
+#[test]
+fn what_a_killed_process_left_is_closed_off_and_the_chain_goes_on() {
+    // A torn line; none; and a segment that nothing was written to.
+    for (torn, left) in [(r#"{"time":"2026"#, 1), ("", 1), ("", 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let log = Log::open(&config).unwrap();
+        (0..left).for_each(|_| write(&log, "before"));
+        log.flush().unwrap();
+        let path = self::segments(&config).remove(0);
+        let text = fs::read_to_string(&path).unwrap() + torn;
+        log.close();
+        fs::write(&path, text).unwrap();
+
+        let log = Log::open(&config).unwrap();
+        write(&log, "after");
+        log.close();
+        assert_eq!(ids(&config), [vec!["before"; left], vec!["after"]].concat());
+        assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+        let cut = format!(r#""closed":"found-open","cut":{}"#, torn.len());
+        assert_eq!(written(&config).contains(&cut), !torn.is_empty());
+    }
+}
+
+#[test]
+fn an_event_says_who_did_what_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let log = Log::open(&config).unwrap();
+    let time = "2026-01-01T00:00:00Z".parse().unwrap();
+    let details = [("listener", "admin")];
+    log.note(&Event { details: &details, ..Event::new(time, EventKind::Reload, "sighup", "accepted") }).unwrap();
+    log.close();
+    let mut line = lines(&config).remove(0);
+    for key in ["prev", "hash"] {
+        line.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    let expected = serde_json::json!({ "time": "2026-01-01T00:00:00Z", "kind": "reload", "actor": "sighup",
+        "reason": "accepted", "details": { "listener": "admin" } });
+    assert_eq!(line, expected);
 }

@@ -4,13 +4,30 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use super::{Decision, Kind, MAX_ITEMS, Record};
+use super::{Decision, Ended, Kind, MAX_ITEMS, Outcome, Record};
 use crate::line::MAX_TEXT_BYTES;
 
-/// Appends a record, without a line feed, as `serde_json` would write it.
-///
-/// Returns `false` when a text, a list or a number is not plain; what was appended then is to be thrown away.
-pub(crate) fn append(line: &mut Vec<u8>, record: &Record<'_>) -> bool {
+/// What has a direct form beside that of `serde_json`.
+pub(crate) trait AppendPlain {
+    /// Appends the same JSON, without a line feed, as `serde_json` would write.
+    ///
+    /// Returns `false` when a text, a list or a number is not plain; what was appended then is to be thrown away.
+    fn append_plain(&self, line: &mut Vec<u8>) -> bool;
+}
+
+impl AppendPlain for Record<'_> {
+    fn append_plain(&self, line: &mut Vec<u8>) -> bool {
+        append(line, self)
+    }
+}
+
+impl AppendPlain for Ended<'_> {
+    fn append_plain(&self, line: &mut Vec<u8>) -> bool {
+        append_ended(line, self)
+    }
+}
+
+fn append(line: &mut Vec<u8>, record: &Record<'_>) -> bool {
     let mut plain = Plain { line, holds: true };
     plain.raw(r#"{"time":""#);
     plain.display(record.time);
@@ -35,7 +52,41 @@ pub(crate) fn append(line: &mut Vec<u8>, record: &Record<'_>) -> bool {
     }
     plain.option(r#","session":""#, record.session.as_deref());
     request(&mut plain, record);
-    outcome(&mut plain, record);
+    plain.text(r#","decision":""#, decision(record.decision));
+    plain.option(r#","rule":""#, record.rule.as_deref());
+    plain.text(r#","reason":""#, &record.reason);
+    plain.option(r#","error":""#, record.error.as_deref());
+    if let Some(shadow) = &record.shadow {
+        plain.text(r#","shadow":{"decision":""#, decision(shadow.decision));
+        plain.option(r#","rule":""#, shadow.rule.as_deref());
+        plain.text(r#","reason":""#, shadow.reason);
+        plain.option(r#","error":""#, shadow.error.as_deref());
+        plain.raw("}");
+    }
+    // Their values have any form, and most routes have none.
+    plain.holds &= record.inputs.is_empty();
+    plain.option(r#","user_agent":""#, record.user_agent.as_deref());
+    if let Some(of_request) = &record.outcome {
+        outcome(&mut plain, of_request);
+    }
+    plain.raw("}");
+    plain.holds
+}
+
+fn append_ended(line: &mut Vec<u8>, ended: &Ended<'_>) -> bool {
+    let mut plain = Plain { line, holds: true };
+    plain.raw(r#"{"time":""#);
+    plain.display(ended.time);
+    plain.raw("\"");
+    plain.text(r#","id":""#, &ended.id);
+    plain.text(r#","kind":""#, kind(ended.kind));
+    if let Some(refused) = &ended.refused {
+        plain.text(r#","decision":""#, decision(refused.decision));
+        plain.text(r#","reason":""#, &refused.reason);
+    }
+    plain.option(r#","error":""#, ended.error.as_deref());
+    outcome(&mut plain, &ended.outcome);
+    plain.raw("}");
     plain.holds
 }
 
@@ -60,38 +111,23 @@ fn request(plain: &mut Plain<'_>, record: &Record<'_>) {
     }
 }
 
-fn outcome(plain: &mut Plain<'_>, record: &Record<'_>) {
-    plain.text(r#","decision":""#, decision(record.decision));
-    plain.option(r#","rule":""#, record.rule.as_deref());
-    plain.text(r#","reason":""#, &record.reason);
-    plain.option(r#","error":""#, record.error.as_deref());
-    if let Some(shadow) = &record.shadow {
-        plain.text(r#","shadow":{"decision":""#, decision(shadow.decision));
-        plain.option(r#","rule":""#, shadow.rule.as_deref());
-        plain.text(r#","reason":""#, shadow.reason);
-        plain.option(r#","error":""#, shadow.error.as_deref());
-        plain.raw("}");
-    }
-    // Their values have any form, and most routes have none.
-    plain.holds &= record.inputs.is_empty();
-    if let Some(upstream) = &record.upstream {
+fn outcome(plain: &mut Plain<'_>, outcome: &Outcome<'_>) {
+    if let Some(upstream) = &outcome.upstream {
         plain.text(r#","upstream":{"endpoint":""#, &upstream.endpoint);
         plain.text(r#","protocol":""#, upstream.protocol);
         plain.text(r#","protocol_reason":""#, upstream.protocol_reason);
         plain.number(r#","attempts":"#, u64::from(upstream.attempts));
         plain.raw("}");
     }
-    plain.number(r#","status":"#, u64::from(record.status));
-    if let Some(status) = record.grpc_status {
+    plain.number(r#","status":"#, u64::from(outcome.status));
+    if let Some(status) = outcome.grpc_status {
         plain.number(r#","grpc_status":"#, u64::from(status));
     }
-    plain.number(r#","bytes_in":"#, record.bytes_in);
-    plain.number(r#","bytes_out":"#, record.bytes_out);
-    plain.thousandths(r#","ms":{"policy":"#, record.ms.policy);
-    plain.thousandths(r#","upstream":"#, record.ms.upstream);
-    plain.thousandths(r#","total":"#, record.ms.total);
-    plain.raw("}");
-    plain.option(r#","user_agent":""#, record.user_agent.as_deref());
+    plain.number(r#","bytes_in":"#, outcome.bytes_in);
+    plain.number(r#","bytes_out":"#, outcome.bytes_out);
+    plain.thousandths(r#","ms":{"policy":"#, outcome.ms.policy);
+    plain.thousandths(r#","upstream":"#, outcome.ms.upstream);
+    plain.thousandths(r#","total":"#, outcome.ms.total);
     plain.raw("}");
 }
 
@@ -197,6 +233,7 @@ fn is_plain(text: &str) -> bool {
 const fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Request => "request",
+        Kind::Outcome => "outcome",
         Kind::SignIn => "sign_in",
         Kind::SignOut => "sign_out",
         Kind::Revoke => "revoke",

@@ -90,6 +90,7 @@ fn text(format: Format) -> Value {
         | Format::Glob
         | Format::HeaderName
         | Format::ForwardedHeader
+        | Format::Instance
         | Format::Issuer
         | Format::Method
         | Format::Name
@@ -99,6 +100,7 @@ fn text(format: Format) -> Value {
         | Format::Regex
         | Format::RevocationLists
         | Format::ServerName
+        | Format::SigningKey
         | Format::TableFile => return json!({ "type": "string", "minLength": 1 }),
     };
     json!({ "type": "string", "pattern": pattern })

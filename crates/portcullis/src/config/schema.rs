@@ -106,6 +106,8 @@ pub(crate) enum Format {
     HeaderName,
     /// An `https` URL.
     HttpsUrl,
+    /// The name of a chain of the audit log.
+    Instance,
     Issuer,
     Method,
     Name,
@@ -122,6 +124,8 @@ pub(crate) enum Format {
     /// Path and query of a request that Portcullis makes.
     RequestTarget,
     ServerName,
+    /// A PEM file with a key that signs segments of the audit log.
+    SigningKey,
     Size,
     Store,
     /// A file that must be there, and is watched by itself.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
+use super::audit;
 use super::format;
 use super::problem::Problem;
 use super::schema::{Alone, Format, Key, Kind, Presence, RULE, Section};
@@ -170,6 +171,7 @@ impl Shape<'_> {
             Format::From => format::from(text).err(),
             Format::HttpsUrl => format::https_url(text).err(),
             Format::HeaderName => format::header_name(text).err(),
+            Format::Instance => audit::instance(text).err(),
             Format::Issuer => format::issuer(text).err(),
             Format::Method => format::method(text).err(),
             Format::Name => format::name(text).err(),
@@ -205,7 +207,14 @@ impl Shape<'_> {
                 let found = CertificateRevocationListDer::from_pem_file(self.path(node, text));
                 found.is_err().then_some("a file without a revocation list: write a PEM file")
             }
-            Format::Certificates | Format::PrivateKey | Format::RevocationLists => None,
+            Format::SigningKey if self.file(node, text, name) => {
+                if let Err(reason) = audit::signing_key(&self.path(node, text)) {
+                    let remedy = "make one with `openssl genpkey -algorithm ed25519`";
+                    self.error(node.place, format!("`{name}`: {} has {reason}: {remedy}", node.shown()));
+                }
+                None
+            }
+            Format::Certificates | Format::PrivateKey | Format::RevocationLists | Format::SigningKey => None,
             Format::Glob | Format::Output | Format::TableFile => text.is_empty().then_some("empty: write a path"),
         };
         if let Some(reason) = reason {

@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{MAX_ITEMS, append};
+use serde::Serialize;
+
+use super::{AppendPlain, MAX_ITEMS};
 use crate::line::MAX_TEXT_BYTES;
-use crate::{ClientCertificate, Decision, Input, Kind, Milliseconds, Record, Shadow, Tls, Upstream, User};
+use crate::{
+    ClientCertificate, Decision, Ended, Input, Kind, Milliseconds, Outcome, Record, Refused, Shadow, Tls, Upstream,
+    User,
+};
 
 fn full() -> Record<'static> {
     Record {
@@ -48,6 +53,13 @@ fn full() -> Record<'static> {
             error: Some("no such key".into()),
         }),
         inputs: Cow::Borrowed(&[]),
+        user_agent: Some("curl/8".into()),
+        outcome: Some(outcome()),
+    }
+}
+
+fn outcome() -> Outcome<'static> {
+    Outcome {
         upstream: Some(Upstream {
             endpoint: "10.0.0.1:80".into(),
             protocol: "http/1.1",
@@ -59,8 +71,12 @@ fn full() -> Record<'static> {
         bytes_in: 0,
         bytes_out: u64::MAX,
         ms: Milliseconds { policy: 0.0, upstream: 1.5, total: 1234.567 },
-        user_agent: Some("curl/8".into()),
     }
+}
+
+fn ended() -> Ended<'static> {
+    let time = "2026-01-02T03:04:05.678901234Z".parse().unwrap();
+    Ended { time, id: "0198".into(), kind: Kind::Outcome, refused: None, error: None, outcome: outcome() }
 }
 
 fn bare() -> Record<'static> {
@@ -76,16 +92,15 @@ fn bare() -> Record<'static> {
         rule: None,
         error: None,
         shadow: None,
-        upstream: None,
-        grpc_status: None,
         user_agent: None,
+        outcome: None,
         ..full()
     }
 }
 
-fn agrees(record: &Record<'_>) {
+fn agrees<R: AppendPlain + Serialize>(record: &R) {
     let mut line = Vec::new();
-    assert!(append(&mut line, record));
+    assert!(record.append_plain(&mut line));
     assert_eq!(String::from_utf8(line).unwrap(), serde_json::to_string(record).unwrap());
 }
 
@@ -94,7 +109,7 @@ fn plain_records_are_the_same_either_way() {
     agrees(&full());
     agrees(&bare());
     agrees(&Record { user: Some(User { groups: Cow::Borrowed(&[]), ..full().user.unwrap() }), ..full() });
-    for kind in [Kind::Request, Kind::SignIn, Kind::SignOut, Kind::Revoke] {
+    for kind in [Kind::Request, Kind::Outcome, Kind::SignIn, Kind::SignOut, Kind::Revoke] {
         agrees(&Record { kind, ..bare() });
     }
     for decision in [Decision::Allow, Decision::Deny, Decision::Challenge] {
@@ -104,16 +119,20 @@ fn plain_records_are_the_same_either_way() {
         agrees(&Record { client_ip: Some(address.parse().unwrap()), ..bare() });
     }
     for bytes_out in [0, 9, 10, 99, 100, 1024, 1_000_000, u64::MAX - 1] {
-        agrees(&Record { bytes_out, ..bare() });
+        agrees(&Record { outcome: Some(Outcome { bytes_out, ..outcome() }), ..bare() });
     }
     for total in [0.001, 0.01, 0.1, 0.123, 0.1234, 1.0, 9.999, 9.9996, 10.02, 86_400_000.5, 1e8 + 0.001] {
-        agrees(&Record { ms: Milliseconds { policy: total, upstream: total, total }, ..bare() });
+        let ms = Milliseconds { policy: total, upstream: total, total };
+        agrees(&Ended { outcome: Outcome { ms, ..Outcome::default() }, ..ended() });
     }
+    agrees(&ended());
+    let refused = Some(Refused { decision: Decision::Deny, reason: "audit-unavailable".into() });
+    agrees(&Ended { refused, error: Some("it broke".into()), ..ended() });
 }
 
 #[test]
 fn what_is_not_plain_is_left_to_the_careful_way() {
-    let refused = |record: Record<'_>| assert!(!append(&mut Vec::new(), &record), "{record:?}");
+    let refused = |record: Record<'_>| assert!(!record.append_plain(&mut Vec::new()), "{record:?}");
     for text in ["\"", "\\", "\n", "\u{7f}", "ü", "\u{202e}"] {
         refused(Record { path: text.into(), ..full() });
         refused(Record { user_agent: Some(text.into()), ..full() });
@@ -127,6 +146,7 @@ fn what_is_not_plain_is_left_to_the_careful_way() {
     refused(Record { query_keys: vec!["q".into(); MAX_ITEMS + 1], ..full() });
     refused(Record { inputs: Cow::Owned(vec![("user.name".into(), Input::Redacted)]), ..full() });
     for total in [f64::NAN, f64::INFINITY, -1.0, 1e10] {
-        refused(Record { ms: Milliseconds { total, ..Milliseconds::default() }, ..full() });
+        let ms = Milliseconds { total, ..Milliseconds::default() };
+        refused(Record { outcome: Some(Outcome { ms, ..outcome() }), ..full() });
     }
 }

@@ -240,6 +240,30 @@ pub(crate) const AUDIT: Section = Section {
     doc: "The record of every decision.",
     keys: &[
         key("dir", Kind::Format(Format::Output), Presence::Default("audit"), "The folder of the segments."),
+        key(
+            "instance",
+            Kind::Format(Format::Instance),
+            Presence::Optional("the name of the host"),
+            "The name of the chain: one for each process that writes to the folder.",
+        ),
+        key(
+            "mode",
+            Kind::Choice(&["strict", "buffered"]),
+            Presence::Default("strict"),
+            "`strict`: a decision is in the log before its request is forwarded. `buffered`: milliseconds after it ended.",
+        ),
+        key(
+            "durability",
+            Kind::Choice(&["os", "disk"]),
+            Presence::Default("os"),
+            "What `strict` waits for: the operating system (a killed process loses nothing) or the disk (nor a power cut).",
+        ),
+        key(
+            "signing_key",
+            Kind::Format(Format::SigningKey),
+            Presence::Optional("segments are not signed"),
+            "A PEM file with an Ed25519 or P-256 key that signs the first and the last line of each segment.",
+        ),
         key("stdout", Kind::Flag, Presence::Default("false"), "Also writes each record to standard output."),
         key(
             "segment_size",

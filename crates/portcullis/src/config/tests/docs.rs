@@ -83,16 +83,19 @@ const fn format_name(format: Format) -> &'static str {
         Format::Duration => "duration",
         Format::DurationOrOff => "duration or `off`",
         Format::Endpoint => "upstream URL",
-        Format::Certificates | Format::File | Format::PrivateKey | Format::TableFile | Format::RevocationLists => {
-            "file"
-        }
+        Format::Certificates
+        | Format::File
+        | Format::PrivateKey
+        | Format::TableFile
+        | Format::RevocationLists
+        | Format::SigningKey => "file",
         Format::Glob => "path pattern",
         Format::From => "external URL",
         Format::ForwardedHeader | Format::HeaderName => "header name",
         Format::HttpsUrl => "`https` URL",
         Format::Issuer => "URL",
         Format::Method => "method",
-        Format::Name => "name",
+        Format::Instance | Format::Name => "name",
         Format::Network => "network",
         Format::Origin => "origin",
         Format::Output => "path",

@@ -1,0 +1,118 @@
+//! Reads what was written: the segments of a directory in their order, and their lines one at a time.
+
+mod lines;
+mod name;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use lines::Lines;
+pub use name::SegmentName;
+
+/// The segments of a directory as they were when it was looked at.
+///
+/// Segments are in the order of their chains, and within one of their numbers: a clock that jumped changes nothing.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    segments: Vec<Segment>,
+}
+
+/// One segment.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    name: SegmentName,
+    path: PathBuf,
+    form: Form,
+}
+
+/// How a segment lies on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Lines as they were written. Only the last segment of a chain may still grow.
+    Plain,
+    /// Lines compressed with zstd; it is closed.
+    Compressed,
+}
+
+impl Archive {
+    /// Looks into a directory. Files that are no segments are passed over.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let Some((name, is_compressed)) = path.file_name().and_then(|n| n.to_str()).and_then(SegmentName::parse)
+            else {
+                continue;
+            };
+            // While a segment is being compressed there are both for a moment; the compressed one is whole.
+            let form = if is_compressed { Form::Compressed } else { Form::Plain };
+            match found.get(&name) {
+                Some(Segment { form: Form::Compressed, .. }) => {}
+                Some(_) | None => drop(found.insert(name.clone(), Segment { name, path, form })),
+            }
+        }
+        let mut segments: Vec<_> = found.into_values().collect();
+        segments.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
+        Ok(Self { segments })
+    }
+
+    /// Returns all segments, oldest first within each chain.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Returns the chains, each with its segments. Segments from before there were chains come first, as one.
+    pub fn chains(&self) -> impl Iterator<Item = (Option<&str>, &[Segment])> {
+        let chains = self.segments.chunk_by(|a, b| a.name.instance == b.name.instance);
+        chains.filter_map(|segments| Some((segments.first()?.name.instance.as_deref(), segments)))
+    }
+}
+
+impl Segment {
+    /// Returns its name.
+    #[must_use]
+    pub const fn name(&self) -> &SegmentName {
+        &self.name
+    }
+
+    /// Returns its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns how it lies on the disk.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Reads its lines, from the first on.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn lines(&self) -> io::Result<Lines> {
+        match self.form {
+            Form::Plain => Lines::plain(&self.path).or_else(|error| {
+                // It was compressed since the directory was looked at.
+                let compressed = self.path.with_extension("jsonl.zst");
+                if error.kind() == io::ErrorKind::NotFound { Lines::compressed(&compressed) } else { Err(error) }
+            }),
+            Form::Compressed => Lines::compressed(&self.path),
+        }
+    }
+}
+
+/// Without numbers that span several runs, the oldest segments can be ordered by their times only.
+fn order(name: &SegmentName) -> (Option<&str>, Option<&str>, u64) {
+    (name.instance.as_deref(), name.instance.is_none().then_some(&*name.begun), name.number)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Finds out whether a log is as it was written: each line by its own hash, its place by the hash of the line before,
+//! segments by their numbers and by what ties each to the one before.
+
+mod problem;
+mod scan;
+
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use problem::{Finding, Problem};
+
+use self::scan::Scan;
+use crate::chain::Position;
+use crate::{Archive, Segment, VerifyingKey};
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Verification {
+    /// The chains, in the order of their names.
+    pub chains: Vec<Chain>,
+    /// Segments from before there were chains: nothing can be said of them.
+    pub unchained: usize,
+    /// What is not as it was written, in the order of chains and segments.
+    pub findings: Vec<Finding>,
+}
+
+/// One chain.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Its name.
+    pub instance: Box<str>,
+    /// The numbers of its first and its last segment.
+    pub segments: (u64, u64),
+    /// How many segments there are.
+    pub count: usize,
+    /// How many lines they have.
+    pub lines: u64,
+    /// How many bytes the lines have.
+    pub bytes: u64,
+    /// Whether its last segment was closed. If not, the process still writes, or was killed.
+    pub is_closed: bool,
+    /// Up to which line of the last segment nothing can have been cut off or written anew without the private key;
+    /// `None` where no signature was checked.
+    pub signed_through: Option<u64>,
+    /// The key that signed its last segment.
+    pub key: Option<Box<str>>,
+}
+
+/// Verifies all segments of a directory on all processors. Signatures are checked where keys are given.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn verify(dir: &Path, keys: &[VerifyingKey]) -> io::Result<Verification> {
+    let archive = Archive::open(dir)?;
+    let scans = scan_all(archive.segments(), keys);
+    let mut verification = Verification::default();
+    let mut of_segments = archive.segments().iter().zip(scans);
+    for (instance, segments) in archive.chains() {
+        let of_chain: Vec<_> = of_segments.by_ref().take(segments.len()).collect();
+        match instance {
+            Some(instance) => verification.chain(instance, &of_chain),
+            None => verification.unchained += segments.len(),
+        }
+    }
+    Ok(verification)
+}
+
+fn scan_all(segments: &[Segment], keys: &[VerifyingKey]) -> Vec<Scan> {
+    let next = AtomicUsize::new(0);
+    let scans = Mutex::new(Vec::with_capacity(segments.len()));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(segments.len());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((index, segment)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    segments.get(index).map(|segment| (index, segment))
+                } {
+                    let scan = Scan::of(segment, keys);
+                    scans.lock().unwrap_or_else(PoisonError::into_inner).push((index, scan));
+                }
+            });
+        }
+    });
+    let mut scans = scans.into_inner().unwrap_or_else(PoisonError::into_inner);
+    scans.sort_by_key(|(index, _)| *index);
+    scans.into_iter().map(|(_, scan)| scan).collect()
+}
+
+impl Verification {
+    fn chain(&mut self, instance: &str, segments: &[(&Segment, Scan)]) {
+        let (Some((first, _)), Some((last, last_scan))) = (segments.first(), segments.last()) else { return };
+        let deleted_through = segments.iter().map(|(_, scan)| scan.deleted_through).max().unwrap_or_default();
+        let mut expected = Expected { number: deleted_through + 1, hash: Some(Position::START.hash.as_slice().into()) };
+        if deleted_through > 0 {
+            // What it was tied to is gone.
+            expected.hash = None;
+        }
+        for (segment, scan) in segments {
+            self.segment(segment, scan, &expected, segment.name() == last.name());
+            expected = Expected { number: segment.name().number + 1, hash: scan.last.clone() };
+        }
+        self.chains.push(Chain {
+            instance: instance.into(),
+            segments: (first.name().number, last.name().number),
+            count: segments.len(),
+            lines: segments.iter().map(|(_, scan)| scan.lines).sum(),
+            bytes: segments.iter().map(|(_, scan)| scan.bytes).sum(),
+            is_closed: last_scan.end.is_some(),
+            signed_through: last_scan.signed_through,
+            key: last_scan.key.clone(),
+        });
+    }
+
+    fn segment(&mut self, segment: &Segment, scan: &Scan, expected: &Expected, is_last: bool) {
+        let mut found = |line, problem| self.findings.push(Finding { segment: segment.path().into(), line, problem });
+        let number = segment.name().number;
+        if number > expected.number {
+            found(None, Problem::SegmentsMissing { first: expected.number, last: number - 1 });
+        } else if number < expected.number && expected.hash.is_some() {
+            found(None, Problem::SegmentRepeated);
+        }
+        let follows = match (&expected.hash, &scan.first_prev) {
+            (Some(expected), Some(prev)) => expected == prev,
+            (None, _) | (_, None) => true,
+        };
+        if number == expected.number && !follows {
+            found(Some(1), Problem::Untied);
+        }
+        scan.findings.iter().for_each(|(line, problem)| found(*line, problem.clone()));
+        if scan.torn > 0 && !is_last {
+            found(Some(scan.lines + 1), Problem::Torn { bytes: scan.torn });
+        }
+    }
+}
+
+/// What the next segment must be.
+struct Expected {
+    number: u64,
+    hash: Option<Box<[u8]>>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! One segment, looked at alone.
+
+use std::io;
+
+use serde::Deserialize;
+
+use super::Problem;
+use crate::chain::{self, Link};
+use crate::mark::HEAD;
+use crate::{Segment, SegmentName, VerifyingKey};
+
+/// What was seen in one segment.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The hash that its first line follows.
+    pub(super) first_prev: Option<Box<[u8]>>,
+    /// The hash of its last line.
+    pub(super) last: Option<Box<[u8]>>,
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+    pub(super) torn: u64,
+    /// The line that ends it.
+    pub(super) end: Option<u64>,
+    /// Up to which segment a record says that segments were deleted.
+    pub(super) deleted_through: u64,
+    pub(super) signed_through: Option<u64>,
+    pub(super) key: Option<Box<str>>,
+    pub(super) findings: Vec<(Option<u64>, Problem)>,
+}
+
+/// What is read of lines that are no records.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Mark {
+    kind: Box<str>,
+    instance: Box<str>,
+    segment: u64,
+    lines: u64,
+    key: Option<Box<str>>,
+    details: Details,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    through: Box<str>,
+}
+
+impl Scan {
+    pub(super) fn of(segment: &Segment, keys: &[VerifyingKey]) -> Self {
+        let mut scan = Self::default();
+        if segment.name().instance.is_some()
+            && let Err(error) = scan.read(segment, keys)
+        {
+            scan.found(Problem::Unreadable(error.to_string().into()));
+        }
+        scan
+    }
+
+    fn read(&mut self, segment: &Segment, keys: &[VerifyingKey]) -> io::Result<()> {
+        let mut lines = segment.lines()?;
+        while let Some(line) = lines.next_line()? {
+            self.lines += 1;
+            if self.end.is_some() {
+                self.found(Problem::BehindEnd);
+            }
+            match Link::of(line) {
+                Some(link) => self.link(line, &link, segment.name(), keys),
+                None => self.found(Problem::Unsealed),
+            }
+            if self.findings.len() >= MOST_FINDINGS {
+                break;
+            }
+        }
+        (self.bytes, self.torn) = (lines.bytes(), lines.torn());
+        Ok(())
+    }
+
+    fn link(&mut self, line: &[u8], link: &Link<'_>, name: &SegmentName, keys: &[VerifyingKey]) {
+        if !link.holds() {
+            self.found(Problem::Altered);
+        } else if self.last.as_deref().is_some_and(|last| last != link.prev) {
+            self.found(Problem::OutOfOrder);
+        }
+        if self.lines == 1 {
+            self.first_prev = Some(link.prev.into());
+            self.head(&mark(line), name);
+        }
+        let beginning = line.get(..BEGINNING).unwrap_or(line);
+        if memchr::memmem::find(beginning, END_KIND.as_bytes()).is_some() {
+            self.end(&mark(line), name);
+        } else if memchr::memmem::find(beginning, RETENTION_KIND.as_bytes()).is_some() {
+            let through = mark(line).details.through.parse().unwrap_or_default();
+            self.deleted_through = self.deleted_through.max(through);
+        }
+        if self.lines == 1 || self.end == Some(self.lines) {
+            self.signature(link, keys);
+        }
+        self.last = Some(link.hash.into());
+    }
+
+    fn head(&mut self, mark: &Mark, name: &SegmentName) {
+        let is_own =
+            &*mark.kind == HEAD && Some(&mark.instance) == name.instance.as_ref() && mark.segment == name.number;
+        if !is_own {
+            self.found(Problem::HeadMissing);
+        }
+        self.key.clone_from(&mark.key);
+    }
+
+    fn end(&mut self, mark: &Mark, name: &SegmentName) {
+        if mark.segment != name.number || mark.lines + 1 != self.lines {
+            self.found(Problem::OtherEnd(mark.lines));
+        }
+        self.end = Some(self.lines);
+    }
+
+    fn signature(&mut self, link: &Link<'_>, keys: &[VerifyingKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        let Some(signature) = link.signature.and_then(chain::decode) else { return self.found(Problem::Unsigned) };
+        if keys.iter().any(|key| key.verifies(link.hash, &signature)) {
+            self.signed_through = Some(self.lines);
+        } else {
+            self.found(Problem::BadSignature(self.key.clone().unwrap_or_default()));
+        }
+    }
+
+    fn found(&mut self, problem: Problem) {
+        let line = (self.lines > 0).then_some(self.lines);
+        self.findings.push((line, problem));
+    }
+}
+
+fn mark(line: &[u8]) -> Mark {
+    serde_json::from_slice(line).unwrap_or_default()
+}
+
+/// Where the kind of a line stands that has neither id nor texts before it.
+const BEGINNING: usize = 72;
+const END_KIND: &str = r#"","kind":"segment_end","#;
+const RETENTION_KIND: &str = r#"","kind":"retention","#;
+
+/// A file that is all wrong is told in these many findings.
+const MOST_FINDINGS: usize = 100;

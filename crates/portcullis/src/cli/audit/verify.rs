@@ -1,0 +1,94 @@
+//! `portcullis audit verify`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use ::audit::{Chain, Verification, VerifyingKey};
+use clap::Args;
+
+use crate::cli::{self, Exit};
+
+/// Find lines of the audit log that were altered, removed, inserted or reordered
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  portcullis audit verify /var/lib/portcullis/audit --key audit.pub\n\nExit codes: 0 all is as it was written, 1 something is not, 2 the log or a key cannot be read"
+)]
+pub(in crate::cli) struct Verify {
+    /// The folder of the segments
+    #[arg(value_name = "DIR", default_value = "audit")]
+    dir: PathBuf,
+    /// A public key in PEM: the first and the last line of each segment must be signed with it, or with another one given
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+}
+
+impl Verify {
+    pub(super) fn execute(&self) -> Exit {
+        let keys = match self.keys() {
+            Ok(keys) => keys,
+            Err(error) => return cli::refuse(error),
+        };
+        let dir = self.dir.display();
+        match ::audit::verify(&self.dir, &keys) {
+            Ok(verification) if verification.chains.is_empty() && verification.unchained == 0 => {
+                cli::refuse(format_args!("no segments in `{dir}`; name the folder of `audit.dir`"))
+            }
+            Ok(verification) => report(&verification),
+            Err(error) => cli::refuse(format_args!("cannot read `{dir}`: {error}; name the folder of `audit.dir`")),
+        }
+    }
+
+    fn keys(&self) -> Result<Vec<VerifyingKey>, String> {
+        let read = |path: &PathBuf| {
+            let shown = path.display();
+            let remedy = "write one with `openssl pkey -in KEY -pubout`";
+            let pem = std::fs::read(path).map_err(|error| format!("cannot read `{shown}`: {error}; {remedy}"))?;
+            VerifyingKey::from_pem(&pem).map_err(|error| format!("`{shown}` has {error}; {remedy}"))
+        };
+        self.key.iter().map(read).collect()
+    }
+}
+
+fn report(verification: &Verification) -> Exit {
+    for finding in &verification.findings {
+        cli::print(finding);
+    }
+    for chain in &verification.chains {
+        cli::print(Shown(chain));
+    }
+    if verification.unchained > 0 {
+        cli::print(format_args!(
+            "{} without a chain, written before there were chains: nothing can be said of them",
+            segments(verification.unchained)
+        ));
+    }
+    match verification.findings.len() {
+        0 => cli::print("good: every line is as it was written"),
+        1 => cli::print("1 finding: the log is not as it was written"),
+        findings => cli::print(format_args!("{findings} findings: the log is not as it was written")),
+    };
+    if verification.findings.is_empty() { Exit::Done } else { Exit::Negative }
+}
+
+struct Shown<'a>(&'a Chain);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Chain { instance, segments: (first, last), count, lines, is_closed, signed_through, key, .. } = self.0;
+        write!(f, "chain `{instance}`: {} ({first} to {last}), {lines} lines", segments(*count))?;
+        match (signed_through, key) {
+            (Some(_), _) if *is_closed => f.write_str(", signed to its end"),
+            (Some(line), _) => write!(f, ", signed up to line {line} of its last segment, which is open"),
+            (None, Some(key)) => write!(f, ", signed with key `{key}`, which was not checked: give it with `--key`"),
+            (None, None) if *is_closed => f.write_str(", not signed"),
+            (None, None) => f.write_str(", not signed, its last segment is open"),
+        }
+    }
+}
+
+fn segments(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "segment" } else { "segments" })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! The `audit` section.
+
+use std::path::Path;
+
+use ::audit::{Durability, Mode, SigningKey};
+
+use super::fields::Fields;
+use super::schema;
+use super::source::Sources;
+
+/// Reads the section; returns nothing where something in it is wrong, which was reported.
+pub(super) fn build(root: &Fields<'_>, sources: &Sources) -> Option<::audit::Config> {
+    let fields = root.section("audit", &schema::AUDIT);
+    let folder = root.place().map(|place| sources.folder(place.file)).unwrap_or_else(|| Path::new(""));
+    let signing_key = match fields.path("signing_key", sources) {
+        Some(path) => Some(signing_key(&path).ok()?),
+        None => None,
+    };
+    Some(::audit::Config {
+        dir: folder.join(fields.text("dir")?),
+        instance: fields.text("instance").map_or_else(host_name, str::to_owned),
+        mode: if fields.text("mode") == Some("buffered") { Mode::Buffered } else { Mode::Strict },
+        durability: if fields.text("durability") == Some("disk") { Durability::Disk } else { Durability::Os },
+        stdout: fields.flag("stdout"),
+        segment_bytes: fields.size("segment_size")?,
+        segment_age: fields.duration("segment_age")?,
+        signing_key,
+    })
+}
+
+/// Reads a key that signs segments.
+pub(super) fn signing_key(path: &Path) -> Result<SigningKey, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    SigningKey::from_pem(&pem).map_err(|error| error.to_string())
+}
+
+/// Returns the name of this host as far as it can stand in the name of a file.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String =
+        name.trim().chars().take(MAX_INSTANCE).map(|c| if is_of_instance(c) { c } else { '-' }).collect();
+    if name.is_empty() { "portcullis".to_owned() } else { name }
+}
+
+/// Reads the name of a chain: a part of the names of files.
+pub(super) fn instance(text: &str) -> Result<&str, &'static str> {
+    let is_name = (1..=MAX_INSTANCE).contains(&text.len()) && text.chars().all(is_of_instance);
+    if is_name { Ok(text) } else { Err("no name of a chain: write 1 to 63 letters, digits, `.`, `_` or `-`") }
+}
+
+const fn is_of_instance(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+const MAX_INSTANCE: usize = 63;
