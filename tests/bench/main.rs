@@ -1,6 +1,7 @@
 //! What Portcullis costs beside a bare proxy of the same parts: CPU time for a request, measured in turns on one machine.
 //! `tests/bench/run` builds and runs it; docs/performance.md says how to read it.
 
+mod counters;
 mod load;
 mod process;
 mod scenario;
@@ -20,6 +21,8 @@ use crate::table::{Table, median};
 struct Plan {
     rounds: usize,
     requests: u32,
+    /// Whether `perf` counts besides.
+    counted: bool,
 }
 
 #[tokio::main]
@@ -28,11 +31,15 @@ async fn main() -> Result<ExitCode> {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         [] => {
-            report(&measure(Plan { rounds: 9, requests: 40_000 }).await?)?;
+            report(&measure(Plan { rounds: 9, requests: 40_000, counted: false }).await?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["--count"] => {
+            report(&measure(Plan { rounds: 3, requests: 40_000, counted: true }).await?)?;
             Ok(ExitCode::SUCCESS)
         }
         ["--check"] => check().await,
-        _ => Err("usage: bench [--check]".into()),
+        _ => Err("usage: bench [--check | --count]".into()),
     }
 }
 
@@ -43,9 +50,9 @@ async fn measure(plan: Plan) -> Result<Measured> {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let mut rounds = scenario.rounds(protocol).await?;
         // Connections, pools, caches and allocators fill.
-        rounds.next(plan.requests / 4).await?;
+        rounds.next(plan.requests / 4, false).await?;
         for _ in 0..plan.rounds {
-            table.add(protocol, rounds.next(plan.requests).await?);
+            table.add(protocol, rounds.next(plan.requests, plan.counted).await?);
         }
     }
     scenario.finish(table).await
@@ -58,7 +65,7 @@ fn report(measured: &Measured) -> Result<()> {
 
 /// Measures briefly and compares with the promises. A second run decides where the first one was disturbed.
 async fn check() -> Result<ExitCode> {
-    let plan = Plan { rounds: 5, requests: 20_000 };
+    let plan = Plan { rounds: 5, requests: 20_000, counted: false };
     let mut verdicts = promises(&measure(plan).await?)?;
     if verdicts.iter().any(|(_, kept)| !kept) {
         writeln!(io::stdout().lock(), "once more:")?;

@@ -54,6 +54,11 @@ impl Process {
         self.address
     }
 
+    /// Returns its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the CPU time of all its threads so far, in seconds.
     pub(crate) fn cpu(&self) -> Result<f64> {
         let stat = self.proc("stat")?;

@@ -22,6 +22,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::counters::{Counter, Counts};
 use crate::load::{Load, Protocol};
 use crate::process::Process;
 use crate::table::Table;
@@ -39,6 +40,7 @@ pub(crate) struct Cost {
     pub(crate) requests: u32,
     pub(crate) cpu_seconds: f64,
     pub(crate) seconds: f64,
+    pub(crate) counts: Option<Counts>,
 }
 
 /// Everything that is running.
@@ -133,9 +135,9 @@ impl Scenario {
 
 impl Rounds<'_> {
     /// Sends the same requests through one proxy and then through the other.
-    pub(crate) async fn next(&mut self, requests: u32) -> Result<Both<Cost>> {
-        let bare = cost(&self.proxies.bare, &mut self.loads.bare, requests).await?;
-        let portcullis = cost(&self.proxies.portcullis, &mut self.loads.portcullis, requests).await?;
+    pub(crate) async fn next(&mut self, requests: u32, counted: bool) -> Result<Both<Cost>> {
+        let bare = cost(&self.proxies.bare, &mut self.loads.bare, requests, counted).await?;
+        let portcullis = cost(&self.proxies.portcullis, &mut self.loads.portcullis, requests, counted).await?;
         *self.forwarded += u64::from(requests);
         Ok(Both { bare, portcullis })
     }
@@ -159,10 +161,13 @@ impl Cost {
     }
 }
 
-async fn cost(proxy: &Process, load: &mut Load, requests: u32) -> Result<Cost> {
+async fn cost(proxy: &Process, load: &mut Load, requests: u32, counted: bool) -> Result<Cost> {
+    let counter = counted.then(|| Counter::attach(proxy.id())).transpose()?;
     let (began, before) = (Instant::now(), proxy.cpu()?);
     load.run(requests).await?;
-    Ok(Cost { requests, cpu_seconds: proxy.cpu()? - before, seconds: began.elapsed().as_secs_f64() })
+    let (cpu_seconds, seconds) = (proxy.cpu()? - before, began.elapsed().as_secs_f64());
+    let counts = counter.map(Counter::end).transpose()?.map(|counts| counts / f64::from(requests));
+    Ok(Cost { requests, cpu_seconds, seconds, counts })
 }
 
 fn configuration(issuer: &str, upstream: SocketAddr) -> serde_json::Value {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::counters::Counts;
 use crate::load::{IN_FLIGHT, Protocol, STREAMS};
 use crate::scenario::{Both, Cost, Measured};
 
@@ -18,6 +19,26 @@ impl Table {
     /// Returns what Portcullis cost as a multiple of the bare proxy, for each round.
     pub(crate) fn ratios(&self, protocol: Protocol) -> Vec<f64> {
         self.rounds(protocol).map(ratio).collect()
+    }
+
+    /// Writes what `perf` counted, where it did.
+    fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            for (name, of) in COUNTS {
+                let median = |side: fn(&Both<Cost>) -> &Cost| {
+                    median(self.rounds(protocol).filter_map(|costs| side(costs).counts.as_ref().map(of)).collect())
+                };
+                let (bare, portcullis) = (median(|costs| &costs.bare), median(|costs| &costs.portcullis));
+                if bare.is_finite() {
+                    let ratio = portcullis / bare;
+                    writeln!(
+                        f,
+                        "{protocol} {name:<22} bare {bare:>10.2}  portcullis {portcullis:>10.2}  {ratio:>6.2}"
+                    )?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn rounds(&self, protocol: Protocol) -> impl Iterator<Item = &Both<Cost>> {
@@ -49,6 +70,7 @@ impl fmt::Display for Measured {
             }
             row(f, protocol, "median", COLUMNS.map(|of| self.table.median(protocol, of)))?;
         }
+        self.table.counts(f)?;
         let Self { idle_kib: idle, loaded_kib: loaded, .. } = self;
         writeln!(f, "\nresident: idle, bare {} KiB, portcullis {} KiB;", idle.bare, idle.portcullis)?;
         writeln!(f, "     after load, bare {} KiB, portcullis {} KiB\n", loaded.bare, loaded.portcullis)
@@ -81,4 +103,12 @@ const COLUMNS: [fn(&Both<Cost>) -> f64; 5] = [
     ratio,
     |costs| costs.bare.per_second(),
     |costs| costs.portcullis.per_second(),
+];
+
+/// What is told of a request where `perf` counted.
+const COUNTS: [(&str, fn(&Counts) -> f64); 4] = [
+    ("instructions, user", |counts| counts.user_instructions),
+    ("instructions, kernel", |counts| counts.kernel_instructions),
+    ("cycles", |counts| counts.cycles),
+    ("context switches", |counts| counts.switches),
 ];

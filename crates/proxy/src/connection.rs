@@ -25,6 +25,7 @@ use crate::head::Heads;
 use crate::listener::Serving;
 use crate::metrics::{Handshake, OpenConnection};
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
+use crate::worker::Seat;
 use crate::{Listener, Snapshot, pipeline, proxy_protocol, sanitize};
 
 /// One accepted socket, as its requests see it.
@@ -48,6 +49,7 @@ pub(crate) struct Connection {
 pub(crate) struct Place {
     pub(crate) _permit: OwnedSemaphorePermit,
     pub(crate) _open: OpenConnection,
+    pub(crate) _seat: Seat,
 }
 
 /// What the handshake agreed on.
@@ -108,12 +110,18 @@ impl Connection {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(
-    mut stream: TcpStream,
+    stream: std::net::TcpStream,
     peer: SocketAddr,
     place: Place,
     entrance: Arc<Entrance>,
     serving: Serving,
 ) {
+    let mut stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            return tracing::warn!(listener.name = entrance.config.name, %error, "cannot serve a connection");
+        }
+    };
     // Small frames wait for nobody: Nagle's algorithm and delayed acknowledgements together cost 40 ms.
     let _ = stream.set_nodelay(true);
     bound_unread(&stream, entrance.config.limits.idle_timeout);

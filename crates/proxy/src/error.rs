@@ -50,6 +50,9 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The threads that serve connections cannot be started.
+    #[error("cannot start threads: {0}; raise the limit of processes")]
+    Threads(std::io::Error),
     /// The listener's TLS cannot be set up.
     #[error("listener `{listener}`: {source}")]
     Tls {

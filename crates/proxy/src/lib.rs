@@ -11,6 +11,7 @@ mod head;
 mod listener;
 mod proxy_protocol;
 mod tls;
+mod worker;
 
 mod assert_identity;
 mod caller;

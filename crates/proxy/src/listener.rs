@@ -1,19 +1,21 @@
-//! Accepts connections: one task each, a permit before each accept.
+//! Accepts connections: a permit before each accept, one task each, on the thread that serves the fewest.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{self, Place};
 use crate::entrance::Entrance;
+use crate::worker::{Desks, Workers};
 use crate::{Listener, ServeError, Snapshot};
 
 /// The listeners, and the configuration in force.
@@ -22,6 +24,8 @@ pub struct Server {
     doors: Mutex<Doors>,
     accepting: TaskTracker,
     serving: Serving,
+    // Taken when serving starts, so that they end with it.
+    workers: Mutex<Option<Workers>>,
 }
 
 /// The bound sockets.
@@ -53,21 +57,23 @@ struct Door {
 }
 
 impl Server {
-    /// Binds every listener of a configuration, or none.
+    /// Binds every listener of a configuration, or none, and starts the threads that serve connections.
     ///
     /// # Errors
-    /// An address cannot be bound.
+    /// An address cannot be bound, or there are no threads.
     pub fn bind(snapshot: Snapshot) -> Result<Self, Vec<ServeError>> {
+        let workers = Workers::start().map_err(|error| vec![ServeError::Threads(error)])?;
         let serving = Serving {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             connections: TaskTracker::new(),
             tunnels: TaskTracker::new(),
             stop: CancellationToken::new(),
             close: CancellationToken::new(),
+            desks: workers.desks(),
         };
         let list = bind_all(&serving, &serving.snapshot.load(), &[])?;
         let doors = Mutex::new(Doors { list, state: State::Closed });
-        Ok(Self { doors, accepting: TaskTracker::new(), serving })
+        Ok(Self { doors, accepting: TaskTracker::new(), serving, workers: Mutex::new(Some(workers)) })
     }
 
     /// Returns name and bound address of each listener, in the order of the configuration.
@@ -117,6 +123,7 @@ impl Server {
     /// Dropping the future closes all at once.
     pub async fn serve(&self, shutdown: impl Future<Output = Duration> + Send) {
         let serving = &self.serving;
+        let _workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The tasks are not ours to drop: without these they would serve on after the future is gone.
         let _guards = (serving.stop.clone().drop_guard(), serving.close.clone().drop_guard());
         {
@@ -202,6 +209,8 @@ pub(crate) struct Serving {
     pub(crate) stop: CancellationToken,
     /// Close what is still open.
     pub(crate) close: CancellationToken,
+    /// Who serves connections.
+    pub(crate) desks: Desks,
 }
 
 impl Serving {
@@ -231,9 +240,10 @@ async fn accept(socket: TcpListener, mut entrance: watch::Receiver<Arc<Entrance>
                 biased;
                 // Whoever comes after a reload comes to what it made of the listener.
                 changed = entrance.changed() => if changed.is_err() { return },
-                accepted = accept_one(&socket, &current) => {
-                    let Some((stream, peer, place)) = accepted else { return };
-                    serving.connections.spawn(connection::serve(stream, peer, place, current, serving.clone()));
+                accepted = accept_one(&socket, &current, &serving.desks) => {
+                    let Some((stream, peer, place, worker)) = accepted else { return };
+                    let connection = connection::serve(stream, peer, place, current, serving.clone());
+                    serving.connections.spawn_on(connection, worker);
                 }
             }
         }
@@ -242,13 +252,20 @@ async fn accept(socket: TcpListener, mut entrance: watch::Receiver<Arc<Entrance>
 }
 
 /// Accepts one connection, whatever it takes: an error must never end the loop.
-async fn accept_one(socket: &TcpListener, entrance: &Entrance) -> Option<(TcpStream, SocketAddr, Place)> {
+async fn accept_one<'a>(
+    socket: &TcpListener,
+    entrance: &Entrance,
+    desks: &'a Desks,
+) -> Option<(StdTcpStream, SocketAddr, Place, &'a Handle)> {
     // The permit comes first: past the limit clients wait in the kernel's queue and cost us nothing.
     let permit = Arc::clone(&entrance.places).acquire_owned().await.ok()?;
     loop {
-        match socket.accept().await {
+        // Another runtime than ours is going to wait for it.
+        match socket.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => {
-                return Some((stream, peer, Place { _permit: permit, _open: entrance.metrics.open() }));
+                let (seat, worker) = desks.next()?;
+                let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat };
+                return Some((stream, peer, place, worker));
             }
             // The client left between the handshake of TCP and our accept: its problem alone.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {

@@ -19,12 +19,14 @@ use super::prior_knowledge;
 use super::stream::Stream;
 use crate::BuildError;
 use crate::config::UpstreamSettings;
+use crate::worker::PerWorker;
 
 /// One endpoint and the connections to it.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     connector: Connector,
-    http1: Arc<http1::Pool>,
+    // One for each thread that serves connections: none waits for another's lock, or wakes another's runtime.
+    http1: PerWorker<Arc<http1::Pool>>,
     http2: Arc<http2::Pool>,
     /// ALPN or the probe chose HTTP/1.1 last time, so connections are not shared and need not wait for each other.
     chose_http1: AtomicBool,
@@ -74,7 +76,7 @@ impl Endpoint {
             health: settings.health_check.clone().map(Health::new),
             active: AtomicUsize::new(0),
             connector,
-            http1: Arc::default(),
+            http1: PerWorker::default(),
             http2: Arc::new(http2::Pool::new(settings.http2.clone())),
             chose_http1: AtomicBool::new(false),
             shows_http2: AtomicBool::new(false),
@@ -108,7 +110,8 @@ impl Endpoint {
     /// Returns how many connections and requests there are.
     pub(super) fn counts(&self) -> Counts {
         let (http2, streams) = self.http2.counts();
-        let (http1, idle) = self.http1.counts();
+        let of_threads = self.http1.all().map(|pool| pool.counts());
+        let (http1, idle) = of_threads.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
         Counts { http1, idle, http2, streams }
     }
 
@@ -183,14 +186,14 @@ impl Endpoint {
 
     async fn lease_http1(self: &Arc<Self>, freshness: Freshness) -> Result<Lease, UpstreamFailure> {
         if freshness == Freshness::Any
-            && let Some(connection) = self.http1.take()
+            && let Some(connection) = self.http1.own().take()
         {
             return Ok(Lease::Http1 { connection, reused: true });
         }
         // Seldom needed, and large: kept out of the future of every request.
         let (stream, spoken) = Box::pin(self.connector.connect(Purpose::Exchange)).await?;
         match spoken {
-            Spoken::Http1 => Ok(Lease::Http1 { connection: self.http1.open(stream).await?, reused: false }),
+            Spoken::Http1 => Ok(Lease::Http1 { connection: self.http1.own().open(stream).await?, reused: false }),
             Spoken::Http2 => {
                 self.chose_http1.store(false, Ordering::Relaxed);
                 self.http2.open(stream).await?;
@@ -238,7 +241,8 @@ impl Endpoint {
         }
         match self.connector.connect(Purpose::Exchange).await? {
             (stream, Spoken::Http1) if !probed => {
-                self.http1.put(self.http1.open(stream).await?);
+                let pool = self.http1.own();
+                pool.put(pool.open(stream).await?);
                 self.chose_http1.store(true, Ordering::Relaxed);
                 Ok(())
             }
