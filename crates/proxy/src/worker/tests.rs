@@ -1,3 +1,5 @@
+//! Where connections go, and what ends with the threads.
+
 use std::sync::Mutex;
 use std::sync::mpsc;
 
