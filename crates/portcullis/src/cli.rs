@@ -4,6 +4,7 @@ mod audit;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod policy;
 mod run;
 mod schema;
 mod version;
@@ -44,6 +45,7 @@ enum Verb {
     Check(check::Check),
     Audit(audit::Audit),
     Schema(schema::Schema),
+    Policy(policy::Policy),
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
     Version(version::Version),
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Check(check) => check.execute(),
         Verb::Audit(audit) => audit.execute(),
         Verb::Schema(schema) => schema.execute(),
+        Verb::Policy(policy) => policy.execute(),
         #[cfg(feature = "demo")]
         Verb::Demo(demo) => demo.execute(),
         Verb::Version(version) => version.execute(),
@@ -116,6 +119,7 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis demo
   portcullis check --config portcullis.yaml
+  portcullis policy test policies/*.yaml
   portcullis run --config portcullis.yaml
 
 Exit codes: 0 done, 1 a negative answer, 2 usage or configuration";

@@ -13,6 +13,8 @@ mod format;
 mod json_schema;
 mod listener;
 mod policy;
+mod policy_set;
+mod policy_test;
 mod problem;
 mod route;
 mod scalar_map;
@@ -38,6 +40,8 @@ use crate::tables::Source;
 use builder::Builder;
 use expand::Environment;
 use fields::Fields;
+pub(crate) use policy_set::{PolicySet, load_policies};
+pub(crate) use policy_test::{Case, Expectation, Outcome};
 use problem::Problem;
 pub use problem::Report;
 use route::Named;
@@ -128,9 +132,15 @@ struct Files<'e> {
 
 impl Files<'_> {
     fn read(&mut self, path: &Path, text: String, section: &schema::Section) -> (FileId, Option<Node>) {
+        let (file, node) = self.tree(path, text);
+        (file, node.map(|node| self.described(node, section)))
+    }
+
+    /// The first step: text to tree.
+    fn tree(&mut self, path: &Path, text: String) -> (FileId, Option<Node>) {
         let file = self.sources.add(path.to_owned(), text);
         let text = self.sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
-        let mut node = match yaml::parse(&text, file) {
+        let node = match yaml::parse(&text, file) {
             Ok((node, problems)) => {
                 self.problems.extend(problems);
                 node
@@ -140,22 +150,24 @@ impl Files<'_> {
                 return (file, None);
             }
         };
-        match &node.value {
-            Value::Map(_) => {}
+        let message = match &node.value {
+            Value::Map(_) => return (file, Some(node)),
             Value::Null => {
-                let message = "the file is empty: write at least `listeners` and `routes`; `config/` has examples";
-                self.problems.push(Problem::error(node.place, message));
-                return (file, None);
+                "the file is empty: write at least `listeners` and `routes`; `config/` has examples".to_owned()
             }
             Value::Scalar(_) | Value::List(_) => {
-                let message = format!("the file must be a mapping of keys to values, not {}", node.noun());
-                self.problems.push(Problem::error(node.place, message));
-                return (file, None);
+                format!("the file must be a mapping of keys to values, not {}", node.noun())
             }
-        }
+        };
+        self.error(node.place, message);
+        (file, None)
+    }
+
+    /// The second step: tree against description.
+    fn described(&mut self, mut node: Node, section: &schema::Section) -> Node {
         expand::expand(&mut node, self.environment, &mut self.sources, &mut self.problems);
         shape::check(&node, section, &mut self.sources, &mut self.problems);
-        (file, Some(node))
+        node
     }
 
     fn policy_files(&mut self, root: &Node) -> Vec<Node> {
@@ -208,6 +220,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     let sign_in = sign_in::build(&mut builder, &root, &look);
     let tables = data::build(&mut builder, &root);
     let policies = policy::policies(&mut builder, policy_files);
+    policy_test::cases(&mut builder, policy_files, &policies);
     let guard = policy::guard(&mut builder, &root);
     let named = Named {
         policies: &policies,

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 mod reload;
 pub mod serve;
+mod situation;
 mod tables;
 mod telemetry;
 mod watch;

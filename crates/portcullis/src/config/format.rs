@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::os::unix;
 use std::time::Duration;
 
-use identity::{Origin, Scheme};
+use identity::{Ip, Origin, Scheme};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use proxy::{Endpoint, EndpointScheme, ForwardedHeader, Host};
 
 type Parsed<T> = Result<T, &'static str>;
@@ -223,6 +224,16 @@ pub(crate) fn method(text: &str) -> Parsed<String> {
         return Err("no method: write it in capitals, such as `GET`");
     }
     if text == "CONNECT" { Err("a method that is never forwarded: remove it") } else { Ok(text.to_owned()) }
+}
+
+/// Reads an address without a port.
+pub(crate) fn ip(text: &str) -> Parsed<Ip> {
+    text.parse().map_err(|_| "no address: write one such as `203.0.113.7` or `2001:db8::7`")
+}
+
+/// Reads a point in time.
+pub(crate) fn time(text: &str) -> Parsed<Timestamp> {
+    text.parse().map_err(|_| "no time: write it as in `2026-01-31T12:00:00Z`")
 }
 
 /// Reads an absolute path that no endpoint of ours has.

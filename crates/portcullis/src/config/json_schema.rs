@@ -91,6 +91,7 @@ fn text(format: Format) -> Value {
         | Format::HeaderName
         | Format::ForwardedHeader
         | Format::Instance
+        | Format::Ip
         | Format::Issuer
         | Format::Method
         | Format::Name
@@ -101,7 +102,8 @@ fn text(format: Format) -> Value {
         | Format::RevocationLists
         | Format::ServerName
         | Format::SigningKey
-        | Format::TableFile => return json!({ "type": "string", "minLength": 1 }),
+        | Format::TableFile
+        | Format::Time => return json!({ "type": "string", "minLength": 1 }),
     };
     json!({ "type": "string", "pattern": pattern })
 }

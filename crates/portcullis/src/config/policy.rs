@@ -26,7 +26,6 @@ pub(crate) fn policies<'n>(builder: &mut Builder<'n>, files: &'n [Node]) -> Vec<
         }
         policies.push(Policy { name: name.to_owned(), allow, deny, shadow });
     }
-    check_tests(builder, files, &policies);
     policies
 }
 
@@ -39,17 +38,6 @@ fn candidate<'n>(builder: &mut Builder<'n>, policy: &Fields<'n>) -> Option<Candi
         builder.error(place, "`shadow` has no rules: write `allow` or `deny`, or remove the key");
     }
     Some(candidate)
-}
-
-/// A test that names no policy tests nothing.
-fn check_tests(builder: &mut Builder<'_>, files: &[Node], policies: &[Policy]) {
-    let tests = files.iter().filter_map(|file| file.get("tests")).flat_map(Node::items);
-    for entry in tests.filter_map(|test| test.get("expect")).flat_map(Node::entries) {
-        if !policies.iter().any(|policy| policy.name == entry.key) {
-            let hint = super::suggest::hint(&entry.key, policies.iter().map(|policy| policy.name.as_str()));
-            builder.error(entry.key_place, format!("no policy is called {}: {hint}", quoted(&entry.key)));
-        }
-    }
 }
 
 /// Builds `guard`.

@@ -3,6 +3,7 @@
 
 mod data;
 mod policies;
+pub(crate) mod policy_tests;
 mod root;
 mod route;
 mod sign_in;
@@ -10,7 +11,9 @@ mod upstream;
 
 pub(crate) use data::TABLE;
 pub(crate) use policies::{CANDIDATE, POLICY, POLICY_FILE, RULE, RULES};
-pub(crate) use root::{ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, ROOT, TLS};
+pub(crate) use root::{
+    ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, POLICY_ROOT, ROOT, TLS,
+};
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
 pub(crate) use upstream::{HASHING, HEALTH_CHECK, HTTP2 as UPSTREAM_HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
@@ -108,6 +111,8 @@ pub(crate) enum Format {
     HttpsUrl,
     /// The name of a chain of the audit log.
     Instance,
+    /// An address, without a port.
+    Ip,
     Issuer,
     Method,
     Name,
@@ -127,6 +132,8 @@ pub(crate) enum Format {
     /// A PEM file with a key that signs segments of the audit log.
     SigningKey,
     Size,
+    /// A point in time (RFC 3339).
+    Time,
     Store,
     /// A file that must be there, and is watched by itself.
     TableFile,

@@ -172,6 +172,8 @@ impl Shape<'_> {
             Format::HttpsUrl => format::https_url(text).err(),
             Format::HeaderName => format::header_name(text).err(),
             Format::Instance => audit::instance(text).err(),
+            Format::Ip => format::ip(text).err(),
+            Format::Time => format::time(text).err(),
             Format::Issuer => format::issuer(text).err(),
             Format::Method => format::method(text).err(),
             Format::Name => format::name(text).err(),

@@ -1,6 +1,6 @@
 //! Policy files and the rules in them.
 
-use super::{Format, Kind, Presence, Section, key, list};
+use super::{Format, Kind, Presence, Section, key, list, policy_tests};
 
 /// A policy file.
 pub(crate) const POLICY_FILE: Section = Section {
@@ -9,9 +9,15 @@ pub(crate) const POLICY_FILE: Section = Section {
         key("policies", list(&Kind::Section(&POLICY)), Presence::Default("[]"), "The policies."),
         key(
             "tests",
-            list(&Kind::Section(&TEST)),
+            list(&Kind::Section(&policy_tests::TEST)),
             Presence::Default("[]"),
-            "What the policies are expected to decide; checked for their shape when the file is loaded.",
+            "What the policies are expected to decide; `portcullis policy test` runs them.",
+        ),
+        key(
+            "test_defaults",
+            Kind::Section(&policy_tests::GIVEN),
+            Presence::Optional("nothing"),
+            "Facts that every test of this file starts from, unless its `given` has others.",
         ),
     ],
 };
@@ -62,24 +68,5 @@ pub(crate) const CANDIDATE: Section = Section {
     keys: &[
         key("allow", Kind::Rules, Presence::Default("[]"), "Rules of which one must hold."),
         key("deny", Kind::Rules, Presence::Default("[]"), "Rules of which none may hold."),
-    ],
-};
-
-const TEST: Section = Section {
-    doc: "A test of policies.",
-    keys: &[
-        key("name", Kind::Format(Format::Name), Presence::Required, "What is tested, as a sentence."),
-        key("given", Kind::Section(&GIVEN), Presence::Required, "The facts: what is left out is empty."),
-        key("expect", Kind::Table(&Kind::Choice(&["allow", "deny"])), Presence::Required, "Which policy decides what."),
-    ],
-};
-
-const GIVEN: Section = Section {
-    doc: "The facts of a test, named as in expressions.",
-    keys: &[
-        key("request", Kind::Table(&Kind::Any), Presence::Default("{}"), "`request`."),
-        key("user", Kind::Table(&Kind::Any), Presence::Default("{}"), "`user`."),
-        key("session", Kind::Table(&Kind::Any), Presence::Default("{}"), "`session`."),
-        key("route", Kind::Table(&Kind::Any), Presence::Default("{}"), "`route`."),
     ],
 };

@@ -3,7 +3,7 @@
 use super::data::TABLE;
 use super::policies::RULES;
 use super::sign_in::AUTHENTICATE;
-use super::{DEFAULTS, Format, Kind, Presence, ROUTE, Section, key, list};
+use super::{DEFAULTS, Format, Key, Kind, Presence, ROUTE, Section, key, list};
 
 /// The whole file.
 pub(crate) const ROOT: Section = Section {
@@ -16,18 +16,8 @@ pub(crate) const ROOT: Section = Section {
             Presence::Optional("nobody can sign in"),
             "Where and with which providers users sign in; required when a route asks for sign-in.",
         ),
-        key(
-            "policy_files",
-            list(&Kind::Format(Format::Glob)),
-            Presence::Default("[]"),
-            "Files with named policies; `*`, `?` and `**` match as in a shell.",
-        ),
-        key(
-            "networks",
-            Kind::Table(&list(&Kind::Format(Format::Network))),
-            Presence::Default("{}"),
-            "Names lists of networks for `request.ip.inNetwork(\"name\")`.",
-        ),
+        POLICY_FILES,
+        NETWORKS,
         key(
             "data",
             Kind::Table(&Kind::Section(&TABLE)),
@@ -68,6 +58,23 @@ pub(crate) const ROOT: Section = Section {
         ),
     ],
 };
+
+const POLICY_FILES: Key = key(
+    "policy_files",
+    list(&Kind::Format(Format::Glob)),
+    Presence::Default("[]"),
+    "Files with named policies; `*`, `?` and `**` match as in a shell.",
+);
+
+const NETWORKS: Key = key(
+    "networks",
+    Kind::Table(&list(&Kind::Format(Format::Network))),
+    Presence::Default("{}"),
+    "Names lists of networks for `request.ip.inNetwork(\"name\")`.",
+);
+
+/// What tests of policies take from `portcullis.yaml`: no secret, no certificate and no route has to be there for them.
+pub(crate) const POLICY_ROOT: Section = Section { doc: "What policies name.", keys: &[POLICY_FILES, NETWORKS] };
 
 pub(crate) const LISTENER: Section = Section {
     doc: "A socket that accepts connections.",

@@ -93,6 +93,8 @@ const fn format_name(format: Format) -> &'static str {
         Format::From => "external URL",
         Format::ForwardedHeader | Format::HeaderName => "header name",
         Format::HttpsUrl => "`https` URL",
+        Format::Ip => "address",
+        Format::Time => "time",
         Format::Issuer => "URL",
         Format::Method => "method",
         Format::Instance | Format::Name => "name",

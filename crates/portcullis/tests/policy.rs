@@ -1,0 +1,207 @@
+//! The tools for policies, run as their users run them.
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn policy(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.arg("policy").args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Neither the secret nor the certificate that it names is there.
+const CONFIG: &str = "\
+networks: { vpn: [10.8.0.0/16] }
+policy_files: [policies.yaml]
+authenticate: { url: 'https://auth.test', providers: [{ id: a, client_secret: '${env:NOT_SET_ANYWHERE}' }] }
+listeners: [{ address: 127.0.0.1:0, tls: { certificates: [{ cert_file: none.pem, key_file: none.key }] } }]
+";
+
+const POLICIES: &str = r#"
+policies:
+  - name: staff
+    allow:
+      - name: on-vpn
+        when: '"staff" in user.groups && (request.ip.inNetwork("vpn") || request.headers["x-role"] == "admin")'
+    deny:
+      - name: read-only
+        when: '"contractors" in user.groups && request.method != "GET"'
+        message: Read only.
+      - name: suspended
+        when: user.claims.suspended
+    shadow: { allow: user.machine }
+test_defaults:
+  user: { groups: [staff], claims: { suspended: false } }
+  request: { ip: 10.8.0.4 }
+tests:
+"#;
+
+fn with_tests(tests: &str) -> TempDir {
+    folder(&[("portcullis.yaml", CONFIG), ("policies.yaml", &format!("{POLICIES}{tests}"))])
+}
+
+const GOOD_TESTS: &str = r#"
+  - name: staff on the VPN
+    expect: { staff: { decision: allow, rule: on-vpn, shadow: deny } }
+  - name: a contractor writes
+    given: { user: { groups: [contractors], claims: { suspended: false } }, request: { method: POST } }
+    expect: { staff: { decision: deny, rule: read-only, message: Read only. } }
+  - name: a claim is missing
+    given: { user: { claims: {} } }
+    expect: { staff: { decision: error, rule: suspended, error: no such key } }
+  - name: a header is missing
+    given: { request: { ip: 192.0.2.1 } }
+    expect: { staff: error }
+"#;
+
+#[test]
+fn tests_that_pass_exit_with_0_and_tell_what_they_cover() {
+    let folder = with_tests(GOOD_TESTS);
+    for arguments in
+        [&["test", "--config", "portcullis.yaml"][..], &["test", "--config", "portcullis.yaml", "policies.yaml"]]
+    {
+        let output = policy(folder.path(), arguments);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+        assert!(
+            text.contains("ok   staff on the VPN: staff decides allow by staff/on-vpn (allow-rule-matched)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("staff decides error by staff/on-vpn (allow-rule-failed: no such key: `x-role`)"),
+            "{text}"
+        );
+        assert!(text.contains("coverage: 2 of 4 rules were true in one test and false in another"), "{text}");
+        assert!(text.contains("never true   staff/allow[0] (shadow)"), "{text}");
+        assert!(text.ends_with("4 passed, 0 failed\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_test_that_fails_exits_with_1_and_shows_what_decided() {
+    let folder =
+        with_tests("  - { name: wrong <&>, expect: { staff: { decision: deny, message: x, shadow: allow } } }\n");
+    let output = policy(folder.path(), &["test", "--config", "portcullis.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    for line in [
+        "  FAIL wrong <&>: staff decides allow by staff/on-vpn (allow-rule-matched)\n       policies.yaml:18\n",
+        "       decision: expected deny, but it is allow\n       message: expected x, but it is none\n       shadow: expected allow, but it is deny\n",
+        "         deny  staff/suspended = false\n           user.claims.suspended = false\n",
+        "             \"staff\" in user.groups = true\n               user.groups = [\"staff\"]\n",
+        "               request.headers[\"x-role\"] == \"admin\" = not evaluated\n",
+        "0 passed, 1 failed\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let output = policy(folder.path(), &["test", "--config", "portcullis.yaml", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&json["passed"], &json["failed"]), (&0.into(), &1.into()));
+    assert_eq!(json["tests"][0]["mismatches"][0]["what"], "decision");
+    assert_eq!(json["tests"][0]["rules"][2]["condition"]["parts"][0]["value"], true);
+    assert_eq!(json["coverage"].as_array().unwrap().len(), 4);
+    let output = policy(folder.path(), &["test", "--config", "portcullis.yaml", "--format", "junit"]);
+    assert_eq!(output.status.code(), Some(1));
+    let xml = stdout(&output);
+    assert!(xml.contains("<testsuite name=\"policies.yaml\" tests=\"1\" failures=\"1\""), "{xml}");
+    assert!(xml.contains("name=\"wrong &lt;&amp;&gt;\" file=\"policies.yaml\" line=\"18\""), "{xml}");
+    assert!(xml.contains("<failure message=\"decision: expected deny, but it is allow;"), "{xml}");
+}
+
+#[track_caller]
+fn refused(folder: &TempDir, arguments: &[&str], expected: &[&str]) {
+    let output = policy(folder.path(), arguments);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for expected in expected {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+}
+
+#[test]
+fn what_tests_nothing_exits_with_2() {
+    let folder = folder(&[
+        ("none.yaml", "policies: [{ name: a, allow: 'true' }]\n"),
+        ("empty.yaml", "policies: [{ name: a, allow: 'true' }]\ntests: [{ name: x, expect: {} }]\n"),
+        ("portcullis.yaml", "policy_files: [none.yaml]\n"),
+        (
+            "networks.yaml",
+            "policies: [{ name: a, allow: 'request.ip.inNetwork(\"vpn\")' }]\ntests: [{ name: x, expect: { a: deny } }]\n",
+        ),
+    ]);
+    refused(&folder, &["test", "none.yaml"], &["none.yaml:1:1: this file tests nothing: add `tests`, or leave it out"]);
+    refused(&folder, &["test", "empty.yaml"], &["empty.yaml:2:28: this tests nothing"]);
+    refused(&folder, &["test", "--config", "portcullis.yaml"], &["portcullis.yaml:1:15: no policy file has `tests`"]);
+    refused(&folder, &["test", "networks.yaml"], &["unknown network `vpn`", "comes from `--config portcullis.yaml`"]);
+    refused(&folder, &["test", "missing.yaml"], &["cannot read `missing.yaml`: there is no such file"]);
+    refused(&folder, &["test"], &["required"]);
+}
+
+#[test]
+fn every_mistake_of_a_test_has_its_place() {
+    let tests = "  - name: x
+    given:
+      request: { ip: 300.1.1.1, headers: { X-Role: a }, time: yesterday, path: a }
+      user: { emial: x }
+      sesion: {}
+    expect: { staff: maybe }
+  - name: y
+    given: { user: { authenticated: false, email: a } }
+    expect: { staff: { decision: allow, rule: on-vpm }, stuff: deny }
+";
+    let expected = [
+        "policies.yaml:20:22: `ip`: `300.1.1.1` is no address",
+        "policies.yaml:20:52: no expression sees a header `X-Role`: names are lower case; write `x-role`",
+        "policies.yaml:20:63: `time`: `yesterday` is no time",
+        "policies.yaml:20:80: `a` is no path",
+        "policies.yaml:21:15: unknown key `emial`: did you mean `email`?",
+        "policies.yaml:22:7: unknown key `sesion`: did you mean `session`?",
+        "policies.yaml:23:22: `expect.staff` cannot be `maybe`",
+        "policies.yaml:25:20: nobody is signed in",
+        "policies.yaml:26:47: `staff` has no rule `on-vpm`: did you mean `on-vpn`?",
+        "policies.yaml:26:57: no policy is called `stuff`: did you mean `staff`?",
+    ];
+    refused(&with_tests(tests), &["test", "--config", "portcullis.yaml"], &expected);
+}
+
+#[test]
+fn the_examples_and_the_tests_in_the_documentation_pass() {
+    let networks = "networks: { vpn: [10.8.0.0/16], office: [203.0.113.0/24] }\npolicy_files: []\n";
+    let documented = fs::read_to_string(root().join("docs/policies.md")).unwrap();
+    let testing = documented.split("## Testing").nth(1).unwrap();
+    let example = testing.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = folder(&[("portcullis.yaml", networks), ("documented.yaml", example)]);
+    let mut files = vec!["documented.yaml".to_owned()];
+    for entry in fs::read_dir(root().join("policies")).unwrap() {
+        files.push(entry.unwrap().path().display().to_string());
+    }
+    let mut arguments = vec!["test", "--config", "portcullis.yaml"];
+    arguments.extend(files.iter().map(String::as_str));
+    let output = policy(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+}
