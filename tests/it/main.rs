@@ -13,6 +13,7 @@ mod http_messages;
 mod operators;
 mod paths;
 mod reload;
+mod rewrites;
 mod sessions;
 mod sign_in;
 mod slow;

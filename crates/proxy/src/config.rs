@@ -1,5 +1,6 @@
 //! What the proxy is built from: listeners and routes, checked and with every default filled in.
 
+pub(crate) mod rewrite;
 pub(crate) mod upstream;
 
 use std::net::SocketAddr;
@@ -207,7 +208,7 @@ pub struct Route {
     pub path: Path,
     /// Which methods; empty for any.
     pub methods: Vec<String>,
-    /// Where to. Never empty; all of one scheme.
+    /// Where to; all of one scheme. Empty only where `rewrites` has the answer.
     pub to: Vec<Endpoint>,
     /// How upstreams are spoken to.
     pub upstream_protocol: UpstreamProtocol,
@@ -229,6 +230,8 @@ pub struct Route {
     pub encoded_slashes: EncodedSlashes,
     /// Who may open WebSockets.
     pub websockets: WebSockets,
+    /// What is changed on the way, and what is answered without an upstream.
+    pub rewrites: rewrite::Rewrites,
 }
 
 /// The host of a route.

@@ -20,6 +20,7 @@ mod facts;
 mod forward;
 mod own_endpoints;
 mod respond;
+mod rewrite;
 mod route;
 mod sanitize;
 mod upstream;
@@ -36,6 +37,7 @@ mod snapshot;
 #[cfg(test)]
 mod test_support;
 
+pub use config::rewrite::{Answer, HeaderEdits, PathRewrite, Rewrites};
 pub use config::upstream::{
     HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
 };
@@ -48,5 +50,6 @@ pub use entrance::Entrances;
 pub use error::{BuildError, ServeError};
 pub use listener::Server;
 pub use metrics::Metrics;
+pub use sanitize::is_reserved;
 pub use snapshot::{Parts, Snapshot};
 pub use upstream::{EndpointState, EndpointView, UpstreamView};

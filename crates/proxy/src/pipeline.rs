@@ -27,7 +27,7 @@ use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
 use crate::upstream::{TrailerRules, stable_hash};
-use crate::{own_endpoints, websocket_origin};
+use crate::{Rewrites, own_endpoints, rewrite, websocket_origin};
 
 /// Answers one request.
 pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -69,8 +69,15 @@ async fn phases(
     exchange.session = authenticate(&snapshot, &origin, route, &parts.headers).await?;
     Authenticator::strip_cookies(&mut parts.headers);
     let permit = decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?;
-    tell_upstream(exchange, &permit, &mut parts.headers, &arrived, route, &origin)?;
+    let answer = route.config.rewrites.answer.as_ref();
+    if answer.is_none() {
+        tell_upstream(exchange, &permit, &mut parts.headers, &arrived, route, &origin)?;
+        rewrite_request(&mut parts, &route.config.rewrites)?;
+    }
     exchange.write_ahead().await.map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
+    if let Some(answer) = answer {
+        return Ok(rewrite::answer(permit, answer, exchange));
+    }
     send(exchange, permit, route, Request::from_parts(parts, body), &arrived, caller).await
 }
 
@@ -297,6 +304,15 @@ fn tell_upstream(
         .map_err(|error| unavailable(error.code(), &error))
 }
 
+/// Phase 9 begins with what the route changes of a request. None of it was there to be decided by.
+fn rewrite_request(parts: &mut Parts, rewrites: &Rewrites) -> Result<(), Refused> {
+    if let Some(path) = &rewrites.path {
+        parts.uri = rewrite::path(path, &parts.uri)?;
+    }
+    rewrite::headers(&rewrites.request_headers, &mut parts.headers);
+    Ok(())
+}
+
 /// Phase 9: forwards. Takes the permit, so that nothing is forwarded twice or without one.
 async fn send(
     exchange: &mut Exchange,
@@ -331,6 +347,7 @@ async fn send(
     exchange.upstream = Some(Answerer { endpoint, protocol, protocol_reason, attempts });
     let mut response = response.map(Content::Upstream);
     drop_own_cookies(response.headers_mut());
+    rewrite::headers(&route.config.rewrites.response_headers, response.headers_mut());
     Ok(response)
 }
 

@@ -27,8 +27,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Authentication, BuildError, Config, EncodedSlashes, Endpoint, EndpointScheme, Entrances, ForwardedHeader, Host,
-    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, Route, Server, Snapshot, Timeouts,
-    UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
+    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, Rewrites, Route, Server, Snapshot,
+    Timeouts, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// A running proxy.
@@ -314,6 +314,7 @@ pub(crate) fn route(host: &str, to: SocketAddr) -> Route {
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,
         websockets: WebSockets::SameOrigin,
+        rewrites: Rewrites::default(),
     }
 }
 

@@ -260,6 +260,35 @@ pub(crate) fn request_target(text: &str) -> Parsed<http::uri::PathAndQuery> {
     if text.starts_with('/') && !text.contains('#') { text.parse().map_err(|_| REMEDY) } else { Err(REMEDY) }
 }
 
+/// Reads what a path becomes: in normal form, `/` included.
+pub(crate) fn rewritten_path(text: &str) -> Parsed<String> {
+    if !text.starts_with('/') {
+        return Err("no path: start it with `/`");
+    }
+    if text.contains(['?', '#', '\\', ' ']) || text.chars().any(char::is_control) {
+        return Err("no path: remove the query, the fragment, the backslash or the blank");
+    }
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) || text.contains("//") {
+        return Err("a path that climbs or has an empty segment: remove `.`, `..` and `//`");
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads the value of a header.
+pub(crate) fn header_value(text: &str) -> Parsed<http::HeaderValue> {
+    http::HeaderValue::try_from(text).map_err(|_| "no header value: remove line breaks and control characters")
+}
+
+/// Reads where a redirect leads.
+pub(crate) fn location(text: &str) -> Parsed<String> {
+    const REMEDY: &str = "no URL: write `https://host/path`, or an absolute path";
+    let uri: http::Uri = text.parse().map_err(|_| REMEDY)?;
+    let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
+    // `//host` is a host to a browser, not a path.
+    let path = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\');
+    if absolute || path { Ok(text.to_owned()) } else { Err(REMEDY) }
+}
+
 /// Reads a pattern that the whole path must match.
 pub(crate) fn regex(text: &str) -> Result<regex::Regex, String> {
     regex::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(MAX_REGEX_BYTES).build().map_err(|error| {

@@ -79,7 +79,7 @@ fn text(format: Format) -> Value {
         Format::Endpoint => "^((http|https|h2c)://[^/?#@]+/?|unix:///[^?#]*[^/?#])$|\\$\\{",
         Format::From | Format::Origin => "^https?://[^/?#@]+/?$|\\$\\{",
         Format::HttpsUrl => "^https://|\\$\\{",
-        Format::Path | Format::RequestTarget => "^/|\\$\\{",
+        Format::Path | Format::RequestTarget | Format::RewrittenPath => "^/|\\$\\{",
         Format::Store => "^(memory|file:.+)$|\\$\\{",
         Format::Size => return json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$|\\$\\{" }),
         Format::Address
@@ -92,6 +92,8 @@ fn text(format: Format) -> Value {
         | Format::ForwardedHeader
         | Format::Instance
         | Format::Ip
+        | Format::HeaderValue
+        | Format::Location
         | Format::Issuer
         | Format::Method
         | Format::Name

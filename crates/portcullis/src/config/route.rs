@@ -2,9 +2,10 @@
 
 mod balance;
 mod lint;
+mod rewrite;
 mod upstream;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use authorize::{Mode, RouteRules};
 use identity::ProviderId;
@@ -51,6 +52,7 @@ pub(crate) fn build<'n>(
     }
     report_twins(builder, &built);
     report_ports(builder, &built, named.sign_in);
+    report_identity_edits(builder, &built);
     lint::addresses(builder, root);
     built.into_iter().map(|(_, parts)| parts).unzip()
 }
@@ -62,11 +64,11 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
     check_provider(builder, fields, named);
     let upstream = upstream::build(builder, fields);
     let balance = balance::build(builder, fields);
+    let rewrites = rewrite::build(builder, fields, &path);
     let identity = identity(builder, fields);
     let rules = rules(builder, fields, named);
     let from = fields.read("from", format::from)?;
     lint::cleartext_sign_in(builder, fields, from.scheme, authenticate);
-    let upstream = upstream?;
     let name = fields.text("name").map_or_else(|| derived_name(&from, fields), str::to_owned);
     let route = Route {
         name: name.clone(),
@@ -90,6 +92,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
             _ => EncodedSlashes::Auto,
         },
         websockets: websockets(fields),
+        rewrites,
     };
     Some((route, RouteRules { route: name, ..rules }))
 }
@@ -281,6 +284,26 @@ fn report_ports(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))
             let message =
                 format!("this host has port {port} here and port {known} in another route or `authenticate.url`");
             builder.error(place, format!("{message}: write the same everywhere"));
+        }
+    }
+}
+
+/// Reports changes to headers by which a route tells its upstream of the user: another app may believe them too.
+fn report_identity_edits(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))]) {
+    let identities = || built.iter().filter_map(|(_, (route, _))| route.identity.as_ref());
+    let told: HashSet<_> = identities()
+        .flat_map(|identity| {
+            std::iter::once(&identity.assertion_header).chain(identity.headers.iter().map(|(name, _)| name))
+        })
+        .collect();
+    for (node, (route, _)) in built {
+        let edits = &route.rewrites.request_headers;
+        let changed = edits.set.iter().chain(&edits.add).map(|(name, _)| name).chain(&edits.remove);
+        let place = node.get("request_headers").map_or(node.place, |edits| edits.place);
+        for name in changed.filter(|name| told.contains(name)) {
+            let name = quoted(name.as_str());
+            builder
+                .error(place, format!("`request_headers` cannot change {name}, which `identity` sets: choose another"));
         }
     }
 }

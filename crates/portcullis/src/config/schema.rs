@@ -4,6 +4,7 @@
 mod data;
 mod policies;
 pub(crate) mod policy_tests;
+mod rewrite;
 mod root;
 mod route;
 mod sign_in;
@@ -11,6 +12,7 @@ mod upstream;
 
 pub(crate) use data::TABLE;
 pub(crate) use policies::{CANDIDATE, POLICY, POLICY_FILE, RULE, RULES};
+pub(crate) use rewrite::{HEADER_EDITS, REDIRECT, REGEX_REWRITE, RESPOND};
 pub(crate) use root::{
     ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, POLICY_ROOT, ROOT, TLS,
 };
@@ -107,6 +109,7 @@ pub(crate) enum Format {
     Glob,
     From,
     HeaderName,
+    HeaderValue,
     /// An `https` URL.
     HttpsUrl,
     /// The name of a chain of the audit log.
@@ -114,6 +117,8 @@ pub(crate) enum Format {
     /// An address, without a port.
     Ip,
     Issuer,
+    /// A URL, or an absolute path.
+    Location,
     Method,
     Name,
     Network,
@@ -128,6 +133,8 @@ pub(crate) enum Format {
     RevocationLists,
     /// Path and query of a request that Portcullis makes.
     RequestTarget,
+    /// A path in normal form, which may be `/`.
+    RewrittenPath,
     ServerName,
     /// A PEM file with a key that signs segments of the audit log.
     SigningKey,

@@ -12,6 +12,7 @@ mod examples;
 mod listeners;
 mod mistakes;
 mod policies;
+mod rewrites;
 mod schema;
 mod secrets;
 mod upstreams;

@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 use super::{Forward, Upgrade, dispatch};
 use crate::upstream::{Cluster, Pools, Progress, TrailerRules};
 use crate::{
-    Authentication, EncodedSlashes, Endpoint, EndpointScheme, Host, HostHeader, Path, Route, Timeouts,
+    Authentication, EncodedSlashes, Endpoint, EndpointScheme, Host, HostHeader, Path, Rewrites, Route, Timeouts,
     UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
@@ -107,6 +107,7 @@ fn route(scheme: EndpointScheme, addresses: &[SocketAddr]) -> Route {
         timeouts: Timeouts { connect: Duration::from_secs(5), ..Timeouts::default() },
         encoded_slashes: EncodedSlashes::Auto,
         websockets: WebSockets::Any,
+        rewrites: Rewrites::default(),
     }
 }
 

@@ -7,8 +7,8 @@ use regex::Regex;
 use super::*;
 use crate::sanitize::target;
 use crate::{
-    Authentication, Endpoint, EndpointScheme, HostHeader, Path, Route, Timeouts, UpstreamProtocol, UpstreamSettings,
-    UpstreamTls, WebSockets,
+    Authentication, Endpoint, EndpointScheme, HostHeader, Path, Rewrites, Route, Timeouts, UpstreamProtocol,
+    UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 fn route(name: &str, host: &str, path: Path) -> Route {
@@ -34,6 +34,7 @@ fn route(name: &str, host: &str, path: Path) -> Route {
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,
         websockets: WebSockets::SameOrigin,
+        rewrites: Rewrites::default(),
     }
 }
 

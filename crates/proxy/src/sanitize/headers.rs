@@ -125,6 +125,16 @@ pub(crate) fn remove_aliases(headers: &mut HeaderMap, name: &HeaderName) {
     }
 }
 
+/// Returns whether no route may change a header: those of the connection and of the message, those by which apps are told
+/// who is calling, cookies (ours are among them), and those of WebSockets.
+#[must_use]
+pub fn is_reserved(name: &HeaderName) -> bool {
+    let name = folded(name.as_str());
+    let listed = [&names::HOP_BY_HOP[..], &names::FRAMING, &names::SPOOFABLE, &names::COOKIES].concat();
+    listed.contains(&name.as_str())
+        || names::FAMILIES.iter().chain(&["sec-websocket-"]).any(|family| name.starts_with(family))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Keep,

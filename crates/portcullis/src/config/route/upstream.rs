@@ -17,7 +17,7 @@ pub(super) struct Upstream {
     pub(super) host: HostHeader,
 }
 
-pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Upstream> {
+pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Upstream {
     let to: Vec<_> = fields.items("to").iter().filter_map(endpoint).collect();
     let scheme = to.first().map(|endpoint| endpoint.scheme);
     let host = host_header(builder, fields);
@@ -25,7 +25,10 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Up
     if let Some(node) = fields.own("to").filter(|node| node.items().is_empty()) {
         builder.error(node.place, "`to` is empty: write at least one upstream URL");
     }
-    let scheme = scheme?;
+    let Some(scheme) = scheme else {
+        // Answered without an upstream, or reported.
+        return Upstream { to, protocol: UpstreamProtocol::FromScheme, tls, host };
+    };
     for node in fields.items("to") {
         let written = node.get("url").unwrap_or(node);
         if endpoint(node).is_some_and(|endpoint| endpoint.scheme != scheme) {
@@ -37,7 +40,7 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Up
             builder.error(written.place, message);
         }
     }
-    Some(Upstream { to, protocol: protocol(builder, fields, scheme), tls, host })
+    Upstream { to, protocol: protocol(builder, fields, scheme), tls, host }
 }
 
 /// Reads an item of `to`: a URL, or one with a weight.

@@ -1,5 +1,6 @@
 //! `routes[]` and `defaults`.
 
+use super::rewrite::{HEADER_EDITS, REDIRECT, REGEX_REWRITE, RESPOND};
 use super::upstream::{HASHING, HEALTH_CHECK, HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
 use super::{Format, Key, Kind, Presence, Section, key, list, one_or_many};
 
@@ -36,7 +37,7 @@ pub(crate) const ROUTE: Section = Section {
         key(
             "to",
             one_or_many(&Kind::ScalarOr(&Kind::Format(Format::Endpoint), &TARGET)),
-            Presence::Required,
+            Presence::Optional("required, or `redirect` or `respond`"),
             "One or more of `http://`, `https://` or `h2c://host:port`, or `unix:///path/to.sock`, all of one scheme; a \
              list may hold mappings of `url` and `weight`.",
         ),
@@ -63,6 +64,32 @@ pub(crate) const ROUTE: Section = Section {
             "The `Host` sent upstream.",
         ),
         PRESERVE_HOST,
+        key(
+            "prefix_rewrite",
+            Kind::Format(Format::RewrittenPath),
+            Presence::Optional("the path that was asked for"),
+            "What is sent upstream instead of `prefix`; in front of the path where there is none.",
+        ),
+        key(
+            "regex_rewrite",
+            Kind::Section(&REGEX_REWRITE),
+            Presence::Optional("the path that was asked for"),
+            "Makes another path of the one that was asked for.",
+        ),
+        key(
+            "redirect",
+            Kind::Section(&REDIRECT),
+            Presence::Optional("`to` answers"),
+            "Answers with another URL; behind the policy.",
+        ),
+        key(
+            "respond",
+            Kind::Section(&RESPOND),
+            Presence::Optional("`to` answers"),
+            "Answers with a text; behind the policy.",
+        ),
+        REQUEST_HEADERS,
+        RESPONSE_HEADERS,
         IDENTITY,
         TIMEOUT,
         LOAD_BALANCING,
@@ -90,6 +117,8 @@ pub(crate) const DEFAULTS: Section = Section {
         AUTHENTICATION,
         PROVIDER,
         PRESERVE_HOST,
+        REQUEST_HEADERS,
+        RESPONSE_HEADERS,
         IDENTITY,
         TIMEOUT,
         LOAD_BALANCING,
@@ -152,6 +181,20 @@ const OUTLIERS: Key = key(
     Kind::FlagOr(&OUTLIER_DETECTION),
     Presence::Default("true"),
     "Leaves out endpoints that fail requests, never the last half of them.",
+);
+
+const REQUEST_HEADERS: Key = key(
+    "request_headers",
+    Kind::Section(&HEADER_EDITS),
+    Presence::Optional("no changes"),
+    "Changes to the headers sent upstream.",
+);
+
+const RESPONSE_HEADERS: Key = key(
+    "response_headers",
+    Kind::Section(&HEADER_EDITS),
+    Presence::Optional("no changes"),
+    "Changes to the headers that an upstream answers with.",
 );
 
 const RETRIES: Key =

@@ -19,6 +19,9 @@ pub(super) const FRAMING: [&str; 2] = ["content-length", "host"];
 /// Headers that say who asks. They were looked at in the head, and in a trailer nobody would look at them again.
 pub(super) const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
 
+/// Headers of cookies; an app that could write them could write ours.
+pub(super) const COOKIES: [&str; 2] = ["cookie", "set-cookie"];
+
 /// Headers by which proxies tell apps who is calling, from where and for what: only we say so.
 pub(super) const SPOOFABLE: [&str; 33] = [
     "client-ip",
