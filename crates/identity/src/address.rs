@@ -25,6 +25,16 @@ impl Ip {
     pub const fn get(self) -> IpAddr {
         self.0
     }
+
+    /// Returns what clients are counted by: an IPv4 address, or the first address of an IPv6 address' /64, all of which is
+    /// given to one customer (RFC 6177).
+    #[must_use]
+    pub const fn network(self) -> Self {
+        match self.0 {
+            IpAddr::V4(_) => self,
+            IpAddr::V6(address) => Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !(u64::MAX as u128)))),
+        }
+    }
 }
 
 impl From<IpAddr> for Ip {

@@ -11,6 +11,8 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::metrics::Limit;
+
 /// What one connection is doing. Written by its requests, read by its supervisor.
 #[derive(Debug)]
 pub(crate) struct Activity {
@@ -41,8 +43,8 @@ pub(crate) enum Answered {
 pub(crate) enum Rest {
     /// Look again then.
     Until(Instant),
-    /// A limit has passed.
-    Over,
+    /// This limit has passed.
+    Over(Limit),
 }
 
 impl Activity {
@@ -101,16 +103,16 @@ impl Activity {
         let now = Instant::now();
         let exchanges = self.exchanges.load(Ordering::Acquire);
         let since = |mark: &AtomicU64| self.opened + Duration::from_millis(mark.load(Ordering::Relaxed));
-        let deadline = if exchanges > 0 {
+        let (deadline, limit) = if exchanges > 0 {
             // A busy connection is looked at again; its streams have limits of their own.
             return Rest::Until(now + self.head_limit.min(self.idle_limit));
         } else if self.head_since.load(Ordering::Relaxed) == NONE {
-            since(&self.idle_since) + self.idle_limit
+            (since(&self.idle_since) + self.idle_limit, Limit::IdleTimeout)
         } else {
-            since(&self.head_since) + self.head_limit
+            (since(&self.head_since) + self.head_limit, Limit::HeaderTimeout)
         };
         // A head may begin while we wait for an idle connection, and its limit is the shorter one.
-        if deadline <= now { Rest::Over } else { Rest::Until(deadline.min(now + self.head_limit)) }
+        if deadline <= now { Rest::Over(limit) } else { Rest::Until(deadline.min(now + self.head_limit)) }
     }
 
     fn received(&self) {

@@ -160,6 +160,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
+    /// Connections of one client at once; those of trusted proxies are not counted.
+    pub max_connections_per_client: usize,
     /// Bytes of a request's headers, over HTTP/1.1.
     pub max_header_bytes: usize,
     /// TLS handshake.
@@ -174,6 +176,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
             max_connections: 65_536,
+            max_connections_per_client: 8192,
             max_header_bytes: 64 * 1024,
             handshake_timeout: Duration::from_secs(10),
             underscore_headers: Underscores::Drop,

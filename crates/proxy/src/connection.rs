@@ -19,11 +19,12 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::activity::{Activity, Rest, Watched};
 use crate::client_address::client_header;
+use crate::client_places::ClientPlace;
 use crate::config::ForwardedHeader;
 use crate::entrance::Entrance;
 use crate::head::Heads;
 use crate::listener::Serving;
-use crate::metrics::{Handshake, OpenConnection};
+use crate::metrics::{Handshake, Limit, OpenConnection};
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
 use crate::worker::Seat;
 use crate::{Listener, Snapshot, pipeline, proxy_protocol, sanitize};
@@ -50,6 +51,8 @@ pub(crate) struct Place {
     pub(crate) _permit: OwnedSemaphorePermit,
     pub(crate) _open: OpenConnection,
     pub(crate) _seat: Seat,
+    /// Taken once the client is known.
+    pub(crate) of_client: Option<ClientPlace>,
 }
 
 /// What the handshake agreed on.
@@ -112,7 +115,7 @@ impl Connection {
 pub(crate) async fn serve(
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    place: Place,
+    mut place: Place,
     entrance: Arc<Entrance>,
     serving: Serving,
 ) {
@@ -135,14 +138,26 @@ pub(crate) async fn serve(
             }
             Err(error)
         }
-        Some(Ok(address)) => match &entrance.tls {
-            Some(terminator) => serve_tls(stream, address, place, terminator, &entrance, &serving).await,
-            None => serve_cleartext(stream, address, place, &entrance, &serving).await,
+        Some(Ok(address)) => match entrance.place_of(address.client) {
+            Err(limit) => Err(over(&entrance, limit)),
+            Ok(of_client) => {
+                place.of_client = of_client;
+                match &entrance.tls {
+                    Some(terminator) => serve_tls(stream, address, place, terminator, &entrance, &serving).await,
+                    None => serve_cleartext(stream, address, place, &entrance, &serving).await,
+                }
+            }
         },
     };
     if let Err(error) = ended {
         tracing::debug!(listener.name = entrance.config.name, client.address = %peer, %error, "connection ended");
     }
+}
+
+/// Counts a connection that came to a limit, and says so.
+fn over(entrance: &Entrance, limit: Limit) -> io::Error {
+    entrance.metrics.limit_reached(limit);
+    io::Error::new(io::ErrorKind::QuotaExceeded, format!("limit reached: {limit:?}"))
 }
 
 /// Lets the system cut a client that takes nothing of what is sent to it for so long: while we wait for it to read, nobody
@@ -166,7 +181,7 @@ async fn serve_tls(
     let handshake = serving.stop.run_until_cancelled(handshake).await;
     let shaken = handshake.map_or_else(
         || Err(io::Error::other("shutting down")),
-        |in_time| in_time.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "handshake timed out"))),
+        |in_time| in_time.unwrap_or_else(|_| Err(over(entrance, Limit::HandshakeTimeout))),
     );
     let refused = shaken.as_ref().is_err_and(tls::is_client_refused);
     entrance.metrics.handshake(if refused { Handshake::ClientRefused } else { shaken.is_ok().into() });
@@ -198,7 +213,7 @@ async fn serve_cleartext(
 ) -> io::Result<()> {
     let sniffing = sniff(&mut stream, entrance.config.limits.idle_timeout, entrance.config.limits.header_timeout);
     let Some(sniffed) = serving.stop.run_until_cancelled(sniffing).await else { return Ok(()) };
-    let Some((protocol, read)) = sniffed? else { return Ok(()) };
+    let Some((protocol, read)) = sniffed.map_err(|late| over(entrance, late))? else { return Ok(()) };
     serve_http(stream, read, protocol, connection(address, place, None, entrance, serving)?).await
 }
 
@@ -231,27 +246,29 @@ async fn sniff(
     stream: &mut (impl AsyncRead + Unpin),
     idle: Duration,
     header: Duration,
-) -> io::Result<Option<(Protocol, Vec<u8>)>> {
+) -> Result<Option<(Protocol, Vec<u8>)>, Limit> {
     let mut read = Vec::with_capacity(4096);
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no request in time");
-    if timeout(idle, stream.read_buf(&mut read)).await.map_err(late)?? == 0 {
-        return Ok(None);
+    // A connection that breaks off has said nothing either.
+    match timeout(idle, stream.read_buf(&mut read)).await {
+        Ok(Ok(0) | Err(_)) => return Ok(None),
+        Ok(Ok(_)) => {}
+        Err(_) => return Err(Limit::IdleTimeout),
     }
     let rest = async {
         loop {
             if read.starts_with(PREFACE) {
-                return Ok(Some(Protocol::Http2));
+                return Some(Protocol::Http2);
             }
             if !PREFACE.starts_with(&read) {
-                return Ok(Some(Protocol::Http1));
+                return Some(Protocol::Http1);
             }
-            if stream.read_buf(&mut read).await? == 0 {
-                return Ok(None);
+            if matches!(stream.read_buf(&mut read).await, Ok(0) | Err(_)) {
+                return None;
             }
         }
     };
-    let protocol: io::Result<_> = timeout(header, rest).await.map_err(late)?;
-    Ok(protocol?.map(|protocol| (protocol, read)))
+    let protocol = timeout(header, rest).await.map_err(|_| Limit::HeaderTimeout)?;
+    Ok(protocol.map(|protocol| (protocol, read)))
 }
 
 async fn serve_http<S>(stream: S, read: Vec<u8>, protocol: Protocol, connection: Arc<Connection>) -> io::Result<()>
@@ -315,11 +332,12 @@ where
     loop {
         tokio::select! {
             biased;
-            ended = http.as_mut() => return ended.map_err(io::Error::other),
+            ended = http.as_mut() => return ended.map_err(|error| ended_by(error, connection)),
             () = stopping.as_mut() => break,
             () = alarm.as_mut() => match connection.activity.look() {
                 Rest::Until(at) => alarm.as_mut().reset(at),
-                Rest::Over => {
+                Rest::Over(limit) => {
+                    connection.entrance.metrics.limit_reached(limit);
                     finish(http.as_mut());
                     // Time to say so; what has not ended then is dropped.
                     return timeout(LINGER, http).await.map_or(Ok(()), |ended| ended.map_err(io::Error::other));
@@ -329,6 +347,13 @@ where
     }
     finish(http.as_mut());
     connection.serving.close.run_until_cancelled(http).await.map_or(Ok(()), |ended| ended.map_err(io::Error::other))
+}
+
+fn ended_by(error: hyper::Error, connection: &Connection) -> io::Error {
+    if error.is_parse_too_large() {
+        connection.entrance.metrics.limit_reached(Limit::MaxHeaderBytes);
+    }
+    io::Error::other(error)
 }
 
 /// The first bytes of a cleartext HTTP/2 connection (RFC 9113 §3.4).

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use identity::ClientAddress;
+use identity::{ClientAddress, Ip};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::client_address::{SignIns, TrustedProxies};
-use crate::metrics::ListenerMetrics;
+use crate::client_places::{ClientPlace, ClientPlaces};
+use crate::metrics::{Limit, ListenerMetrics};
 use crate::tls::Terminator;
 use crate::{BuildError, Listener, Metrics, ServeError};
 
@@ -32,6 +33,7 @@ pub(crate) struct Entrance {
     pub(crate) metrics: ListenerMetrics,
     /// One for each connection that may be open.
     pub(crate) places: Arc<Semaphore>,
+    client_places: Arc<ClientPlaces>,
 }
 
 /// Names a socket.
@@ -102,10 +104,23 @@ impl Entrance {
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
             sign_ins: before.map(|before| Arc::clone(&before.sign_ins)).unwrap_or_default(),
             metrics: metrics.listener(&config.name),
+            client_places: before.map(|before| Arc::clone(&before.client_places)).unwrap_or_default(),
             config,
             tls,
             places,
         })
+    }
+
+    /// Takes a place for a connection of a client, if it has one left. Behind a trusted proxy are many clients.
+    ///
+    /// # Errors
+    /// The client has as many connections as it may.
+    pub(crate) fn place_of(&self, client: Ip) -> Result<Option<ClientPlace>, Limit> {
+        if self.trusted_proxies.contains(client) {
+            return Ok(None);
+        }
+        let place = self.client_places.take(client, self.config.limits.max_connections_per_client);
+        place.map(Some).ok_or(Limit::MaxConnectionsPerClient)
     }
 
     /// Notes that a user signed in.

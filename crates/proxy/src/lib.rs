@@ -5,6 +5,7 @@
 mod pipeline;
 
 mod activity;
+mod client_places;
 mod connection;
 mod entrance;
 mod head;

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::{self, Place};
 use crate::entrance::Entrance;
+use crate::metrics::Limit;
 use crate::worker::{Desks, Workers};
 use crate::{Listener, ServeError, Snapshot};
 
@@ -258,13 +259,16 @@ async fn accept_one<'a>(
     desks: &'a Desks,
 ) -> Option<(StdTcpStream, SocketAddr, Place, &'a Handle)> {
     // The permit comes first: past the limit clients wait in the kernel's queue and cost us nothing.
+    if entrance.places.available_permits() == 0 {
+        entrance.metrics.limit_reached(Limit::MaxConnections);
+    }
     let permit = Arc::clone(&entrance.places).acquire_owned().await.ok()?;
     loop {
         // Another runtime than ours is going to wait for it.
         match socket.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => {
                 let (seat, worker) = desks.next()?;
-                let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat };
+                let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat, of_client: None };
                 return Some((stream, peer, place, worker));
             }
             // The client left between the handshake of TCP and our accept: its problem alone.

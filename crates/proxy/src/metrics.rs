@@ -27,6 +27,7 @@ pub struct Metrics {
     addresses_lost: Family<ListenerLabels, Counter>,
     addresses_shared: Family<ListenerLabels, Counter>,
     proxy_headers_refused: Family<ListenerLabels, Counter>,
+    limits_reached: Family<LimitLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
     certificate_not_after: Family<CertificateLabels, Gauge>,
     certificate_reload: Gauge,
@@ -47,6 +48,7 @@ impl Metrics {
             addresses_lost: Family::default(),
             addresses_shared: Family::default(),
             proxy_headers_refused: Family::default(),
+            limits_reached: Family::default(),
             handshakes: Family::default(),
             certificate_not_after: Family::default(),
             certificate_reload: Gauge::default(),
@@ -93,6 +95,11 @@ impl Metrics {
             "portcullis_proxy_headers_refused",
             "Connections closed for want of a good PROXY header from a trusted proxy",
             metrics.proxy_headers_refused.clone(),
+        );
+        registry.register(
+            "portcullis_limits_reached",
+            "Connections that came to one of the limits of their listener",
+            metrics.limits_reached.clone(),
         );
         registry.register(
             "portcullis_tls_handshakes",
@@ -147,6 +154,10 @@ impl Metrics {
             addresses_lost: self.addresses_lost.get_or_create_owned(&labels),
             addresses_shared: self.addresses_shared.get_or_create_owned(&labels),
             proxy_headers_refused: self.proxy_headers_refused.get_or_create_owned(&labels),
+            limits_reached: Limit::ALL.map(|limit| {
+                let labels = LimitLabels { listener: listener.to_owned(), limit: limit.as_str() };
+                self.limits_reached.get_or_create_owned(&labels)
+            }),
             handshakes_ok: handshake("ok"),
             handshakes_failed: handshake("failed"),
             clients_refused: handshake("client-certificate-refused"),
@@ -247,9 +258,51 @@ pub(crate) struct ListenerMetrics {
     addresses_lost: Counter,
     addresses_shared: Counter,
     proxy_headers_refused: Counter,
+    // By the place in `Limit::ALL`.
+    limits_reached: [Counter; Limit::ALL.len()],
     handshakes_ok: Counter,
     handshakes_failed: Counter,
     clients_refused: Counter,
+}
+
+/// A limit of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The next client has to wait.
+    MaxConnections,
+    /// A client's further connection was closed.
+    MaxConnectionsPerClient,
+    /// A handshake took too long.
+    HandshakeTimeout,
+    /// A head took too long.
+    HeaderTimeout,
+    /// Nothing came for too long.
+    IdleTimeout,
+    /// A head was too large: 431.
+    MaxHeaderBytes,
+}
+
+impl Limit {
+    const ALL: [Self; 6] = [
+        Self::MaxConnections,
+        Self::MaxConnectionsPerClient,
+        Self::HandshakeTimeout,
+        Self::HeaderTimeout,
+        Self::IdleTimeout,
+        Self::MaxHeaderBytes,
+    ];
+
+    /// Returns its key in the configuration.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::MaxConnectionsPerClient => "max_connections_per_client",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HeaderTimeout => "header_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MaxHeaderBytes => "max_header_bytes",
+        }
+    }
 }
 
 /// How a handshake went.
@@ -285,6 +338,14 @@ impl ListenerMetrics {
     /// Counts an address that many users share, and returns how many there were before.
     pub(crate) fn address_shared(&self) -> u64 {
         self.addresses_shared.inc()
+    }
+
+    /// Counts a connection that came to a limit.
+    pub(crate) fn limit_reached(&self, limit: Limit) {
+        let place = Limit::ALL.iter().position(|other| *other == limit);
+        if let Some(counter) = place.and_then(|place| self.limits_reached.get(place)) {
+            counter.inc();
+        }
     }
 
     /// Counts a connection without a good PROXY header.
@@ -335,6 +396,12 @@ struct StageLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
     listener: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    listener: String,
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

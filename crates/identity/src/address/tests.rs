@@ -59,3 +59,13 @@ fn what_is_no_address_is_refused() {
         assert_eq!(text.parse::<Ip>(), Err(InvalidAddress), "{text:?}");
     }
 }
+
+#[test]
+fn clients_are_counted_by_what_a_customer_is_given() {
+    let check = |address: &str, network: &str| {
+        assert_eq!(address.parse::<Ip>().unwrap().network(), network.parse().unwrap());
+    };
+    check("192.0.2.1", "192.0.2.1");
+    check("::ffff:192.0.2.1", "192.0.2.1");
+    check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+}

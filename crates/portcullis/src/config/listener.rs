@@ -180,6 +180,9 @@ fn limits(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Limits {
         header_timeout: fields.duration("header_timeout").unwrap_or(default.header_timeout),
         idle_timeout: fields.duration("idle_timeout").unwrap_or(default.idle_timeout),
         max_connections: fields.number("max_connections").unwrap_or(default.max_connections),
+        max_connections_per_client: fields
+            .number("max_connections_per_client")
+            .unwrap_or(default.max_connections_per_client),
         max_header_bytes: builder
             .size_between(fields, "max_header_bytes", HEADERS_MIN, HEADERS_MAX)
             .map_or(default.max_header_bytes, |bytes| bytes as usize),

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Activity, Rest, Watched};
+use super::{Activity, Limit, Rest, Watched};
 
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_head_that_is_due_ends_the_connection_and_a_request_in_time_does_not() {
     let activity = Activity::new(Duration::ZERO, LONG);
-    assert_eq!(activity.look(), Rest::Over);
+    assert_eq!(activity.look(), Rest::Over(Limit::HeaderTimeout));
     activity.begin();
     assert!(matches!(activity.look(), Rest::Until(_)));
     activity.end();
     assert!(matches!(activity.look(), Rest::Until(_)), "no head has begun");
     activity.received();
-    assert_eq!(activity.look(), Rest::Over);
+    assert_eq!(activity.look(), Rest::Over(Limit::HeaderTimeout));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn an_idle_connection_ends_and_one_with_a_request_does_not() {
     activity.end();
     assert!(matches!(activity.look(), Rest::Until(_)));
     activity.end();
-    assert_eq!(activity.look(), Rest::Over);
+    assert_eq!(activity.look(), Rest::Over(Limit::IdleTimeout));
 }
 
 #[tokio::test]

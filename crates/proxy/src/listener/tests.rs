@@ -343,3 +343,57 @@ async fn a_single_address_header_reaches_the_app_with_what_is_known() {
     assert_eq!(proxy.get("app.test", "/", "X-Own-IP: unknown\r\n").await.status, 400);
     assert_eq!(proxy.stop().await[0]["client_ip_source"], "header");
 }
+
+async fn connect_from(source: &str, proxy: &Proxy) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    socket.connect(proxy.address).await.unwrap()
+}
+
+fn limits_reached(proxy: &Proxy, limit: &str) -> u64 {
+    let line = format!(r#"portcullis_limits_reached_total{{listener="test",limit="{limit}"}} "#);
+    proxy.metrics().lines().find_map(|text| text.strip_prefix(&line)).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_the_places_of_all() {
+    let mut setup = Setup::cleartext();
+    setup.listener.limits.max_connections_per_client = 1;
+    setup.listener.trusted_proxies = vec!["127.0.0.3/32".parse().unwrap()];
+    let proxy = setup.route(route("app.test", echo().await), "true").start();
+    let get = "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n";
+    let mut held = connect_from("127.0.0.2", &proxy).await;
+    held.write_all(get.as_bytes()).await.unwrap();
+    assert!(held.read(&mut [0; 16]).await.unwrap() > 0);
+    let close = "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n";
+    assert_eq!(send_raw(connect_from("127.0.0.2", &proxy).await, close).await.status, 0);
+    assert_eq!(limits_reached(&proxy, "max_connections_per_client"), 1);
+    assert_eq!(send_raw(connect_from("127.0.0.1", &proxy).await, close).await.status, 200);
+    // Behind a trusted proxy are many.
+    let _first = connect_from("127.0.0.3", &proxy).await;
+    assert_eq!(send_raw(connect_from("127.0.0.3", &proxy).await, close).await.status, 200);
+    // The place is free again once the connection has ended.
+    drop(held);
+    let again = async {
+        while send_raw(connect_from("127.0.0.2", &proxy).await, close).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_limit_that_is_reached_is_counted() {
+    let mut setup = Setup::cleartext();
+    setup.listener.limits.header_timeout = Duration::from_millis(200);
+    setup.listener.limits.idle_timeout = Duration::from_millis(300);
+    setup.listener.limits.max_header_bytes = 8192;
+    let proxy = setup.route(route("app.test", echo().await), "true").start();
+    let large = format!("GET / HTTP/1.1\r\nHost: app.test\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    assert_eq!(proxy.send(&large).await.status, 431);
+    assert_eq!(proxy.send("GET / HTTP/1.1\r\nHost:").await.status, 0);
+    assert_eq!(proxy.send("").await.status, 0);
+    for limit in ["max_header_bytes", "header_timeout", "idle_timeout"] {
+        assert_eq!(limits_reached(&proxy, limit), 1, "{limit}");
+    }
+}

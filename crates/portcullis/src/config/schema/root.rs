@@ -228,6 +228,12 @@ pub(crate) const LIMITS: Section = Section {
         ),
         key("max_connections", Kind::Count(1, 10_000_000), Presence::Default("65536"), "Connections at once."),
         key(
+            "max_connections_per_client",
+            Kind::Count(1, 10_000_000),
+            Presence::Default("8192"),
+            "Connections of one client address (IPv6: /64) at once; those of `trusted_proxies` are not counted.",
+        ),
+        key(
             "max_header_bytes",
             Kind::Format(Format::Size),
             Presence::Default("64KiB"),
