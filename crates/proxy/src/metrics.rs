@@ -101,28 +101,28 @@ impl Metrics {
             "Connections that came to one of the limits of their listener",
             metrics.limits_reached.clone(),
         );
-        registry.register(
-            "portcullis_tls_handshakes",
-            "Downstream TLS handshakes by result",
-            metrics.handshakes.clone(),
-        );
+        metrics.register_tls(registry);
+        metrics
+    }
+
+    fn register_tls(&self, registry: &mut Registry) {
+        registry.register("portcullis_tls_handshakes", "Downstream TLS handshakes by result", self.handshakes.clone());
         registry.register(
             "portcullis_tls_certificate_not_after_seconds",
             "End of validity of the certificate in service, in seconds since 1970",
-            metrics.certificate_not_after.clone(),
+            self.certificate_not_after.clone(),
         );
         registry.register(
             "portcullis_tls_certificate_reload_success",
             "1 when the last reading of all certificate files succeeded, 0 when one kept its last good certificate",
-            metrics.certificate_reload.clone(),
+            self.certificate_reload.clone(),
         );
         registry.register(
             "portcullis_tls_revocation_list_next_update_seconds",
             "When the first revocation list of a file is out of date and no client's certificate counts, in seconds since \
              1970",
-            metrics.revocation_list_next_update.clone(),
+            self.revocation_list_next_update.clone(),
         );
-        metrics
     }
 
     pub(crate) fn pools(&self) -> &Pools {
