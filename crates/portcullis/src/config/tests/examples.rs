@@ -31,7 +31,7 @@ fn copy() -> Folder {
         folder.write(&name, fs::read(path).unwrap());
     }
     let certified = rcgen::generate_simple_self_signed(["app.example.com".to_owned()]).unwrap();
-    for name in ["app", "wildcard", "grpc", "portcullis", "private-ca", "clients-ca"] {
+    for name in ["app", "wildcard", "grpc", "portcullis", "private-ca", "clients-ca", "notebook"] {
         folder.write(&format!("certs/{name}.pem"), certified.cert.pem());
         folder.write(&format!("certs/{name}.key"), certified.signing_key.serialize_pem());
     }
