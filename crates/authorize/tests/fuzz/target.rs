@@ -1,0 +1,92 @@
+//! What is fuzzed, and what must hold of every case.
+
+use std::collections::BTreeMap;
+use std::panic;
+use std::sync::Mutex;
+
+use authorize::{Authorizer, Config, Decision, Problem, RouteRules, Rule, RuleRef};
+use identity::{Clock, SystemClock};
+use jiff::SignedDuration;
+
+use crate::request::Scene;
+
+/// Compiles a text. Every problem has a place in it, and none takes long to find.
+pub(crate) fn fuzz_compile(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let length = text.chars().count();
+    for problem in compile(&text, &[]).map_or_else(|problems| problems, |(_, warnings)| warnings) {
+        assert!(problem.at.start <= problem.at.end && problem.at.end <= length, "{problem:?} is outside of {length}");
+    }
+}
+
+/// Compiles a text and, where it is a condition, evaluates it over several requests: each answer comes soon, comes again,
+/// and agrees with what was foretold.
+pub(crate) fn fuzz_evaluate(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok((authorizer, warnings)) = compile(&text, &[]) else { return };
+    let foretold = |what: &str| warnings.iter().any(|warning| warning.message == what);
+    let denying = compile("true", &[&text]).map(|(authorizer, _)| authorizer).ok();
+    for scene in Scene::all() {
+        let decide = |authorizer: &Authorizer| timed(|| summary(&authorizer.route(0).unwrap().decide(&scene.input())));
+        let allowed = decide(&authorizer);
+        assert_eq!(allowed, decide(&authorizer), "the same question has two answers");
+        assert!(!allowed.contains("could not be evaluated"), "{allowed}");
+        assert!(!(allowed == "allow" && foretold("the rule can never be true")), "it is true");
+        let denied = denying.as_ref().map(decide).unwrap_or_default();
+        assert!(!(denied == "allow" && foretold("the rule can never be false")), "it is false");
+        // Where the condition has no value, neither rule lets anybody through.
+        assert!(!(allowed == "allow" && denied == "allow"), "it is true and false");
+    }
+}
+
+fn summary(decision: &Decision) -> String {
+    match decision {
+        Decision::Allow(_) => "allow".to_owned(),
+        Decision::Deny(denial) => format!("{:?} {:?}", denial.reason, denial.error),
+    }
+}
+
+fn compile(allow: &str, deny: &[&str]) -> Result<(Authorizer, Vec<Problem>), Vec<Problem>> {
+    let rule = |when: &str| Rule { origin: RuleRef(0), name: "rule".to_owned(), when: when.to_owned(), message: None };
+    let networks = BTreeMap::from([("vpn".to_owned(), vec!["10.8.0.0/16".parse().unwrap()])]);
+    let route = RouteRules {
+        route: "app".to_owned(),
+        allow: vec![rule(allow)],
+        deny: deny.iter().map(|when| rule(when)).collect(),
+        ..RouteRules::default()
+    };
+    timed(|| Authorizer::compile(&Config { networks, routes: vec![route], ..Config::default() }))
+}
+
+/// A hundred milliseconds in a release build; a debug build is some twenty times slower, and the machine may be busy.
+fn timed<T>(work: impl FnOnce() -> T) -> T {
+    let limit = SignedDuration::from_millis(if cfg!(debug_assertions) { 5_000 } else { 100 });
+    let start = SystemClock.now();
+    let result = work();
+    let taken = SystemClock.now().duration_since(start);
+    let panics = std::mem::take(&mut *PANICS.lock().unwrap());
+    assert_eq!(panics, [""; 0], "it panics");
+    assert!(taken < limit, "it takes {taken:?}");
+    result
+}
+
+/// Panics of our own code, which is caught and turned into an error. The parser is known to panic on some texts.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Notes panics instead of printing them.
+pub(crate) fn note_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let ours = ["authorize/src", "library/alloc", "library/core"].iter().any(|part| place.contains(part));
+        if ours {
+            PANICS.lock().unwrap().push(format!("{place}: {panic}"));
+        }
+    }));
+}
+
+/// The most memory that this process had, in bytes; 0 where the system does not say.
+pub(crate) fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).unwrap_or(0) * 1024
+}
