@@ -37,6 +37,8 @@ pub(crate) enum Code {
     NotEqual(Box<[Self; 2]>),
     Compare(Operator, Box<[Self; 2]>),
     In(Box<[Self; 2]>),
+    /// Whether a text is among many.
+    InTexts(Box<Self>, Texts),
     Arithmetic(Operator, Box<[Self; 2]>),
     Negate(Box<Self>),
     List(Box<[Self]>),
@@ -100,6 +102,38 @@ impl Address {
         }
     }
 }
+
+/// Many texts, of which one is found by halving.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Texts {
+    // Invariant: texts alone, in their order.
+    sorted: Box<[Constant]>,
+}
+
+impl Texts {
+    /// Sorts the items of a list that has nothing but texts, and enough of them to be worth it.
+    pub(crate) fn of(items: &[Constant]) -> Option<Self> {
+        let texts = items.iter().all(|item| matches!(item, Constant::Text(_)));
+        (texts && items.len() > FEW_TEXTS).then(|| {
+            let mut sorted = items.to_vec();
+            sorted.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
+            Self { sorted: sorted.into() }
+        })
+    }
+
+    /// Returns the texts.
+    pub(crate) const fn as_slice(&self) -> &[Constant] {
+        &self.sorted
+    }
+
+    /// Returns whether a text is one of them.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        self.sorted.binary_search_by(|known| known.as_text().cmp(&Some(text))).is_ok()
+    }
+}
+
+/// So many texts are looked through as fast as they are halved.
+const FEW_TEXTS: usize = 8;
 
 /// A macro that goes through a list, or the keys of a map.
 #[derive(Debug, PartialEq)]

@@ -33,6 +33,11 @@ impl Constant {
         self.value().equals(&other.value(), &mut Budget::new()) == Ok(true)
     }
 
+    /// Returns the text, where it is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
     /// Lends the value to an evaluation.
     pub(crate) fn value(&self) -> Value<'_> {
         match self {

@@ -98,6 +98,11 @@ impl<'a> Evaluation<'_, 'a> {
             Code::NotEqual(parts) => self.equal(parts).map(|equal| Value::Bool(!equal)),
             Code::Compare(operator, parts) => self.compare(*operator, parts),
             Code::In(parts) => self.is_in(parts),
+            Code::InTexts(operand, texts) => {
+                let value = self.value(operand)?;
+                self.spend(weight(&value))?;
+                Ok(Value::Bool(matches!(&value, Value::Text(text) if texts.contains(text))))
+            }
             Code::Arithmetic(operator, parts) => {
                 let (left, right) = self.pair(parts)?;
                 let result = arithmetic::apply(*operator, left, right);

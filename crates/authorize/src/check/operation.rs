@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Checker, Typed, constant};
-use crate::code::Code;
+use crate::code::{Code, Texts};
 use crate::condition::Fault;
 use crate::constant::Constant;
 use crate::syntax::{Node, Operation, Operator};
@@ -123,7 +123,15 @@ impl Checker<'_> {
             self.row_field(&right, key, &left_node.at);
         }
         self.possible(&left.code, &right.code, right_node);
-        Typed::new(Type::Bool, Code::In(Box::new([left.code, right.code])))
+        let texts = match constant(&right.code) {
+            Some(Constant::List(items)) => Texts::of(items),
+            _ => None,
+        };
+        let code = match texts {
+            Some(texts) => Code::InTexts(Box::new(left.code), texts),
+            None => Code::In(Box::new([left.code, right.code])),
+        };
+        Typed::new(Type::Bool, code)
     }
 
     fn index(&mut self, operand: Typed, index: Typed, index_node: &Node) -> Typed {

@@ -1,5 +1,7 @@
 //! Tests of `network`.
 
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use super::NetworkSet;
@@ -50,4 +52,35 @@ fn mapped_networks_are_ipv4() {
     check(&["::/0"], "10.1.2.3", true);
     check(&["::/64"], "10.1.2.3", true);
     check(&["2000::/3"], "10.1.2.3", false);
+}
+
+/// A number that counts how often it is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted(u32);
+
+thread_local! {
+    static COMPARED: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Ord for Counted {
+    fn cmp(&self, other: &Self) -> Ordering {
+        COMPARED.set(COMPARED.get() + 1);
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Counted {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[test]
+fn an_address_is_found_among_ten_thousand_networks_in_some_fifteen_looks() {
+    let ranges: Vec<(Counted, Counted)> = (0..10_000).map(|n| (Counted(n * 512), Counted(n * 512 + 255))).collect();
+    for (address, expected) in [(0, true), (256, false), (5_119_488, true), (5_119_999, false), (2_560_100, true)] {
+        COMPARED.set(0);
+        assert_eq!(super::covers(&ranges, Counted(address)), expected, "{address}");
+        assert!(COMPARED.get() <= 18, "{} comparisons", COMPARED.get());
+    }
 }

@@ -4,9 +4,13 @@
 //! for one seed. `FUZZ_SECONDS=3600 cargo test --release -p authorize --test fuzz` runs an hour, and `FUZZ_SEED=7` tries
 //! other cases. A case that fails is printed; mend what it shows and keep it in `corpus.txt`.
 
+#[cfg(test)]
 mod grammar;
+#[cfg(test)]
 mod random;
+#[cfg(test)]
 mod request;
+#[cfg(test)]
 mod target;
 
 use std::fmt;
@@ -66,8 +70,13 @@ fn fuzz(target: fn(&[u8]), make: fn(&mut Grammar<'_>) -> String) -> Result<(), F
         cases += 1;
     }
     let memory = target::peak_memory();
-    println!("{cases} cases, {} MiB of memory", memory >> 20);
+    report(cases, memory);
     if memory > 1 << 30 { Err(Found(format!("seed {seed}: it takes {memory} bytes of memory"))) } else { Ok(()) }
+}
+
+#[expect(clippy::print_stdout, reason = "how far a long run went is what its reader looks for")]
+fn report(cases: u64, memory: usize) {
+    println!("{cases} cases, {} MiB of memory", memory >> 20);
 }
 
 /// Tries a case, and says which it was when it fails.

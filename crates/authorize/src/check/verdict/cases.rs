@@ -263,6 +263,7 @@ impl<'c> Test<'c> {
                 }
                 _ => None,
             },
+            Code::InTexts(part, texts) => Some(Self { part, operator: Operator::In, constants: texts.as_slice() }),
             _ => None,
         };
         comparison.unwrap_or(Self { part: code, operator: Operator::Equal, constants: TRUE })
