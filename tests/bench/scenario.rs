@@ -1,8 +1,6 @@
 //! What is measured: a signed-in user, a policy of three clauses, the audit log and the assertion, against none of them.
 
 use std::convert::Infallible;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,9 +115,10 @@ impl Scenario {
         self.proxies.portcullis.stop()?;
         self.provider.shutdown().await;
         let mut recorded = 0;
-        for segment in std::fs::read_dir(self.folder.path("audit"))? {
-            for record in BufReader::new(File::open(segment?.path())?).lines() {
-                recorded += u64::from(record?.contains(r#""upstream":{"#));
+        for segment in audit::Archive::open(&self.folder.path("audit"))?.segments() {
+            let mut lines = segment.lines()?;
+            while let Some(line) = lines.next_line()? {
+                recorded += u64::from(str::from_utf8(line)?.contains(r#""upstream":{"#));
             }
         }
         Ok(Measured {

@@ -1,7 +1,9 @@
 //! Reads what was written: the segments of a directory in their order, and their lines one at a time.
 
+pub(crate) mod compress;
 mod lines;
 mod name;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use lines::Lines;
 pub use name::SegmentName;
+pub use summary::{Summary, Values};
 
 /// The segments of a directory as they were when it was looked at.
 ///
@@ -93,6 +96,13 @@ impl Segment {
         self.form
     }
 
+    /// Returns what it holds in short, where that is known: of compressed segments. It is a help to searches and no part
+    /// of the chain.
+    #[must_use]
+    pub fn summary(&self) -> Option<Summary> {
+        serde_json::from_slice(&fs::read(self.summary_path()).ok()?).ok()
+    }
+
     /// Reads its lines, from the first on.
     ///
     /// # Errors
@@ -101,8 +111,8 @@ impl Segment {
         match self.form {
             Form::Plain => Lines::plain(&self.path).or_else(|error| {
                 // It was compressed since the directory was looked at.
-                let compressed = self.path.with_extension("jsonl.zst");
-                if error.kind() == io::ErrorKind::NotFound { Lines::compressed(&compressed) } else { Err(error) }
+                let is_gone = error.kind() == io::ErrorKind::NotFound;
+                if is_gone { Lines::compressed(&self.compressed_path()) } else { Err(error) }
             }),
             Form::Compressed => Lines::compressed(&self.path),
         }

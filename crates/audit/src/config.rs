@@ -22,8 +22,21 @@ pub struct Config {
     pub segment_bytes: u64,
     /// A segment is closed when it is older than this.
     pub segment_age: Duration,
+    /// Whether closed segments are compressed.
+    pub compress: bool,
+    /// Which closed segments are kept.
+    pub retention: Retention,
     /// Signs the first and the last line of each segment.
     pub signing_key: Option<SigningKey>,
+}
+
+/// Which closed segments are kept; all, unless something is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Those whose last line is no older than this.
+    pub age: Option<Duration>,
+    /// The newest of all chains of the directory that take no more bytes together.
+    pub bytes: Option<u64>,
 }
 
 /// When a record is written.
@@ -56,6 +69,8 @@ impl Default for Config {
             stdout: false,
             segment_bytes: 64 * 1024 * 1024,
             segment_age: Duration::from_secs(24 * 60 * 60),
+            compress: true,
+            retention: Retention::default(),
             signing_key: None,
         }
     }

@@ -14,8 +14,8 @@ mod sign;
 pub mod test_util;
 mod verify;
 
-pub use archive::{Archive, Form, Lines, Segment, SegmentName};
-pub use config::{Config, Durability, Mode};
+pub use archive::{Archive, Form, Lines, Segment, SegmentName, Summary, Values};
+pub use config::{Config, Durability, Mode, Retention};
 pub use error::AuditError;
 pub use event::{Event, EventKind};
 pub use log::{LATENCY_BOUNDS, Log, Sink, SinkCounts, Slot, Statistics};

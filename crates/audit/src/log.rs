@@ -10,11 +10,13 @@ mod flusher;
 mod group;
 mod segment;
 mod tee;
+mod upkeep;
 
 use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -30,6 +32,7 @@ use self::counters::Counters;
 use self::group::Group;
 use self::segment::Segments;
 use self::tee::{Stdout, Tee};
+use self::upkeep::Upkeep;
 use crate::{AuditError, Config, Durability, Ended, Event, Mode, Record, chain, line};
 
 /// The log. Cheap to clone; all clones write to the same segments.
@@ -53,7 +56,8 @@ pub struct Slot {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    flusher: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stop: Arc<AtomicBool>,
 }
 
 /// What all who write share.
@@ -128,8 +132,10 @@ impl Log {
         started.map_err(|source| AuditError::Unwritable { dir: config.dir.clone(), source })
     }
 
-    fn start(config: &Config, segments: Segments, sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
+    fn start(config: &Config, mut segments: Segments, sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
         let tee = Tee::start(sinks)?;
+        let (closed, woken) = channel();
+        segments.tell(closed);
         let shared = Arc::new(Shared {
             dir: config.dir.clone(),
             mode: config.mode,
@@ -145,9 +151,14 @@ impl Log {
             waiting_for_disk: Group::default(),
             counters: Counters::default(),
         });
-        let of_thread = Arc::clone(&shared);
-        let flusher = std::thread::Builder::new().name("audit".into()).spawn(move || flusher::run(&of_thread))?;
-        Ok(Self { inner: Arc::new(Inner { shared, flusher: Mutex::new(Some(flusher)) }) })
+        let stop = Arc::new(AtomicBool::new(false));
+        let of_flusher = Arc::clone(&shared);
+        let upkeep = Upkeep::new(Arc::clone(&shared), config, Arc::clone(&stop));
+        let threads = vec![
+            std::thread::Builder::new().name("audit".into()).spawn(move || flusher::run(&of_flusher))?,
+            std::thread::Builder::new().name("audit-upkeep".into()).spawn(move || upkeep.run(&woken))?,
+        ];
+        Ok(Self { inner: Arc::new(Inner { shared, threads: Mutex::new(threads), stop }) })
     }
 
     /// Takes a place for the record of one request, before it is forwarded: when the log cannot take a record, the
@@ -266,9 +277,11 @@ impl Inner {
         shared.queue().closed = true;
         shared.state.store(CLOSED, Ordering::Release);
         shared.arrived.notify_one();
-        let flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if flusher.is_some_and(|flusher| flusher.join().is_err()) {
-            tracing::error!("the thread that writes the audit log ended before its time");
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the audit log ended before its time");
+            }
         }
     }
 }

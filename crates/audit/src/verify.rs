@@ -4,6 +4,7 @@
 mod problem;
 mod scan;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
@@ -56,12 +57,19 @@ pub struct Chain {
 pub fn verify(dir: &Path, keys: &[VerifyingKey]) -> io::Result<Verification> {
     let archive = Archive::open(dir)?;
     let scans = scan_all(archive.segments(), keys);
+    let mut deleted: BTreeMap<&str, u64> = BTreeMap::new();
+    for (chain, through) in scans.iter().flat_map(|scan| &scan.deleted) {
+        let last = deleted.entry(chain).or_default();
+        *last = (*last).max(*through);
+    }
     let mut verification = Verification::default();
-    let mut of_segments = archive.segments().iter().zip(scans);
+    let mut of_segments = archive.segments().iter().zip(&scans);
     for (instance, segments) in archive.chains() {
         let of_chain: Vec<_> = of_segments.by_ref().take(segments.len()).collect();
         match instance {
-            Some(instance) => verification.chain(instance, &of_chain),
+            Some(instance) => {
+                verification.chain(instance, &of_chain, deleted.get(instance).copied().unwrap_or_default());
+            }
             None => verification.unchained += segments.len(),
         }
     }
@@ -91,9 +99,8 @@ fn scan_all(segments: &[Segment], keys: &[VerifyingKey]) -> Vec<Scan> {
 }
 
 impl Verification {
-    fn chain(&mut self, instance: &str, segments: &[(&Segment, Scan)]) {
+    fn chain(&mut self, instance: &str, segments: &[(&Segment, &Scan)], deleted_through: u64) {
         let (Some((first, _)), Some((last, last_scan))) = (segments.first(), segments.last()) else { return };
-        let deleted_through = segments.iter().map(|(_, scan)| scan.deleted_through).max().unwrap_or_default();
         let mut expected = Expected { number: deleted_through + 1, hash: Some(Position::START.hash.as_slice().into()) };
         if deleted_through > 0 {
             // What it was tied to is gone.

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::admin::State;
 use crate::assembly::Assembly;
+use crate::audit_metrics;
 use crate::config::{Config, Watched};
 use crate::reload::{ReloadMetrics, Request};
 use crate::tables::{TableMetrics, Tables};
@@ -107,6 +108,7 @@ impl App {
             revision: revision.clone(),
         };
         let (reloads, reload_requests) = mpsc::channel(1);
+        audit_metrics::register(&mut registry, assembly.audit().clone());
         let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
         let state = Arc::new(State::new(registry, revision, assembly.audit().clone(), tables, reloads));
         let server = Arc::new(server);

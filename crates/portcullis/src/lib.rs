@@ -6,6 +6,7 @@
 mod admin;
 pub mod app;
 mod assembly;
+mod audit_metrics;
 pub mod cli;
 pub mod config;
 mod reload;

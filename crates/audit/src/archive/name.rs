@@ -55,8 +55,9 @@ fn is_time(text: &str) -> bool {
 }
 
 /// What the files of segments end in.
-pub(crate) const PLAIN: &str = ".jsonl";
-pub(crate) const COMPRESSED: &str = ".jsonl.zst";
+pub(super) const PLAIN: &str = ".jsonl";
+pub(super) const COMPRESSED: &str = ".jsonl.zst";
+pub(super) const SUMMARY: &str = ".summary.json";
 
 #[cfg(test)]
 mod tests;

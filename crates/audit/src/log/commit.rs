@@ -97,7 +97,7 @@ impl Shared {
         let stored = if pending.is_empty() { Ok(()) } else { segments.append(pending) };
         if stored.is_ok() {
             self.waiting.fetch_sub(pending.bytes().len(), Ordering::Relaxed);
-            self.counters.committed(pending.bytes().len(), pending.lines(), began.elapsed());
+            self.counters.committed(pending.bytes().len(), pending.lines(), segments.number(), began.elapsed());
             tee.send(pending);
             pending.clear();
             self.committed.store(number + 1, Ordering::Release);

@@ -16,7 +16,10 @@ pub struct Statistics {
     pub waiting_bytes: usize,
     /// How often the disk did not take a batch.
     pub failures: u64,
-    /// How many batches took no longer than each of [`LATENCY_BOUNDS`], and in the last place, all of them.
+    /// The number of the segment that is written.
+    pub segment: u64,
+    /// How many batches took no longer than each of [`LATENCY_BOUNDS`] and longer than the one before; the last took longer
+    /// than all.
     pub commits: [u64; LATENCY_BOUNDS.len() + 1],
     /// How long they took together.
     pub commit_time: Duration,
@@ -29,14 +32,15 @@ pub(super) struct Counters {
     records: AtomicU64,
     bytes: AtomicU64,
     failures: AtomicU64,
-    // Each batch is in one of them.
+    segment: AtomicU64,
     commits: [AtomicU64; LATENCY_BOUNDS.len() + 1],
     commit_nanoseconds: AtomicU64,
 }
 
 impl Counters {
     /// Counts a batch that is in a segment.
-    pub(super) fn committed(&self, bytes: usize, lines: usize, duration: Duration) {
+    pub(super) fn committed(&self, bytes: usize, lines: usize, segment: u64, duration: Duration) {
+        self.segment.store(segment, Ordering::Relaxed);
         self.records.fetch_add(lines as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let slot = LATENCY_BOUNDS.iter().position(|bound| duration <= *bound).unwrap_or(LATENCY_BOUNDS.len());
@@ -53,17 +57,13 @@ impl Counters {
     }
 
     pub(super) fn read(&self, waiting_bytes: usize, sinks: Vec<SinkCounts>) -> Statistics {
-        let mut sum = 0;
-        let commits = self.commits.each_ref().map(|commits| {
-            sum += commits.load(Ordering::Relaxed);
-            sum
-        });
         Statistics {
             records: self.records.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             waiting_bytes,
             failures: self.failures.load(Ordering::Relaxed),
-            commits,
+            segment: self.segment.load(Ordering::Relaxed),
+            commits: self.commits.each_ref().map(|commits| commits.load(Ordering::Relaxed)),
             commit_time: Duration::from_nanos(self.commit_nanoseconds.load(Ordering::Relaxed)),
             sinks,
         }

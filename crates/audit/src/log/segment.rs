@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ pub(super) struct Segments {
     number: u64,
     position: Position,
     open: Option<Open>,
+    // Told when a segment was closed.
+    closed: Option<Sender<()>>,
     // Keeps other processes from writing to the same chain.
     lock: File,
 }
@@ -62,10 +65,21 @@ impl Segments {
             number: last.number,
             position: last.position,
             open: None,
+            closed: None,
             lock,
         };
         segments.open()?;
         Ok(segments)
+    }
+
+    /// Returns the number of the last segment with a line.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Tells `closed` from now on when a segment was closed.
+    pub(super) fn tell(&mut self, closed: Sender<()>) {
+        self.closed = Some(closed);
     }
 
     /// Appends whole lines, all or none, to a file that is still in the directory when they are in it.
@@ -114,9 +128,14 @@ impl Segments {
             return Err(error);
         }
         self.position = position;
-        match self.open.take() {
-            Some(open) => open.file.sync_data(),
-            None => Ok(()),
+        let closed = self.open.take();
+        if let Some(waiting) = &self.closed {
+            let _ = waiting.send(());
+        }
+        match closed {
+            // While it goes on, the compressed file is what is sure to be on the disk.
+            Some(open) if why == Closed::Stop => open.file.sync_data(),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -136,7 +155,8 @@ impl Segments {
     }
 
     /// Lets other processes write to the chain.
-    pub(super) fn release(&self) {
+    pub(super) fn release(&mut self) {
+        self.closed = None;
         let _ = self.lock.unlock();
     }
 
@@ -198,7 +218,7 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 
 /// Two processes that write to one chain would each break it for the other.
 fn lock(dir: &Path, instance: &str) -> io::Result<File> {
-    let path = dir.join(format!(".audit-{instance}.lock"));
+    let path = lock_path(dir, instance);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -208,6 +228,10 @@ fn lock(dir: &Path, instance: &str) -> io::Result<File> {
         )),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+pub(super) fn lock_path(dir: &Path, instance: &str) -> PathBuf {
+    dir.join(format!(".audit-{instance}.lock"))
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ pub(super) struct Scan {
     pub(super) torn: u64,
     /// The line that ends it.
     pub(super) end: Option<u64>,
-    /// Up to which segment a record says that segments were deleted.
-    pub(super) deleted_through: u64,
+    /// Of which chains records say that segments were deleted, and through which number.
+    pub(super) deleted: Vec<(Box<str>, u64)>,
     pub(super) signed_through: Option<u64>,
     pub(super) key: Option<Box<str>>,
     pub(super) findings: Vec<(Option<u64>, Problem)>,
@@ -43,6 +43,7 @@ struct Mark {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Details {
+    chain: Box<str>,
     through: Box<str>,
 }
 
@@ -90,8 +91,8 @@ impl Scan {
         if memchr::memmem::find(beginning, END_KIND.as_bytes()).is_some() {
             self.end(&mark(line), name);
         } else if memchr::memmem::find(beginning, RETENTION_KIND.as_bytes()).is_some() {
-            let through = mark(line).details.through.parse().unwrap_or_default();
-            self.deleted_through = self.deleted_through.max(through);
+            let Details { chain, through } = mark(line).details;
+            self.deleted.push((chain, through.parse().unwrap_or_default()));
         }
         if self.lines == 1 || self.end == Some(self.lines) {
             self.signature(link, keys);

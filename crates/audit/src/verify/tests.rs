@@ -8,7 +8,7 @@ use crate::sign::tests::{ED25519, ED25519_PUBLIC, P256_PUBLIC};
 use crate::{Archive, Config, Event, EventKind, Log, SigningKey, VerifyingKey};
 
 fn config(dir: &Path) -> Config {
-    Config { dir: dir.to_owned(), segment_bytes: 1000, ..Config::default() }
+    Config { dir: dir.to_owned(), segment_bytes: 1000, compress: false, ..Config::default() }
 }
 
 /// Writes some events, each in a batch of its own.

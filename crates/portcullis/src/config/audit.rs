@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ::audit::{Durability, Mode, SigningKey};
+use ::audit::{Durability, Mode, Retention, SigningKey};
 
 use super::fields::Fields;
 use super::schema;
@@ -16,6 +16,7 @@ pub(super) fn build(root: &Fields<'_>, sources: &Sources) -> Option<::audit::Con
         Some(path) => Some(signing_key(&path).ok()?),
         None => None,
     };
+    let retention = fields.section("retention", &schema::RETENTION);
     Some(::audit::Config {
         dir: folder.join(fields.text("dir")?),
         instance: fields.text("instance").map_or_else(host_name, str::to_owned),
@@ -24,6 +25,8 @@ pub(super) fn build(root: &Fields<'_>, sources: &Sources) -> Option<::audit::Con
         stdout: fields.flag("stdout"),
         segment_bytes: fields.size("segment_size")?,
         segment_age: fields.duration("segment_age")?,
+        compress: fields.flag("compress"),
+        retention: Retention { age: retention.duration("age"), bytes: retention.size("size") },
         signing_key,
     })
 }

@@ -290,6 +290,31 @@ pub(crate) const AUDIT: Section = Section {
             Presence::Default("24h"),
             "A segment is closed when it is older than this.",
         ),
+        key("compress", Kind::Flag, Presence::Default("true"), "Compresses closed segments with zstd."),
+        key(
+            "retention",
+            Kind::Section(&RETENTION),
+            Presence::Optional("all are kept"),
+            "Which closed segments are kept.",
+        ),
+    ],
+};
+
+pub(crate) const RETENTION: Section = Section {
+    doc: "Which closed segments are kept.",
+    keys: &[
+        key(
+            "age",
+            Kind::Format(Format::Duration),
+            Presence::Optional("whatever their age"),
+            "Segments whose last line is older than this are deleted.",
+        ),
+        key(
+            "size",
+            Kind::Format(Format::Size),
+            Presence::Optional("whatever their size"),
+            "The oldest segments are deleted while all in the folder take more than this.",
+        ),
     ],
 };
 

@@ -1,0 +1,92 @@
+//! Closed segments made small. The plain file goes only when the compressed one is on the disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::summary::Summarizer;
+use super::{Segment, name};
+
+/// Compresses a closed segment and writes its summary. Gives up, without a trace, when `stop` says so.
+pub(crate) fn compress(segment: &Segment, stop: &impl Fn() -> bool) -> io::Result<()> {
+    let compressed = segment.compressed_path();
+    let temporary = with_end(&compressed, TEMPORARY);
+    let summary = compress_to(segment, &temporary, stop).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    let Some(summary) = summary else { return fs::remove_file(temporary) };
+    write_summary(segment, &summary)?;
+    fs::rename(&temporary, &compressed)?;
+    if let Some(dir) = compressed.parent() {
+        // Otherwise a power cut could take both files.
+        File::open(dir)?.sync_all()?;
+    }
+    fs::remove_file(segment.path())
+}
+
+fn compress_to(segment: &Segment, path: &Path, stop: &impl Fn() -> bool) -> io::Result<Option<super::Summary>> {
+    let file = create(path)?;
+    let mut encoder = zstd::stream::write::Encoder::new(BufWriter::new(file), LEVEL)?;
+    encoder.include_checksum(true)?;
+    let mut summarizer = Summarizer::default();
+    let mut lines = segment.lines()?;
+    let mut count = 0_u32;
+    while let Some(line) = lines.next_line()? {
+        summarizer.add(line);
+        encoder.write_all(line)?;
+        encoder.write_all(b"\n")?;
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(1024) && stop() {
+            return Ok(None);
+        }
+    }
+    let file = encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(Some(summarizer.finish()))
+}
+
+fn write_summary(segment: &Segment, summary: &super::Summary) -> io::Result<()> {
+    let path = segment.summary_path();
+    let temporary = with_end(&path, TEMPORARY);
+    let mut file = create(&temporary)?;
+    file.write_all(&serde_json::to_vec(summary)?)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
+
+impl Segment {
+    pub(super) fn compressed_path(&self) -> PathBuf {
+        self.beside(name::COMPRESSED)
+    }
+
+    pub(super) fn summary_path(&self) -> PathBuf {
+        self.beside(name::SUMMARY)
+    }
+
+    fn beside(&self, end: &str) -> PathBuf {
+        self.path().with_file_name(format!("{}{end}", self.name()))
+    }
+
+    /// Deletes its files.
+    pub(crate) fn delete(&self) -> io::Result<()> {
+        let _ = fs::remove_file(self.summary_path());
+        match fs::remove_file(self.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Speed counts: the same processors serve requests.
+const LEVEL: i32 = 1;
+
+const TEMPORARY: &str = ".tmp";

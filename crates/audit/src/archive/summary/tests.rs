@@ -1,0 +1,39 @@
+//! Summaries and what they leave out.
+
+use super::{MOST_VALUES, Summarizer};
+
+fn line(second: u32, more: &str) -> String {
+    format!(r#"{{"time":"2026-01-01T00:00:{second:02}.5Z","id":"0190","kind":"request","revision":"r"{more}}}"#)
+}
+
+#[test]
+fn a_summary_tells_times_users_networks_routes_and_counts() {
+    let mut summarizer = Summarizer::default();
+    let user = r#","user":{"id":"i|ada","email":"ada@example.com","groups":[]},"client_ip":"203.0.113.7""#;
+    summarizer.add(line(7, &format!(r#","route":"a"{user},"decision":"allow""#)).as_bytes());
+    summarizer.add(line(3, r#","client_ip":"2001:db8:1:2::3","decision":"deny""#).as_bytes());
+    summarizer.add(br#"{"time":"2026-01-01T00:00:09Z","id":"0190","kind":"outcome","status":200}"#);
+    summarizer.add(b"no line of ours");
+    let summary = summarizer.finish();
+    assert_eq!(summary.from.unwrap().to_string(), "2026-01-01T00:00:03Z");
+    assert_eq!(summary.to.unwrap().to_string(), "2026-01-01T00:00:10Z");
+    assert_eq!(summary.lines, 4);
+    assert_eq!((summary.kinds["request"], summary.kinds["outcome"]), (2, 1));
+    assert_eq!((summary.decisions["allow"], summary.decisions["deny"]), (1, 1));
+    assert!(summary.users.may_have("ada@example.com") && summary.users.may_have("i|ada"));
+    assert!(!summary.users.may_have("bob@example.com"));
+    assert!(summary.networks.may_have("203.0.113.0/24") && summary.networks.may_have("2001:db8:1::/48"));
+    assert!(summary.routes.may_have("a") && !summary.routes.may_have("b"));
+    let read: super::Summary = serde_json::from_str(&serde_json::to_string(&summary).unwrap()).unwrap();
+    assert_eq!(read, summary);
+}
+
+#[test]
+fn more_values_than_are_listed_may_be_any() {
+    let mut summarizer = Summarizer::default();
+    for n in 0..=MOST_VALUES {
+        summarizer.add(line(0, &format!(r#","route":"route {n}""#)).as_bytes());
+    }
+    let summary = summarizer.finish();
+    assert!(summary.routes.listed().is_none() && summary.routes.may_have("another"));
+}
