@@ -93,9 +93,16 @@ class Portcullis:
             assert self.process.wait(40) == 0, self.log.read_text()
 
     def records(self):
-        """All audit records; stops the proxy, so that none is still on its way."""
+        """One record for each request, with its outcome; stops the proxy, so that none is still on its way."""
         self.stop()
-        return [json.loads(line) for file in sorted((self.directory / "audit").iterdir()) for line in file.open()]
+        requests = {}
+        for segment in sorted((self.directory / "audit").glob("*.jsonl")):
+            for record in map(json.loads, segment.open()):
+                if record["kind"] == "request":
+                    requests[record["id"]] = record
+                elif record["kind"] == "outcome":
+                    requests[record["id"]].update(record, kind="request")
+        return list(requests.values())
 
 
 class Proxy(Portcullis):
