@@ -17,6 +17,7 @@ mod rewrites;
 mod sessions;
 mod sign_in;
 mod slow;
+mod streams;
 mod tables;
 mod tidy;
 mod upstream_protocols;

@@ -96,6 +96,13 @@ impl Authenticator {
         Outcome::NotAuthenticated
     }
 
+    /// Returns whether a session that was authenticated before goes on: it was not ended, is not over, and its provider is
+    /// still one of ours.
+    #[must_use]
+    pub fn goes_on(&self, session: &Session) -> bool {
+        self.is_of_known_provider(session.identity()) && self.sessions.goes_on(session)
+    }
+
     /// Removes our cookies from `Cookie`, so that no upstream ever sees a handle. Other cookies stay as they came.
     pub fn strip_cookies(headers: &mut HeaderMap) {
         cookie::strip(headers);

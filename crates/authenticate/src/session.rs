@@ -5,7 +5,8 @@ mod live;
 mod record;
 mod sessions;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -41,11 +42,25 @@ pub struct Session {
     provider_session: Option<Box<str>>,
     created: Timestamp,
     expires: Timestamp,
+    life: Arc<Life>,
+    assertions: AssertionCache,
+}
+
+/// What all copies of a session in memory share: one may be held by a stream long after another took its place.
+#[derive(Debug)]
+struct Life {
+    ended: AtomicBool,
     // In microseconds, as `Timestamp` counts them: when the last request came, and the last such time that was noted
     // for the store.
     seen: AtomicI64,
     noted: AtomicI64,
-    assertions: AssertionCache,
+}
+
+impl Life {
+    fn new(seen: Timestamp) -> Self {
+        let seen = seen.as_microsecond();
+        Self { ended: AtomicBool::new(false), seen: AtomicI64::new(seen), noted: AtomicI64::new(seen) }
+    }
 }
 
 impl Session {
@@ -79,7 +94,7 @@ impl Session {
     }
 
     fn seen(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.seen.load(Ordering::Relaxed)).unwrap_or(self.created)
+        Timestamp::from_microsecond(self.life.seen.load(Ordering::Relaxed)).unwrap_or(self.created)
     }
 }
 

@@ -4,9 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
+use crate::decide_again::decide_again;
 use crate::exchange::Exchange;
+use crate::streams::Stream;
 use crate::upstream::UpstreamBody;
 
 /// What is sent.
@@ -26,6 +29,8 @@ pub(crate) struct ResponseBody {
     content: Content,
     // A tunnel takes its exchange along.
     exchange: Option<Box<Exchange>>,
+    // While an upstream's body is sent.
+    stream: Option<Stream>,
     // What the length of the body leaves to be sent, where it is known: HTTP/1.1 drops a body that has sent as much
     // without asking for its end.
     remaining: Option<u64>,
@@ -41,16 +46,45 @@ pub(crate) enum BrokeOff {
     /// That of an endpoint of our own did.
     #[error(transparent)]
     Own(axum::Error),
+    /// It is no longer allowed.
+    #[error("closed: {0}")]
+    Closed(&'static str),
 }
 
 impl ResponseBody {
     pub(crate) fn new(content: Content, exchange: Box<Exchange>) -> Self {
         let remaining = content.size_hint().exact();
-        Self { content, exchange: Some(exchange), remaining, ended: false }
+        let is_upstreams = matches!(content, Content::Upstream(_));
+        let stream = is_upstreams.then(|| Stream::new(exchange.streams()));
+        Self { content, exchange: Some(exchange), stream, remaining, ended: false }
     }
 
     pub(crate) const fn of_tunnel(content: Content) -> Self {
-        Self { content, exchange: None, remaining: None, ended: false }
+        Self { content, exchange: None, stream: None, remaining: None, ended: false }
+    }
+
+    /// Decides again where there is a doubt; what is sent instead of the rest, where it may not be sent.
+    fn doubt(&mut self) -> Option<Result<Frame<Bytes>, BrokeOff>> {
+        let (Some(exchange), Some(stream)) = (&mut self.exchange, &mut self.stream) else { return None };
+        if !stream.is_doubtful(exchange.streams()) {
+            return None;
+        }
+        let Err(closed) = decide_again(exchange) else {
+            stream.leave(exchange.streams());
+            return None;
+        };
+        exchange.close(&closed);
+        // Dropped here, so that the upstream learns of it at once.
+        self.content = Content::Whole(Bytes::new());
+        self.ended = true;
+        if !exchange.caller.is_grpc() {
+            return Some(Err(BrokeOff::Closed(closed.reason)));
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static(closed.grpc_status()));
+        trailers.insert("grpc-message", HeaderValue::from_static("no longer allowed"));
+        exchange.trailed(&trailers);
+        Some(Ok(Frame::trailers(trailers)))
     }
 }
 
@@ -60,6 +94,9 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
         let this = &mut *self;
+        if let Some(instead) = this.doubt() {
+            return Poll::Ready(Some(instead));
+        }
         let polled = Pin::new(&mut this.content).poll_frame(cx);
         let Some(exchange) = &mut this.exchange else { return polled };
         match &polled {
@@ -79,6 +116,10 @@ impl Body for ResponseBody {
             }
             Poll::Pending => {}
         }
+        if !this.ended && this.remaining != Some(0) {
+            // Also where there was something to send: who does not read is not asked for the rest.
+            this.stream.iter_mut().for_each(|stream| stream.wait(exchange, cx));
+        }
         polled
     }
 
@@ -93,6 +134,9 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        if let (Some(exchange), Some(stream)) = (&self.exchange, &mut self.stream) {
+            stream.leave(exchange.streams());
+        }
         let whole = self.ended || self.remaining == Some(0) || self.content.is_end_stream();
         if let Some(exchange) = self.exchange.as_mut().filter(|_| !whole) {
             exchange.broke_off("the client left before the response ended");

@@ -12,14 +12,16 @@ use authorize::ShadowDecision;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use identity::ClientAddress;
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::Snapshot;
+use crate::caller::Caller;
 use crate::connection::{Connection, TlsFacts};
-use crate::forward::Traffic;
+use crate::decide_again::Closed;
+use crate::forward::{Traffic, Tunnel, Upgrade};
 use crate::metrics::Times;
 use crate::request_id::RequestId;
+use crate::streams::Streams;
 use crate::upstream::Progress;
 
 /// One request, as it will be remembered.
@@ -41,8 +43,16 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<Answerer>,
     pub(crate) verdict: Verdict,
     pub(crate) shadow: Option<ShadowDecision>,
+    /// Who reads our own answers.
+    pub(crate) caller: Caller,
+    /// The headers that policies see, where one has looked, for when it decides again.
+    pub(crate) headers: Option<Box<HeaderMap>>,
+    /// How it asks for a WebSocket.
+    pub(crate) upgrade: Upgrade,
     /// The WebSocket that this request opened.
-    pub(crate) tunnel: Option<JoinHandle<Traffic>>,
+    pub(crate) tunnel: Option<Tunnel>,
+    /// The configuration that has allowed it again.
+    again: Option<Arc<Snapshot>>,
     kind: Kind,
     ended: Vec<Arc<Session>>,
     started: Instant,
@@ -97,7 +107,11 @@ impl Exchange {
             upstream: None,
             verdict: Verdict { decision: Decision::Deny, rule: None, reason: "client-left", error: None },
             shadow: None,
+            caller: Caller::of(request),
+            headers: None,
+            upgrade: Upgrade::None,
             tunnel: None,
+            again: None,
             kind: Kind::Request,
             ended: Vec::new(),
             started: Instant::now(),
@@ -150,6 +164,40 @@ impl Exchange {
     /// Follows the request's body from here on.
     pub(crate) fn follow_body(&mut self) -> Arc<Progress> {
         Arc::clone(self.body.get_or_insert_with(|| Arc::new(Progress::new())))
+    }
+
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.connection.serving.streams
+    }
+
+    /// Returns whether it asks for a WebSocket.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.upgrade != Upgrade::None
+    }
+
+    /// Returns the configuration that has allowed it last.
+    pub(crate) fn decided_by(&self) -> &Arc<Snapshot> {
+        self.again.as_ref().unwrap_or(&self.snapshot)
+    }
+
+    /// Another configuration allows it, too.
+    pub(crate) fn decided_again(&mut self, by: Arc<Snapshot>) {
+        self.again = Some(by).filter(|by| !Arc::ptr_eq(by, &self.snapshot));
+    }
+
+    /// Notes that it is closed before its end, and why.
+    pub(crate) fn close(&mut self, closed: &Closed) {
+        let (id, route, reason) = (self.id.as_str(), self.route_name(), closed.reason);
+        let (revision, rule) = (&*closed.by.revision, closed.rule.as_deref());
+        tracing::info!(
+            request.id = id,
+            route.id = route,
+            policy.id = rule,
+            config.revision = revision,
+            reason,
+            "stream closed"
+        );
+        self.broke_off(format!("closed: {reason}"));
     }
 
     /// Ends with what the WebSocket carried that this request opened.

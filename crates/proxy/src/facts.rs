@@ -1,6 +1,7 @@
 //! What policies see of a request: borrowed from it, on the stack.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use authenticate::Session;
 use authorize::{Decision, Grpc, Headers, Input, Request, RouteFacts, SessionFacts, Tls};
@@ -13,17 +14,33 @@ use crate::config::Path;
 use crate::exchange::Exchange;
 use crate::snapshot::LoadedRoute;
 
-/// Headers as policies see them.
+/// Headers as policies see them; notes whether one looked.
 #[derive(Debug)]
-pub(crate) struct HeaderFacts<'a>(pub(crate) &'a HeaderMap);
+pub(crate) struct HeaderFacts<'a> {
+    headers: &'a HeaderMap,
+    read: Cell<bool>,
+}
+
+impl<'a> HeaderFacts<'a> {
+    pub(crate) const fn new(headers: &'a HeaderMap) -> Self {
+        Self { headers, read: Cell::new(false) }
+    }
+
+    /// Returns whether a policy looked at any header, there or not.
+    pub(crate) const fn were_read(&self) -> bool {
+        self.read.get()
+    }
+}
 
 impl Headers for HeaderFacts<'_> {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        joined(self.0.get_all(name).iter().map(http::HeaderValue::as_bytes))
+        self.read.set(true);
+        joined(self.headers.get_all(name).iter().map(http::HeaderValue::as_bytes))
     }
 
     fn for_each(&self, each: &mut dyn FnMut(&str, Cow<'_, str>)) {
-        for name in self.0.keys() {
+        self.read.set(true);
+        for name in self.headers.keys() {
             if let Some(value) = self.get(name.as_str()) {
                 each(name.as_str(), value);
             }
@@ -101,7 +118,7 @@ pub(crate) fn may_open(
             host: &route.host,
             path,
             query: "",
-            headers: &HeaderFacts(&none),
+            headers: &HeaderFacts::new(&none),
             time: now,
             protocol: "http/1.1",
             id: "",

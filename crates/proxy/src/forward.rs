@@ -4,6 +4,8 @@
 //! to send them on, and a client does not depend on them (RFC 9110 §15.2).
 
 mod address;
+mod frames;
+mod leg;
 mod outgoing;
 mod replay;
 mod response;
@@ -20,7 +22,6 @@ use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +38,8 @@ use crate::upstream::{
 use address::address;
 use response::downstream;
 
-pub(crate) use upgrade::Traffic;
+pub(crate) use leg::Farewell;
+pub(crate) use upgrade::{Traffic, Tunnel};
 
 /// What forwarding must know of a request beside the request.
 #[derive(Debug)]
@@ -50,7 +52,9 @@ pub(crate) struct Forward<'a> {
     pub(crate) host: &'a HeaderValue,
     /// Tunnels are counted here, so that a shutdown can wait for them.
     pub(crate) tunnels: &'a TaskTracker,
-    /// Closes the tunnel that this request opens.
+    /// Ends the tunnel that this request opens, with a farewell.
+    pub(crate) stop: &'a CancellationToken,
+    /// Cuts it off.
     pub(crate) close: &'a CancellationToken,
     /// Follows the request's body; absent where there is none.
     pub(crate) progress: Option<Arc<Progress>>,
@@ -84,8 +88,8 @@ pub(crate) struct Forwarded {
     pub(crate) protocol_reason: &'static str,
     /// How often a connection or a request was tried.
     pub(crate) attempts: u32,
-    /// The WebSocket that was opened; ends with what it carried.
-    pub(crate) tunnel: Option<JoinHandle<Traffic>>,
+    /// The WebSocket that was opened.
+    pub(crate) tunnel: Option<Tunnel>,
 }
 
 /// Forwards one request. The permit is spent by it.

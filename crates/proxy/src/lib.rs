@@ -11,12 +11,14 @@ mod entrance;
 mod head;
 mod listener;
 mod proxy_protocol;
+mod streams;
 mod tls;
 mod worker;
 
 mod assert_identity;
 mod caller;
 mod client_address;
+mod decide_again;
 mod facts;
 mod forward;
 mod own_endpoints;

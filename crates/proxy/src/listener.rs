@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::connection::{self, Place};
 use crate::entrance::Entrance;
 use crate::metrics::Limit;
+use crate::streams::Streams;
 use crate::worker::{Desks, Workers};
 use crate::{Listener, ServeError, Snapshot};
 
@@ -68,6 +69,7 @@ impl Server {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             connections: TaskTracker::new(),
             tunnels: TaskTracker::new(),
+            streams: Arc::default(),
             stop: CancellationToken::new(),
             close: CancellationToken::new(),
             desks: workers.desks(),
@@ -112,7 +114,7 @@ impl Server {
             doors.list.push(door);
         }
         for door in old {
-            self.accepting.spawn(door.retire(drain));
+            self.accepting.spawn(door.retire(drain, self.serving.stop.clone()));
         }
         if doors.state == State::Open {
             doors.list.iter_mut().for_each(|door| door.open(&self.accepting));
@@ -132,12 +134,14 @@ impl Server {
             doors.state = State::Open;
             doors.list.iter_mut().for_each(|door| door.open(&self.accepting));
         }
+        let watch = tokio::spawn(serving.close.clone().run_until_cancelled_owned(Streams::watch(serving.clone())));
         let drain = shutdown.await;
         self.doors().state = State::Stopped;
         serving.stop.cancel();
         self.accepting.close();
         self.accepting.wait().await;
         serving.drain(drain).await;
+        watch.abort();
     }
 
     fn doors(&self) -> MutexGuard<'_, Doors> {
@@ -186,13 +190,15 @@ impl Door {
         }
     }
 
-    /// Stops accepting, and ends the connections once they have done what they are doing, or after `limit`.
-    fn retire(self, limit: Duration) -> impl Future<Output = ()> {
+    /// Stops accepting, and ends the connections once they have done what they are doing, or after `limit`. Where the
+    /// server stops before that, its own limit holds.
+    fn retire(self, limit: Duration, stopping: CancellationToken) -> impl Future<Output = ()> {
         let Serving { stop, close, .. } = self.serving;
         stop.cancel();
         async move {
-            let _ = tokio::time::timeout(limit, close.cancelled()).await;
-            close.cancel();
+            if tokio::time::timeout(limit, stopping.cancelled()).await.is_err() {
+                close.cancel();
+            }
         }
     }
 }
@@ -206,6 +212,8 @@ pub(crate) struct Serving {
     pub(crate) connections: TaskTracker,
     /// The tasks of upgraded connections, which outlive their connection's task.
     pub(crate) tunnels: TaskTracker,
+    /// What is open for long.
+    pub(crate) streams: Arc<Streams>,
     /// Accept nothing more, let requests end.
     pub(crate) stop: CancellationToken,
     /// Close what is still open.

@@ -66,7 +66,7 @@ pub(crate) async fn serve(
 /// Returns a denial where every route of the host refuses this caller whoever they are: a banned network is not sent to
 /// the provider, by no address of ours.
 fn refused_everywhere(exchange: &Exchange, headers: &HeaderMap, address: ClientAddress) -> Option<Denial> {
-    let headers = HeaderFacts(headers);
+    let headers = HeaderFacts::new(headers);
     let routes = exchange.snapshot.routes_of(exchange.connection.scheme(), &exchange.host);
     let mut denials = routes.map(|(index, route)| {
         let input = facts::input(exchange, address, route, &headers, false);

@@ -19,20 +19,22 @@ use crate::caller::Caller;
 use crate::client_address::{Told, client_address, client_header, forwarded_headers, watch_for_lost_addresses};
 use crate::config::{Authentication, HashBy, WebSockets};
 use crate::connection::Connection;
+use crate::decide_again::decide_again;
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::facts::{self, HeaderFacts};
-use crate::forward::{Forward, Forwarded, Upgrade, forward};
+use crate::forward::{Farewell, Forward, Forwarded, Tunnel, Upgrade, forward};
 use crate::respond::{self, Challenge, Refused};
 use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
+use crate::streams::Stream;
 use crate::upstream::{TrailerRules, stable_hash};
 use crate::{Rewrites, own_endpoints, rewrite, websocket_origin};
 
 /// Answers one request.
 pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
-    let caller = Caller::of(&request);
     let mut exchange = Exchange::begin(connection, &request);
+    let caller = exchange.caller;
     let answered = phases(&mut exchange, request, caller).await;
     let response = answered.unwrap_or_else(|refused| respond::refuse(&refused, caller, &mut exchange));
     exchange.respond(response.status(), response.headers());
@@ -41,10 +43,33 @@ pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incomin
         Some(tunnel) => {
             // The exchange lasts as long as the WebSocket that it opened.
             let tunnels = exchange.connection.serving.tunnels.clone();
-            tunnels.spawn(async move { exchange.carried(tunnel.await.unwrap_or_default()) });
+            tunnels.spawn(watch_tunnel(exchange, tunnel));
             response.map(ResponseBody::of_tunnel)
         }
     }
+}
+
+/// Decides again on a WebSocket where there is a doubt, until it has ended.
+async fn watch_tunnel(mut exchange: Box<Exchange>, tunnel: Tunnel) {
+    let Tunnel { mut carried, part } = tunnel;
+    let mut stream = Stream::new(exchange.streams());
+    let traffic = loop {
+        tokio::select! {
+            traffic = &mut carried => break traffic,
+            () = stream.doubt(&exchange) => {}
+        }
+        match decide_again(&mut exchange) {
+            Ok(()) => stream.leave(exchange.streams()),
+            Err(closed) => {
+                exchange.close(&closed);
+                // One that has ended meanwhile needs no farewell.
+                let _ = part.send(Farewell::PolicyViolation);
+                break carried.await;
+            }
+        }
+    };
+    stream.leave(exchange.streams());
+    exchange.carried(traffic.unwrap_or_default());
 }
 
 async fn phases(
@@ -66,6 +91,7 @@ async fn phases(
     let route = snapshot.route(index).ok_or(Refused::NotFound)?;
     let origin = route.origin(&exchange.host).ok_or(Refused::NotFound)?;
     check_upgrade(arrived.upgrade, &parts.headers, &route.config.websockets, &origin)?;
+    exchange.upgrade = arrived.upgrade;
     exchange.session = authenticate(&snapshot, &origin, route, &parts.headers).await?;
     Authenticator::strip_cookies(&mut parts.headers);
     let permit = decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?;
@@ -236,7 +262,7 @@ fn decide(
         route.config.provider.as_ref().is_none_or(|provider| provider == session.identity().provider())
     };
     let stranger = exchange.session.take_if(|session| !accepted(session)).is_some();
-    let headers = HeaderFacts(headers);
+    let (seen, headers) = (headers, HeaderFacts::new(headers));
     let (decided, shadow) = {
         let input = facts::input(exchange, address, route, &headers, caller.calls_a_method());
         if exchange.session.is_none() && route.config.authenticate == Authentication::Required {
@@ -254,6 +280,9 @@ fn decide(
         }
     };
     exchange.decided_in(began.elapsed());
+    if headers.were_read() || exchange.is_tunnel() {
+        exchange.headers = Some(Box::new(seen.clone()));
+    }
     if let Some(shadow) = shadow {
         exchange.shadowed(shadow, decided.as_ref().map_or_else(Refused::decision, |_| audit::Decision::Allow));
     }
@@ -335,6 +364,7 @@ async fn send(
         upgrade: arrived.upgrade,
         host: &arrived.host,
         tunnels: &serving.tunnels,
+        stop: &serving.stop,
         close: &serving.close,
         progress,
         trailers: &trailers,

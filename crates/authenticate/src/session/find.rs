@@ -15,6 +15,11 @@ use crate::cookie::Handle;
 use crate::store::{Change, Hash, Key};
 
 impl Sessions {
+    /// Returns whether a session that was found before goes on. Looks only at what this process knows.
+    pub(crate) fn goes_on(&self, session: &Session) -> bool {
+        !session.life.ended.load(Ordering::Acquire) && self.standing(session, self.clock.now()) == Standing::Live
+    }
+
     /// Finds the live session that a handle stands for on this host.
     pub(crate) async fn find(&self, handle: &Handle, origin: &Origin) -> Result<Option<Arc<Session>>, StoreError> {
         let now = self.clock.now();
@@ -83,7 +88,7 @@ impl Sessions {
         let Some(record) = self.record(sign_in).await? else { return Ok(None) };
         let seen = self.store.run(move |backend| backend.get(&Key::seen(id.as_bytes()), now)).await?;
         let seen = seen.and_then(|seen| Timestamp::from_microsecond(i64::from_be_bytes(seen.try_into().ok()?)).ok());
-        let Some(session) = record.into_session(id, seen) else { return Ok(None) };
+        let Some(session) = record.into_session(id, seen, self.live()) else { return Ok(None) };
         Ok((self.standing(&session, now) == Standing::Live).then(|| Arc::new(session)))
     }
 
@@ -92,11 +97,11 @@ impl Sessions {
         let Some(timeout) = self.bounds.idle_timeout else { return };
         let interval = (timeout / 8).min(SEEN_INTERVAL);
         let micros = now.as_microsecond();
-        session.seen.fetch_max(micros, Ordering::Relaxed);
-        let noted = session.noted.load(Ordering::Relaxed);
+        session.life.seen.fetch_max(micros, Ordering::Relaxed);
+        let noted = session.life.noted.load(Ordering::Relaxed);
         let due = Timestamp::from_microsecond(noted).is_ok_and(|noted| now >= after(noted, interval));
         // Of all requests at once, one notes it.
-        if due && session.noted.compare_exchange(noted, micros, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if due && session.life.noted.compare_exchange(noted, micros, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             let noted = self.live().note_seen(session, now, interval);
             if let Err(error) = self.write_seen(noted).await {
                 tracing::warn!(%error, "when sessions were last used is not in the store: they may end early");

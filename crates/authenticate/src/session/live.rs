@@ -1,14 +1,15 @@
 //! The sessions in memory: what makes a request of a known session cheap, and a revocation immediate.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use identity::Origin;
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 
-use super::{Session, SignInId};
+use super::{Life, Session, SignInId};
 use crate::store::Hash;
 
 /// A session as one host knows it.
@@ -26,6 +27,8 @@ pub(crate) struct Live {
     sessions: Cache<SignInId, Arc<Session>>,
     revocations: AtomicU64,
     seen: Mutex<Seen>,
+    // Of every session that somebody holds, in the caches or not.
+    lives: Mutex<HashMap<SignInId, Weak<Life>>>,
 }
 
 /// When sessions were seen that the store has not heard of.
@@ -82,9 +85,32 @@ impl Live {
         self.handles.clear();
     }
 
-    /// Drops a session whose record has gone from the store.
+    /// Returns what all copies of a session share.
+    pub(super) fn life(&self, sign_in: &SignInId, seen: Timestamp) -> Arc<Life> {
+        let mut lives = self.lives();
+        if let Some(life) = lives.get(sign_in).and_then(Weak::upgrade) {
+            life.seen.fetch_max(seen.as_microsecond(), Ordering::Relaxed);
+            return life;
+        }
+        // Now and then those that nobody holds any more are dropped, in time that making them has paid for.
+        if lives.len() == lives.capacity() {
+            lives.retain(|_, life| life.strong_count() > 0);
+        }
+        let life = Arc::new(Life::new(seen));
+        lives.insert(*sign_in, Arc::downgrade(&life));
+        life
+    }
+
+    fn lives(&self) -> MutexGuard<'_, HashMap<SignInId, Weak<Life>>> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops a session whose record has gone from the store, and tells all who hold it.
     pub(super) fn revoke(&self, sign_in: &SignInId, handles: &[Hash]) {
         self.revocations.fetch_add(1, Ordering::SeqCst);
+        if let Some(life) = self.lives().remove(sign_in).and_then(|life| life.upgrade()) {
+            life.ended.store(true, Ordering::Release);
+        }
         self.sessions.remove(sign_in);
         for hash in handles {
             self.handles.remove(hash);
@@ -119,6 +145,7 @@ impl Default for Live {
             sessions: Cache::new(MAX_SESSIONS),
             revocations: AtomicU64::new(0),
             seen: Mutex::default(),
+            lives: Mutex::default(),
         }
     }
 }

@@ -1,14 +1,12 @@
 //! What the store keeps of a sign-in and of a handle, sealed.
 
-use std::sync::atomic::AtomicI64;
-
 use identity::{Claims, Identity, Issuer, Kind, Origin, Proof, ProviderId, Secret, Subject, Verified};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{NewSession, Session, SignInId};
+use super::{Live, NewSession, Session, SignInId};
 use crate::Keys;
 use crate::store::Hash;
 
@@ -78,7 +76,7 @@ impl SignInRecord {
     }
 
     /// Makes the session that was last seen at `seen`, or not since it was made.
-    pub(super) fn into_session(self, sign_in: SignInId, seen: Option<Timestamp>) -> Option<Session> {
+    pub(super) fn into_session(self, sign_in: SignInId, seen: Option<Timestamp>, live: &Live) -> Option<Session> {
         let identity = Identity::verified(Verified {
             issuer: Issuer::new(self.issuer).ok()?,
             subject: Subject::new(self.subject).ok()?,
@@ -90,7 +88,7 @@ impl SignInRecord {
             claims: Claims::verified(self.claims),
             proof: Proof { auth_time: self.auth_time, acr: self.acr, amr: self.amr },
         });
-        let seen = seen.unwrap_or(self.created).as_microsecond();
+        let life = live.life(&sign_in, seen.unwrap_or(self.created));
         Some(Session {
             id: sign_in.session_id(),
             sign_in,
@@ -98,8 +96,7 @@ impl SignInRecord {
             provider_session: self.provider_session,
             created: self.created,
             expires: self.expires,
-            seen: AtomicI64::new(seen),
-            noted: AtomicI64::new(seen),
+            life,
             assertions: crate::assertion::AssertionCache::default(),
         })
     }

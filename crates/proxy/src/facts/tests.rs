@@ -11,7 +11,7 @@ fn repeated_headers_are_always_joined() {
     headers.append("x-role", HeaderValue::from_static("admin"));
     headers.append("x-role", HeaderValue::from_static("guest"));
     headers.append("x-bytes", HeaderValue::from_bytes(b"a\xffb").unwrap());
-    let facts = HeaderFacts(&headers);
+    let facts = HeaderFacts::new(&headers);
     assert_eq!(facts.get("x-role").unwrap(), "admin, guest");
     assert_eq!(facts.get("x-bytes").unwrap(), "a\u{fffd}b");
     assert!(facts.get("x-none").is_none());

@@ -234,8 +234,9 @@ async fn answer(
     let given_up = request.uri().path() == "/given-up";
     let trailers =
         TrailerRules { removed: Arc::new(crate::sanitize::Removed::new([])), underscores: crate::Underscores::Drop };
-    let close = &close;
-    let context = Forward { grpc, upgrade, host: &host, tunnels, close, progress, hash: None, trailers: &trailers };
+    let (stop, close) = (&CancellationToken::new(), &close);
+    let context =
+        Forward { grpc, upgrade, host: &host, tunnels, stop, close, progress, hash: None, trailers: &trailers };
     match dispatch(cluster, request, context).await {
         // As where a session is revoked in the middle of a stream.
         Ok(_) if given_up => Response::builder().status(204).body(empty()).unwrap(),

@@ -4,8 +4,9 @@
 //! would open a tunnel past every policy.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,9 +22,14 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::origin_form;
+use super::frames::Peer;
+use super::leg::{Farewell, Leg};
 use super::response::downstream;
 use super::{Forward, Forwarded, Upgrade};
 use crate::upstream::{
@@ -61,7 +67,9 @@ pub(super) async fn open(
         let mut response = send(stream, request, cluster.timeouts().response_headers).await.map_err(failed)?;
         let tunnel = accepts(&response, &key).map_err(failed)?.then(|| {
             let upstream = hyper::upgrade::on(&mut response);
-            forward.tunnels.spawn(carry(client, upstream, forward.close.clone()))
+            let (part, parting) = oneshot::channel();
+            let (stop, close) = (forward.stop.clone(), forward.close.clone());
+            Tunnel { carried: forward.tunnels.spawn(carry(client, upstream, parting, stop, close)), part }
         });
         return Ok(Forwarded {
             response: answer(response, forward.upgrade),
@@ -173,21 +181,51 @@ pub(crate) struct Traffic {
     pub(crate) received: u64,
 }
 
-/// Carries bytes both ways until both sides have ended, one breaks off, or `close` is asked for.
-async fn carry(client: OnUpgrade, upstream: OnUpgrade, close: CancellationToken) -> Traffic {
+/// A WebSocket that was opened.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    /// Ends with what it carried.
+    pub(crate) carried: JoinHandle<Traffic>,
+    /// Ends it.
+    pub(crate) part: oneshot::Sender<Farewell>,
+}
+
+/// Carries bytes both ways until both sides have ended, one breaks off, or there is a reason to end: then both are told
+/// between two frames. `close` cuts them off.
+async fn carry(
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+    parting: oneshot::Receiver<Farewell>,
+    stop: CancellationToken,
+    close: CancellationToken,
+) -> Traffic {
     let mut traffic = Traffic::default();
-    let tunnel = async {
-        let (client, upstream) = tokio::try_join!(client, upstream)?;
-        let mut client = Counted { stream: TokioIo::new(client), traffic: &mut traffic };
-        copy_bidirectional(&mut client, &mut TokioIo::new(upstream)).await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-    };
-    tokio::select! {
-        () = close.cancelled() => tracing::debug!("tunnel closed"),
-        ended = tunnel => {
-            if let Err(error) = ended {
-                tracing::debug!(error = %error, "tunnel broken off");
+    {
+        let code = AtomicU16::new(0);
+        let mut tunnel = pin!(async {
+            let (client, upstream) = tokio::try_join!(client, upstream)?;
+            let client = Leg::new(TokioIo::new(client), Peer::Upstream, &code);
+            let mut client = Counted { stream: client, traffic: &mut traffic };
+            copy_bidirectional(&mut client, &mut Leg::new(TokioIo::new(upstream), Peer::Client, &code)).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        });
+        let farewell = tokio::select! {
+            ended = tunnel.as_mut() => Err(Some(ended)),
+            () = close.cancelled() => Err(None),
+            () = stop.cancelled() => Ok(Farewell::GoingAway),
+            Ok(farewell) = parting => Ok(farewell),
+        };
+        let ended = match farewell {
+            Err(ended) => ended,
+            Ok(farewell) => {
+                code.store(farewell.code(), Ordering::Relaxed);
+                close.run_until_cancelled(timeout(LINGER, tunnel)).await.and_then(Result::ok)
             }
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(error = %error, "tunnel broken off"),
+            None => tracing::debug!("tunnel closed"),
         }
     }
     traffic
@@ -248,6 +286,8 @@ fn new_key() -> Result<HeaderValue, UpstreamFailure> {
     HeaderValue::from_str(&STANDARD.encode(key)).map_err(|_| no_key())
 }
 
+/// How long two sides that were told may take to end.
+const LINGER: Duration = Duration::from_secs(1);
 const UPGRADES: HeaderValue = HeaderValue::from_static("Upgrade");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const VERSION: HeaderValue = HeaderValue::from_static("13");

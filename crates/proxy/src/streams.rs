@@ -1,0 +1,147 @@
+//! What is open for long: downloads, event streams, gRPC, WebSockets. Each is decided again when the configuration
+//! changes, and when its session ends.
+//!
+//! Whoever sends a stream registers when it has to wait, and decides for itself when it is woken in doubt. An answer that
+//! never waits costs nothing but a look at one counter.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use authenticate::Session;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::Snapshot;
+use crate::exchange::Exchange;
+use crate::listener::Serving;
+
+/// The streams that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    /// How often there was a doubt.
+    doubts: AtomicU32,
+    // By a number that one exchange has for itself; in parts, so that threads seldom meet.
+    waiting: [Mutex<HashMap<usize, Waiting>>; PARTS],
+}
+
+#[derive(Debug)]
+struct Waiting {
+    waker: Waker,
+    session: Option<Arc<Session>>,
+    decided_by: Arc<Snapshot>,
+}
+
+/// The place of one exchange among the streams. Whoever has it leaves it in the end.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    seen: u32,
+    // The place, and who is woken there; none before it has waited.
+    place: Option<(usize, Waker)>,
+}
+
+impl Streams {
+    /// Wakes those streams about which there is a doubt, until `serving` is stopped: every one that another configuration
+    /// admitted than that in force, and every one whose session has ended.
+    pub(crate) async fn watch(serving: Serving) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut current = serving.snapshot.load_full();
+        let mut since = Instant::now();
+        loop {
+            ticks.tick().await;
+            let now = serving.snapshot.load_full();
+            if !Arc::ptr_eq(&now, &current) {
+                (current, since) = (now, Instant::now());
+            }
+            // What ends within this time was a request, and ends by the configuration that admitted it.
+            let settled = since.elapsed() >= GRACE;
+            let is_doubtful = |waiting: &Waiting| {
+                let goes_on = |session| current.authenticator.as_ref().is_some_and(|known| known.goes_on(session));
+                settled && !Arc::ptr_eq(&waiting.decided_by, &current)
+                    || waiting.session.as_deref().is_some_and(|session| !goes_on(session))
+            };
+            serving.streams.wake(is_doubtful);
+        }
+    }
+
+    fn wake(&self, is_doubtful: impl Fn(&Waiting) -> bool) {
+        for part in &self.waiting {
+            let woken: Vec<_> =
+                lock(part).values().filter(|waiting| is_doubtful(waiting)).map(|one| one.waker.clone()).collect();
+            if !woken.is_empty() {
+                self.doubts.fetch_add(1, Ordering::Release);
+                woken.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    fn part(&self, place: usize) -> Option<&Mutex<HashMap<usize, Waiting>>> {
+        // Exchanges lie in boxes of their own: the low bits of their addresses are all the same.
+        self.waiting.get((place >> 9) % PARTS)
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(streams: &Streams) -> Self {
+        Self { seen: streams.doubts.load(Ordering::Acquire), place: None }
+    }
+
+    /// Returns whether there was a doubt since this was asked last.
+    pub(crate) fn is_doubtful(&mut self, streams: &Streams) -> bool {
+        let doubts = streams.doubts.load(Ordering::Acquire);
+        std::mem::replace(&mut self.seen, doubts) != doubts
+    }
+
+    /// Has the task woken when there is a doubt about this exchange.
+    pub(crate) fn wait(&mut self, exchange: &Exchange, cx: &Context<'_>) {
+        if self.place.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
+            return;
+        }
+        let place = std::ptr::from_ref(exchange).addr();
+        let waiting = Waiting {
+            waker: cx.waker().clone(),
+            session: exchange.session.clone(),
+            decided_by: Arc::clone(exchange.decided_by()),
+        };
+        if let Some(part) = exchange.streams().part(place) {
+            lock(part).insert(place, waiting);
+            self.place = Some((place, cx.waker().clone()));
+        }
+    }
+
+    /// Waits until there is a doubt about this exchange.
+    pub(crate) async fn doubt(&mut self, exchange: &Exchange) {
+        poll_fn(|cx| {
+            if self.is_doubtful(exchange.streams()) {
+                return Poll::Ready(());
+            }
+            self.wait(exchange, cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Leaves the place: for ever, or to take it again with what was decided since.
+    pub(crate) fn leave(&mut self, streams: &Streams) {
+        if let Some((place, _)) = self.place.take()
+            && let Some(part) = streams.part(place)
+        {
+            lock(part).remove(&place);
+        }
+    }
+}
+
+fn lock(part: &Mutex<HashMap<usize, Waiting>>) -> MutexGuard<'_, HashMap<usize, Waiting>> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often streams are looked at. A session that has ended is honoured no longer than this and a wake-up.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// An answer that ends so soon after a change is a request in flight, and no stream.
+const GRACE: Duration = Duration::from_millis(250);
+
+const PARTS: usize = 16;
