@@ -250,7 +250,9 @@ describe('the user\'s own page', () => {
 describe('what is written down', () => {
   test('names each user and address once a request, and no secret', async () => {
     await proxy.stop();
-    const records = proxy.audit();
+    const lines = proxy.audit();
+    const outcomes = new Map(lines.filter((line) => line.kind === 'outcome').map((line) => [line.id, line]));
+    const records = lines.filter((line) => line.id && line.kind !== 'outcome').map((line) => ({ ...outcomes.get(line.id), ...line }));
     const allowed = records.filter((record) => record.decision === 'allow' && record.route === 'one' && record.user && record.status);
     assert.ok(allowed.length > 0);
     for (const record of allowed) {
@@ -264,7 +266,8 @@ describe('what is written down', () => {
     // A session that a request replaced has a record of its own, with that request's id.
     const requests = records.filter((record) => record.kind !== 'revoke');
     assert.equal(new Set(requests.map((record) => record.id)).size, requests.length);
-    const written = JSON.stringify(records) + proxy.output();
+    // The hashes of the chain are random texts, in which any short word can come up.
+    const written = JSON.stringify(lines.map(({ hash, prev, ...line }) => line)) + proxy.output();
     for (const word of [secret, 'eyJ', '__Host-portcullis=', '?code=', '&code=']) assert.ok(!written.includes(word), word);
   });
 });

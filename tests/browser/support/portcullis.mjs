@@ -56,8 +56,8 @@ export async function startPortcullis(directory, configuration) {
     output: () => output,
     /** The most memory that was resident at any time, in bytes. */
     peak: () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))[1]),
-    /** All audit records written so far; the proxy must have stopped, or a record may still be on its way. */
-    audit: () => readdirSync(path.join(directory, 'audit'))
+    /** Every line of the audit log; the proxy must have stopped, or one may still be on its way. */
+    audit: () => readdirSync(path.join(directory, 'audit')).filter((name) => name.endsWith('.jsonl')).sort()
       .flatMap((name) => readFileSync(path.join(directory, 'audit', name), 'utf8').split('\n').filter(Boolean))
       .map((line) => JSON.parse(line)),
     stop: () => { child.kill('SIGTERM'); return ended; },
