@@ -251,6 +251,9 @@ impl<'a> Evaluation<'_, 'a> {
     }
 
     fn map(&mut self, entries: &'a [(Code, Code)]) -> Result<Value<'a>, Failure> {
+        if entries.is_empty() {
+            return Ok(Value::Map(Map::Empty));
+        }
         let mut known: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let key = self.value(key)?;

@@ -44,7 +44,7 @@ impl NetworkSet {
 }
 
 /// The network of all IPv4-mapped addresses.
-const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
+pub(crate) const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
 
 /// Turns a network of IPv4-mapped addresses into the IPv4 network that it stands for.
 pub(crate) fn canonical(network: IpNet) -> IpNet {

@@ -150,9 +150,9 @@ impl Table {
         self.rows.store(Some(Arc::new(rows)));
     }
 
-    /// Takes the rows of another table.
-    pub fn share(&self, other: &Self) {
-        self.rows.store(other.rows());
+    /// Puts other rows, or none, in the place of those that are there, and returns those.
+    pub fn exchange(&self, rows: Option<Arc<Rows>>) -> Option<Arc<Rows>> {
+        self.rows.swap(rows)
     }
 
     /// Returns the rows that are there.
@@ -226,6 +226,15 @@ impl Rows {
                 shown(old.kind())
             ))),
             (Content::Csv(..) | Content::Json(..) | Content::Mmdb(_), _) => Ok(()),
+        }
+    }
+
+    /// Returns the columns of a CSV table.
+    #[must_use]
+    pub fn columns(&self) -> Option<&[Box<str>]> {
+        match &self.0 {
+            Content::Csv(_, records) => Some(records.columns()),
+            Content::Json(..) | Content::Mmdb(_) => None,
         }
     }
 
