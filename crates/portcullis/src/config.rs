@@ -10,6 +10,7 @@ mod data;
 mod expand;
 mod fields;
 mod format;
+mod given_rows;
 mod json_schema;
 mod listener;
 mod policy;
@@ -40,6 +41,7 @@ use crate::tables::Source;
 use builder::Builder;
 use expand::Environment;
 use fields::Fields;
+pub(crate) use given_rows::GivenRows;
 pub(crate) use policy_set::{PolicySet, load_policies};
 pub(crate) use policy_test::{Case, Expectation, Outcome};
 use problem::Problem;
@@ -220,7 +222,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     let sign_in = sign_in::build(&mut builder, &root, &look);
     let tables = data::build(&mut builder, &root);
     let policies = policy::policies(&mut builder, policy_files);
-    policy_test::cases(&mut builder, policy_files, &policies);
+    policy_test::cases(&mut builder, policy_files, &policies, &tables);
     let guard = policy::guard(&mut builder, &root);
     let named = Named {
         policies: &policies,

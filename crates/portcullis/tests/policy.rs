@@ -191,17 +191,77 @@ fn every_mistake_of_a_test_has_its_place() {
 
 #[test]
 fn the_examples_and_the_tests_in_the_documentation_pass() {
-    let networks = "networks: { vpn: [10.8.0.0/16], office: [203.0.113.0/24] }\npolicy_files: []\n";
+    let output = policy(&root(), &["test", "--config", "config/policies.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+
+    let config = "networks: { vpn: [10.8.0.0/16], office: [203.0.113.0/24] }\npolicy_files: []\n\
+                  data: { owners: { csv: owners.csv, key: host } }\n";
     let documented = fs::read_to_string(root().join("docs/policies.md")).unwrap();
-    let testing = documented.split("## Testing").nth(1).unwrap();
-    let example = testing.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let folder = folder(&[("portcullis.yaml", networks), ("documented.yaml", example)]);
-    let mut files = vec!["documented.yaml".to_owned()];
-    for entry in fs::read_dir(root().join("policies")).unwrap() {
-        files.push(entry.unwrap().path().display().to_string());
+    let testing = documented.split("## Testing").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let folder = folder(&[("portcullis.yaml", config), ("owners.csv", "host,team,tier\n")]);
+    let mut arguments = vec!["test".to_owned(), "--config".to_owned(), "portcullis.yaml".to_owned()];
+    for (index, example) in testing.split("```yaml\n").skip(1).enumerate() {
+        // Those within a list are indented.
+        let indentation = " ".repeat(example.len() - example.trim_start().len());
+        let text: Vec<_> = example
+            .split("```")
+            .next()
+            .unwrap()
+            .lines()
+            .map(|line| line.strip_prefix(&indentation).unwrap_or(line))
+            .collect();
+        arguments.push(format!("{index}.yaml"));
+        fs::write(folder.path().join(format!("{index}.yaml")), text.join("\n")).unwrap();
     }
-    let mut arguments = vec!["test", "--config", "portcullis.yaml"];
-    arguments.extend(files.iter().map(String::as_str));
+    assert_eq!(arguments.len(), 5, "two examples have tests");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let output = policy(folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn tests_give_tables_their_rows() {
+    let policies = r#"
+policies:
+  - name: owners
+    allow: lookup("owners", request.host).team == "web" && lookup("owners", request.host).tier == ""
+  - name: partners
+    allow: lookup("partners", request.ip).level > 2
+tests:
+"#;
+    let config = "policy_files: [p.yaml]\ndata: { owners: { csv: o.csv, key: host }, \
+                  partners: { json: p.json, key_type: network } }\n";
+    let with = |tests: &str| {
+        folder(&[
+            ("portcullis.yaml", config),
+            ("p.yaml", &format!("{policies}{tests}")),
+            ("o.csv", "host,team,tier\na.test,web,1\n"),
+            ("p.json", r#"{ "10.0.0.0/8": { "level": 3 } }"#),
+        ])
+    };
+    let good = with(
+        r#"
+  - name: the rows of the test
+    given: { request: { host: a.test, ip: 10.1.1.1 }, data: { owners: { a.test: { team: web } }, partners: { 10.1.0.0/16: { level: 1 } } } }
+    expect: { owners: allow, partners: deny }
+  - name: the rows of the files
+    given: { request: { host: a.test, ip: 10.1.1.1 } }
+    expect: { owners: deny, partners: allow }
+  - name: no rows
+    given: { request: { host: a.test, ip: 10.1.1.1 }, data: { owners: {}, partners: {} } }
+    expect: { owners: error, partners: error }
+"#,
+    );
+    let output = policy(good.path(), &["test", "--config", "portcullis.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let bad = with(
+        "  - { name: x, given: { data: { owner: {}, owners: { a: { taem: x }, b: 7 }, partners: { 10.1.1.1/8: {} } } }, expect: { owners: deny } }\n",
+    );
+    let expected = [
+        "p.yaml:8:33: no table is called `owner`: did you mean `owners`?",
+        "p.yaml:8:59: the table has no column `taem`: did you mean `team`?",
+        "p.yaml:8:73: a row must be a mapping, not a number",
+        "p.yaml:8:88: row 1: `10.1.1.1/8` is a network with bits behind its prefix",
+    ];
+    refused(&bad, &["test", "--config", "portcullis.yaml"], &expected);
 }

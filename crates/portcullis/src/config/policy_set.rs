@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::policy_test::Case;
 use super::source::{Place, Sources};
 use super::tree::{Node, Value};
-use super::{Files, LoadError, MAX_FILE_BYTES, Report, policy, policy_test, read_text, schema};
+use super::{Files, LoadError, MAX_FILE_BYTES, Report, data, policy, policy_test, read_text, schema};
 
 /// Policies, each by itself, and their tests.
 #[derive(Debug)]
@@ -97,8 +97,9 @@ type Built = (authorize::Config, Authorizer, Vec<Case>);
 
 fn build<'n>(root: Option<&'n Node>, files: &'n [Node], mut builder: Builder<'n>) -> (Option<Built>, Report) {
     let root = Fields::new(&schema::POLICY_ROOT, root);
+    let tables = data::build(&mut builder, &root);
     let policies = policy::policies(&mut builder, files);
-    let cases = policy_test::cases(&mut builder, files, &policies);
+    let cases = policy_test::cases(&mut builder, files, &policies, &tables);
     let alone = |(index, policy): (usize, &authorize::Policy)| RouteRules {
         route: policy.name.clone(),
         policies: vec![index],
@@ -106,6 +107,7 @@ fn build<'n>(root: Option<&'n Node>, files: &'n [Node], mut builder: Builder<'n>
     };
     let rules = authorize::Config {
         networks: policy::networks(&root),
+        tables: data::named(&root, &tables),
         routes: policies.iter().enumerate().map(alone).collect(),
         policies,
         ..authorize::Config::default()

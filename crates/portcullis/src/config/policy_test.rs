@@ -1,5 +1,7 @@
 //! The tests in policy files: what is given, and what is expected.
 
+use std::sync::Arc;
+
 use authorize::ClientCertificate;
 use identity::{Claims, Identity, Issuer, Kind, Proof, ProviderId, Subject, Verified};
 use jiff::Timestamp;
@@ -7,10 +9,12 @@ use jiff::Timestamp;
 use super::builder::Builder;
 use super::fields::Fields;
 use super::format;
+use super::given_rows::{self, GivenRows};
 use super::schema::policy_tests;
 use super::source::Place;
 use super::tree::{Node, Style, Value, is_bool, quoted};
 use crate::situation::{HeaderTexts, SessionTexts, Situation, push_parameter, word};
+use crate::tables::Source;
 
 /// One test of a policy file.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Case {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) given: Situation,
+    /// What tables hold while it runs.
+    pub(crate) tables: Vec<GivenRows>,
     pub(crate) expect: Vec<Expectation>,
 }
 
@@ -57,15 +63,22 @@ impl Outcome {
 }
 
 /// Builds the tests of all policy files, and reports those that test nothing.
-pub(crate) fn cases(builder: &mut Builder<'_>, files: &[Node], policies: &[authorize::Policy]) -> Vec<Case> {
+pub(crate) fn cases(
+    builder: &mut Builder<'_>,
+    files: &[Node],
+    policies: &[authorize::Policy],
+    tables: &[Arc<Source>],
+) -> Vec<Case> {
     let mut cases = Vec::new();
     for file in files {
         let defaults = file.get("test_defaults");
         if let Some(node) = defaults {
-            given(builder, &Fields::new(&policy_tests::GIVEN, Some(node)));
+            let fields = Fields::new(&policy_tests::GIVEN, Some(node));
+            given(builder, &fields);
+            given_rows::build(builder, &fields, tables);
         }
         for node in file.get("tests").map_or(&[][..], Node::items) {
-            cases.extend(case(builder, node, defaults, policies));
+            cases.extend(case(builder, node, defaults, policies, tables));
         }
     }
     cases
@@ -76,9 +89,12 @@ fn case(
     node: &Node,
     defaults: Option<&Node>,
     policies: &[authorize::Policy],
+    tables: &[Arc<Source>],
 ) -> Option<Case> {
     let fields = Fields::new(&policy_tests::TEST, Some(node));
-    let given = given(builder, &Fields::new(&policy_tests::GIVEN, fields.own("given")).inheriting(defaults));
+    let facts = Fields::new(&policy_tests::GIVEN, fields.own("given")).inheriting(defaults);
+    let given = given(builder, &facts);
+    let tables = given_rows::build(builder, &facts, tables);
     let expect = fields.own("expect")?;
     if expect.entries().is_empty() && matches!(expect.value, Value::Map(_)) {
         builder.error(expect.place, "this tests nothing: name a policy and what it decides, such as `staff: allow`");
@@ -93,7 +109,7 @@ fn case(
         expected.extend(expectation(builder, &entry.value, policy));
     }
     let name = fields.text("name")?.to_owned();
-    Some(Case { place: fields.own("name")?.place, name, given: given?, expect: expected })
+    Some(Case { place: fields.own("name")?.place, name, given: given?, tables, expect: expected })
 }
 
 fn expectation(builder: &mut Builder<'_>, node: &Node, policy: &authorize::Policy) -> Option<Expectation> {
@@ -269,8 +285,8 @@ fn user(builder: &mut Builder<'_>, given: &Fields<'_>, session: &Fields<'_>) -> 
     }))
 }
 
-/// Reads a claim as YAML 1.2 has it.
-fn json(node: &Node) -> serde_json::Value {
+/// Reads a value as YAML 1.2 has it.
+pub(crate) fn json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null => serde_json::Value::Null,
         Value::List(items) => items.iter().map(json).collect(),

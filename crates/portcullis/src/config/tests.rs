@@ -8,6 +8,7 @@ use super::{Config, LoadError, load_with};
 mod audit;
 mod data;
 mod defaults;
+mod doc_examples;
 mod docs;
 mod examples;
 mod listeners;

@@ -48,6 +48,10 @@ impl Source {
         &self.name
     }
 
+    pub(crate) const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     pub(crate) const fn table(&self) -> &Arc<Table> {
         &self.table
     }
@@ -97,7 +101,7 @@ impl Source {
             (Origin::File(_) | Origin::Url(_), _) => false,
         };
         if same && self.name == before.name && self.layout == before.layout {
-            self.table.share(&before.table);
+            self.table.exchange(before.table.rows());
             *self.state() = before.state().clone();
         }
     }

@@ -12,7 +12,7 @@ use authorize::{
 use clap::{Args, ValueEnum};
 
 use crate::cli::{self, Exit};
-use crate::config::{self, Case, Expectation, LoadError, Outcome, PolicySet};
+use crate::config::{self, Case, Expectation, GivenRows, LoadError, Outcome, PolicySet};
 use coverage::Coverage;
 
 /// Run the tests of policy files
@@ -171,20 +171,27 @@ fn run(set: &PolicySet) -> Option<Results> {
     let mut coverage = Coverage::of(&set.rules);
     let mut checks = Vec::new();
     for case in &set.cases {
-        for expected in &case.expect {
-            let index = set.rules.policies.iter().position(|policy| policy.name == expected.policy)?;
-            let (policy, parts) = (set.authorizer.route(index)?, inspector.route(index)?);
-            let input = case.given.input();
-            let explained = parts.explain(Version::InForce, &input, &WholeRequest).rules;
-            coverage.note(Version::InForce, &explained);
-            if parts.has_candidate() {
-                let candidate = parts.explain(Version::Candidate, &input, &WholeRequest).rules;
-                coverage.note(Version::Candidate, &candidate);
-            }
-            checks.push(check(set, case, expected, policy, explained));
-        }
+        let checked = GivenRows::lend(&case.tables, || checks_of(set, case, &inspector, &mut coverage))?;
+        checks.extend(checked);
     }
     Some(Results { checks, coverage })
+}
+
+fn checks_of(set: &PolicySet, case: &Case, inspector: &Inspector, coverage: &mut Coverage) -> Option<Vec<Check>> {
+    let mut checks = Vec::new();
+    for expected in &case.expect {
+        let index = set.rules.policies.iter().position(|policy| policy.name == expected.policy)?;
+        let (policy, parts) = (set.authorizer.route(index)?, inspector.route(index)?);
+        let input = case.given.input();
+        let explained = parts.explain(Version::InForce, &input, &WholeRequest).rules;
+        coverage.note(Version::InForce, &explained);
+        if parts.has_candidate() {
+            let candidate = parts.explain(Version::Candidate, &input, &WholeRequest).rules;
+            coverage.note(Version::Candidate, &candidate);
+        }
+        checks.push(check(set, case, expected, policy, explained));
+    }
+    Some(checks)
 }
 
 fn check(

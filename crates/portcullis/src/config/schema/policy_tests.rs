@@ -42,6 +42,12 @@ pub(crate) const GIVEN: Section = Section {
         key("user", Kind::Section(&USER), Presence::Optional("nobody is signed in"), "`user`, who is signed in."),
         key("session", Kind::Section(&SESSION), Presence::Optional("a session without dates"), "`session`."),
         key("route", Kind::Section(&ROUTE), Presence::Optional("empty"), "`route`."),
+        key(
+            "data",
+            Kind::Table(&Kind::Table(&Kind::Any)),
+            Presence::Optional("the tables as they are"),
+            "Names of tables, and what they hold while the test runs: keys, and a row for each.",
+        ),
     ],
 };
 

@@ -18,12 +18,7 @@ pub(crate) const ROOT: Section = Section {
         ),
         POLICY_FILES,
         NETWORKS,
-        key(
-            "data",
-            Kind::Table(&Kind::Section(&TABLE)),
-            Presence::Default("{}"),
-            "Names tables for `lookup(\"name\", key)`.",
-        ),
+        DATA,
         key(
             "guard",
             Kind::Section(&RULES),
@@ -73,8 +68,15 @@ const NETWORKS: Key = key(
     "Names lists of networks for `request.ip.inNetwork(\"name\")`.",
 );
 
+const DATA: Key = key(
+    "data",
+    Kind::Table(&Kind::Section(&TABLE)),
+    Presence::Default("{}"),
+    "Names tables for `lookup(\"name\", key)`.",
+);
+
 /// What tests of policies take from `portcullis.yaml`: no secret, no certificate and no route has to be there for them.
-pub(crate) const POLICY_ROOT: Section = Section { doc: "What policies name.", keys: &[POLICY_FILES, NETWORKS] };
+pub(crate) const POLICY_ROOT: Section = Section { doc: "What policies name.", keys: &[POLICY_FILES, NETWORKS, DATA] };
 
 pub(crate) const LISTENER: Section = Section {
     doc: "A socket that accepts connections.",
