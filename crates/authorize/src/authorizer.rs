@@ -1,10 +1,10 @@
 //! The compiled policies of one configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::combine::{self, Combined, RuleSet};
-use crate::condition::{Condition, Named, on_large_stack};
+use crate::condition::{Condition, Fault, Named, on_large_stack};
 use crate::failure::Failure;
 use crate::{Config, Decision, Denial, Input, Mode, Permit, Problem, Read, Reason, RuleRef, Severity, ShadowDecision};
 
@@ -28,7 +28,7 @@ pub struct RoutePolicy {
 struct CompiledRule {
     /// `policy/rule`.
     label: Arc<str>,
-    condition: Condition,
+    condition: Arc<Condition>,
     message: Option<Arc<str>>,
 }
 
@@ -158,12 +158,17 @@ impl CompiledRule {
 fn compile(config: &Config) -> (Authorizer, Vec<Problem>) {
     let named = Named::of(config);
     let mut problems = Vec::new();
+    // Thousands of routes may say the same few things.
+    let mut known: HashMap<&str, (Option<Arc<Condition>>, Vec<Fault>)> = HashMap::new();
     let combined = combine::routes(config, |policy, rule| {
-        let (condition, faults) = Condition::compile(&rule.when, &named);
-        problems.extend(faults.into_iter().map(|fault| fault.of(rule.origin)));
+        let (condition, faults) = known.entry(&rule.when).or_insert_with(|| {
+            let (condition, faults) = Condition::compile(&rule.when, &named);
+            (condition.map(Arc::new), faults)
+        });
+        problems.extend(faults.iter().map(|fault| fault.clone().of(rule.origin)));
         Some(Arc::new(CompiledRule {
             label: format!("{policy}/{}", rule.name).into(),
-            condition: condition?,
+            condition: condition.clone()?,
             message: rule.message.as_deref().map(Arc::from),
         }))
     });

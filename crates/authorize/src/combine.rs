@@ -20,9 +20,12 @@ pub(crate) struct Combined<R> {
 
 /// Combines the rules of every route. `compile` is called once for each rule, however many routes share it, with the name
 /// of the policy that it stands in; a rule for which it returns nothing was reported there.
-pub(crate) fn routes<R: Clone>(config: &Config, mut compile: impl FnMut(&str, &Rule) -> Option<R>) -> Vec<Combined<R>> {
-    let mut set = |policy: &str, allow: &[Rule], deny: &[Rule]| {
-        let mut compiled = |rules: &[Rule]| rules.iter().filter_map(|rule| compile(policy, rule)).collect();
+pub(crate) fn routes<'c, R: Clone>(
+    config: &'c Config,
+    mut compile: impl FnMut(&str, &'c Rule) -> Option<R>,
+) -> Vec<Combined<R>> {
+    let mut set = |policy: &str, allow: &'c [Rule], deny: &'c [Rule]| {
+        let mut compiled = |rules: &'c [Rule]| rules.iter().filter_map(|rule| compile(policy, rule)).collect();
         RuleSet { allow: compiled(allow), deny: compiled(deny) }
     };
     let guard = set("guard", &config.guard.allow, &config.guard.deny);

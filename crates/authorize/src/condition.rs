@@ -28,7 +28,7 @@ pub(crate) struct Condition {
 }
 
 /// Something wrong with a condition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) at: Range<usize>,
     pub(crate) severity: Severity,

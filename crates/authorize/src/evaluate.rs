@@ -18,15 +18,10 @@ use crate::budget::Budget;
 use crate::code::Code;
 use crate::environment::Fact;
 use crate::failure::Failure;
-use crate::function::Function;
+use crate::function::{self, Function};
 use crate::network::NetworkSet;
 use crate::syntax::Operator;
 use crate::value::{Map, Value};
-
-/// The bytes that are searched for a pattern in one step.
-const MATCHED_BYTES_PER_STEP: usize = 16;
-/// What compiling a pattern costs that only the request makes known.
-const COMPUTED_PATTERN: usize = 2_000;
 
 /// Evaluates a condition to true or false.
 pub(crate) fn evaluate(code: &Code, input: &Input<'_>) -> Result<bool, Failure> {
@@ -120,10 +115,7 @@ impl<'a> Evaluation<'_, 'a> {
             Code::Lookup(lookup) => self.lookup(lookup),
             Code::HasLookup(lookup) => self.has_lookup(lookup).map(Value::Bool),
             Code::Matches(operand, pattern) => match self.value(operand)? {
-                Value::Text(text) => {
-                    self.spend(text.len() / MATCHED_BYTES_PER_STEP)?;
-                    Ok(Value::Bool(pattern.is_match(&text)))
-                }
+                Value::Text(text) => pattern.is_match(&text, &mut self.budget).map(Value::Bool),
                 _ => Err(Failure::NoOverload("matches")),
             },
             Code::PartInZone(part, operand, zone) => match self.value(operand)? {
@@ -288,10 +280,11 @@ impl<'a> Evaluation<'_, 'a> {
             *slot = self.value(argument)?;
             self.spend(weight(slot))?;
         }
-        if matches!(function, Function::Matches | Function::Glob) {
-            self.spend(COMPUTED_PATTERN)?;
-        }
-        let result = function.call(values.get(..arguments.len()).unwrap_or_default());
+        let values = values.get(..arguments.len()).unwrap_or_default();
+        let result = match function {
+            Function::Matches | Function::Glob => function::find_computed(function, values, &mut self.budget),
+            _ => function.call(values),
+        };
         self.made(result)
     }
 }

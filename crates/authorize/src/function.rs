@@ -14,11 +14,12 @@ use std::sync::LazyLock;
 
 pub(crate) use address::to_cidr;
 pub(crate) use format::clauses;
-pub(crate) use pattern::{Pattern, PatternError};
+pub(crate) use pattern::{Pattern, PatternError, find_computed};
 #[cfg(all(test, feature = "conformance"))]
 pub(crate) use time::duration;
 pub(crate) use time::{Part, bounded, in_range, zone};
 
+use crate::budget::Budget;
 use crate::failure::Failure;
 use crate::types::Type;
 use crate::value::Value;
@@ -124,7 +125,7 @@ impl Function {
             | Self::Split
             | Self::Substring
             | Self::Trim => text::call(self, arguments),
-            Self::Matches | Self::Glob => pattern::call(self, arguments),
+            Self::Matches | Self::Glob => find_computed(self, arguments, &mut Budget::new()),
             Self::Format | Self::Quote => format::call(self, arguments),
             Self::Reverse | Self::Join => list::call(self, arguments),
             Self::ToBool

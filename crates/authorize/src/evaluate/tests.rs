@@ -228,6 +228,10 @@ fn a_condition_that_works_too_hard_fails() {
         r#"size(request.headers.x.replace("", request.headers.x)) > 1"#,
         r#"user.groups.map(g, request.headers.x).join() == """#,
         "user.groups.all(g, g.matches(g))",
+        // Patterns of many states, which a text that is made for them takes through every state at every byte.
+        r#"request.headers.x.matches("[a,]*a[a,]{400}x")"#,
+        r#"request.headers.x.matches("[a,]*" + "a[a,]{400}x")"#,
+        r#"request.headers.x.substring(0, 4000).matches("[a,]*a[a,]{4000}x")"#,
         "user.groups.map(a, user.groups).map(b, b + b) == []",
         "user.groups.all(a, user.groups.all(b, size(request.query) > 1))",
         "user.groups.all(a, size(request.query.q) > 1)",
