@@ -1,7 +1,11 @@
 //! The compiled policies of one configuration.
 
+mod rules;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+
+use rules::Rules;
 
 use crate::combine::{self, Combined, RuleSet};
 use crate::condition::{Condition, Fault, Named, on_large_stack};
@@ -17,11 +21,18 @@ pub struct Authorizer {
 /// The policy of one route: its own rules, those of its named policies and those of the guard.
 #[derive(Debug)]
 pub struct RoutePolicy {
-    rules: RuleSet<Arc<CompiledRule>>,
-    candidate: Option<RuleSet<Arc<CompiledRule>>>,
+    rules: Policy,
+    candidate: Option<Policy>,
     mode: Mode,
     reads_path: bool,
     reads: Box<[Read]>,
+}
+
+/// Compiled rules that decide together.
+#[derive(Debug)]
+struct Policy {
+    allow: Rules,
+    deny: Rules,
 }
 
 #[derive(Debug)]
@@ -110,17 +121,21 @@ impl RoutePolicy {
     }
 }
 
-impl RuleSet<Arc<CompiledRule>> {
+impl Policy {
+    fn new(rules: RuleSet<Arc<CompiledRule>>) -> Self {
+        Self { allow: Rules::new(rules.allow), deny: Rules::new(rules.deny) }
+    }
+
     fn before_sign_in(&self, input: &Input<'_>) -> Option<Denial> {
-        self.deny.iter().filter(|rule| !rule.condition.needs_sign_in()).find_map(|rule| rule.denies(input))
+        self.deny.all().filter(|rule| !rule.condition.needs_sign_in()).find_map(|rule| rule.denies(input))
     }
 
     fn decide(&self, input: &Input<'_>) -> Result<Arc<str>, Denial> {
-        if let Some(denial) = self.deny.iter().find_map(|rule| rule.denies(input)) {
+        if let Some(denial) = self.deny.worth_asking(input).find_map(|rule| rule.denies(input)) {
             return Err(denial);
         }
         let mut failed: Option<(&CompiledRule, Failure)> = None;
-        for rule in &self.allow {
+        for rule in self.allow.worth_asking(input) {
             match rule.condition.holds(input) {
                 Ok(true) => return Ok(Arc::clone(&rule.label)),
                 Ok(false) => {}
@@ -138,8 +153,8 @@ impl RuleSet<Arc<CompiledRule>> {
         })
     }
 
-    fn all(&self) -> impl Iterator<Item = &Arc<CompiledRule>> {
-        self.allow.iter().chain(&self.deny)
+    fn all(&self) -> impl Iterator<Item = &CompiledRule> {
+        self.allow.all().chain(self.deny.all())
     }
 }
 
@@ -174,8 +189,9 @@ fn compile(config: &Config) -> (Authorizer, Vec<Problem>) {
     });
     let modes = config.routes.iter().map(|route| route.mode);
     let routes = combined.into_iter().zip(modes).map(|(Combined { in_force, candidate }, mode)| {
+        let (in_force, candidate) = (Policy::new(in_force), candidate.map(Policy::new));
         let reads_path = in_force.all().any(|rule| rule.condition.reads_path());
-        let all = in_force.all().chain(candidate.iter().flat_map(RuleSet::all));
+        let all = in_force.all().chain(candidate.iter().flat_map(Policy::all));
         let reads: BTreeSet<&Read> = all.flat_map(|rule| rule.condition.reads()).collect();
         let reads = reads.into_iter().cloned().collect();
         RoutePolicy { rules: in_force, candidate, mode, reads_path, reads }

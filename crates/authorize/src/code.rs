@@ -37,7 +37,7 @@ pub(crate) enum Code {
     NotEqual(Box<[Self; 2]>),
     Compare(Operator, Box<[Self; 2]>),
     In(Box<[Self; 2]>),
-    /// Whether a text is among many.
+    /// Whether a text is among several.
     InTexts(Box<Self>, Texts),
     Arithmetic(Operator, Box<[Self; 2]>),
     Negate(Box<Self>),
@@ -103,7 +103,7 @@ impl Address {
     }
 }
 
-/// Many texts, of which one is found by halving.
+/// Several texts, of which one is found by halving.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Texts {
     // Invariant: texts alone, in their order.
@@ -111,10 +111,10 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Sorts the items of a list that has nothing but texts, and enough of them to be worth it.
+    /// Sorts the items of a list that has nothing but texts.
     pub(crate) fn of(items: &[Constant]) -> Option<Self> {
         let texts = items.iter().all(|item| matches!(item, Constant::Text(_)));
-        (texts && items.len() > FEW_TEXTS).then(|| {
+        (texts && !items.is_empty()).then(|| {
             let mut sorted = items.to_vec();
             sorted.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
             Self { sorted: sorted.into() }
@@ -131,9 +131,6 @@ impl Texts {
         self.sorted.binary_search_by(|known| known.as_text().cmp(&Some(text))).is_ok()
     }
 }
-
-/// So many texts are looked through as fast as they are halved.
-const FEW_TEXTS: usize = 8;
 
 /// A macro that goes through a list, or the keys of a map.
 #[derive(Debug, PartialEq)]

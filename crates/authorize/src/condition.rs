@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use crate::check::Checked;
 use crate::code::Code;
+use crate::constant::Constant;
 use crate::failure::Failure;
 use crate::network::NetworkSet;
 use crate::part::Part;
@@ -128,6 +129,12 @@ impl Condition {
         self.needs_sign_in
     }
 
+    /// Returns groups of which the user must have one for the condition to be anything but false; `None` where it may be
+    /// true, or fail, for others too.
+    pub(crate) fn needed_groups(&self) -> Option<Vec<&str>> {
+        needed_groups(&self.code).filter(|groups| groups.len() <= MAX_NEEDED_GROUPS)
+    }
+
     /// Returns whether the condition mentions `request.path`, or what is cut out of it.
     pub(crate) const fn reads_path(&self) -> bool {
         self.reads_path
@@ -138,6 +145,26 @@ impl Condition {
         &self.reads
     }
 }
+
+/// Looks no further than what is evaluated first: what comes before it might use up the budget, and so fail.
+fn needed_groups(code: &Code) -> Option<Vec<&str>> {
+    if let Code::And(parts) = code {
+        let [first, _] = &**parts;
+        return needed_groups(first);
+    }
+    if let Code::Or(parts) = code {
+        let [one, other] = &**parts;
+        let mut groups = needed_groups(one)?;
+        groups.extend(needed_groups(other)?);
+        return Some(groups);
+    }
+    let Code::In(parts) = code else { return None };
+    let [Code::Constant(Constant::Text(group)), Code::Fact(fact)] = &**parts else { return None };
+    (fact.name == "user.groups").then(|| vec![&**group])
+}
+
+/// More groups than this could use up the budget of a user who has a thousand.
+const MAX_NEEDED_GROUPS: usize = 16;
 
 /// The stack of the thread that compiles: the parser recurses once a term, and a source of 8 KiB can hold 4,000.
 const STACK: usize = 64 * 1024 * 1024;

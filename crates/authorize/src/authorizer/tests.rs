@@ -1,6 +1,6 @@
 //! Tests of `authorizer`: how rules combine.
 
-use crate::fixture::{Scene, config, rules};
+use crate::fixture::{Scene, config, rules, user};
 use crate::{
     Authorizer, Candidate, Config, Decision, Denial, Guard, Mode, Policy, Reason, RouteRules, RuleRef, Severity,
     ShadowDecision,
@@ -216,4 +216,51 @@ fn a_candidate_is_decided_beside_its_policy_and_enforces_nothing() {
     assert_eq!((denial.reason, denial.rule.as_deref()), (Reason::DenyRuleMatched, Some("p/deny[0]")));
     config.policies[0].shadow = Some(Candidate { allow: rules("allow", &["user.emial == 1"]), deny: Vec::new() });
     assert!(Authorizer::compile(&config).is_err(), "a candidate is checked, too");
+}
+
+#[test]
+fn many_rules_for_groups_decide_as_few_do() {
+    let team = |n: usize| match n % 5 {
+        0 => format!(r#""team-{n}" in user.groups"#),
+        1 => format!(r#""team-{n}" in user.groups && user.claims.missing == {n}"#),
+        2 => format!(r#"("team-{n}" in user.groups || "lead-{n}" in user.groups) && request.method == "GET""#),
+        3 => format!(r#"request.method == "PUT" && "team-{n}" in user.groups"#),
+        _ => format!(r#"user.name == "team-{n}" || "team-{n}" in user.groups && user.machine"#),
+    };
+    let conditions: Vec<String> = (0..70).map(team).collect();
+    let conditions: Vec<&str> = conditions.iter().map(String::as_str).collect();
+    let compile = |allow: &[&str], deny: &[&str]| Authorizer::compile(&config(allow, deny)).unwrap().0;
+    let alone: Vec<_> = conditions.iter().map(|when| (compile(&[when], &[]), compile(&["true"], &[when]))).collect();
+    let (allowing, denying) = (compile(&conditions, &[]), compile(&["true"], &conditions));
+    let teams = (0..70).map(|n| vec![format!("team-{n}")]);
+    let others = [&[][..], &["lead-7"], &["team-36", "team-5", "lead-2"]];
+    for groups in teams.chain(others.map(|groups| groups.iter().map(ToString::to_string).collect())) {
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let scene = Scene { user: Some(user(&groups, "{}")), ..Scene::default() };
+        let allows = |authorizer: &Authorizer| match authorizer.route(0).unwrap().decide(&scene.input()) {
+            Decision::Allow(permit) => Ok(permit.grounds().unwrap().to_string()),
+            Decision::Deny(denial) => Err((denial.reason, denial.rule.map(|rule| rule.to_string()))),
+        };
+        let holding = alone.iter().position(|(allowing, _)| allows(allowing).is_ok());
+        assert_eq!(allows(&allowing).ok(), holding.map(|at| format!("app/allow[{at}]")), "{groups:?}");
+        let refusing = alone.iter().position(|(_, denying)| allows(denying).is_err());
+        let expected = refusing.map(|at| format!("app/deny[{at}]"));
+        assert_eq!(allows(&denying).err().and_then(|(_, rule)| rule), expected, "{groups:?}");
+        let failing = alone.iter().any(|(_, denying)| matches!(allows(denying), Err((Reason::DenyRuleFailed, _))));
+        if holding.is_none() {
+            let reason = if failing { Reason::AllowRuleFailed } else { Reason::NoPolicyMatched };
+            assert_eq!(allows(&allowing).err().map(|(reason, _)| reason), Some(reason), "{groups:?}");
+        }
+    }
+}
+
+#[test]
+fn of_a_hundred_rules_for_groups_only_those_of_the_user_are_asked() {
+    let conditions: Vec<String> = (0..100).map(|n| format!(r#""team-{n}" in user.groups && !user.machine"#)).collect();
+    let mut conditions: Vec<&str> = conditions.iter().map(String::as_str).collect();
+    conditions.push("user.machine");
+    let (authorizer, _) = Authorizer::compile(&config(&conditions, &[])).unwrap();
+    let asked = |scene: &Scene| authorizer.route(0).unwrap().rules.allow.worth_asking(&scene.input()).count();
+    assert_eq!(asked(&Scene::signed_out()), 1);
+    assert_eq!(asked(&Scene { user: Some(user(&["team-70", "team-7", "other"], "{}")), ..Scene::default() }), 3);
 }

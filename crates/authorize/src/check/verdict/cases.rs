@@ -295,6 +295,10 @@ fn settled(code: &Code) -> Option<bool> {
                 .map_or_else(|| same(parts).map(|_| Ordering::Equal), |(a, b)| a.value().compare(&b.value()))?;
             Some(holds(*operator, order))
         }
+        Code::InTexts(part, texts) => match &**part {
+            Code::Constant(Constant::Text(text)) => Some(texts.contains(text)),
+            _ => None,
+        },
         Code::In(parts) => match &**parts {
             [_, Code::Constant(Constant::List(items))] if items.is_empty() => Some(false),
             [Code::Constant(value), Code::Constant(Constant::List(items))] => {
