@@ -4,6 +4,7 @@
 mod audit_log;
 mod bodies;
 mod drain;
+mod egress;
 mod extended_connect;
 mod forwarding;
 mod grpc;

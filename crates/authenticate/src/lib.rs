@@ -2,6 +2,7 @@
 
 mod assertion;
 mod authenticator;
+mod client_credentials;
 mod config;
 mod cookie;
 mod endpoints;
@@ -14,6 +15,7 @@ mod session;
 mod store;
 
 pub use authenticator::{Authenticator, Outcome};
+pub use client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsConfig, Fetched, TokenError};
 pub use config::{ClaimNames, Config, Provider, SessionConfig, StoreLocation};
 pub use endpoints::{App, Endpoint, Event, EventKind, SIGN_IN_PATH};
 pub use error::AuthenticateError;

@@ -23,7 +23,7 @@ pub(crate) use provider::Provider;
 pub(crate) use sign_in::{Attempt, Prompt};
 
 use crate::{AuthenticateError, Config};
-use transport::Transport;
+pub(crate) use transport::Transport;
 
 /// The providers of the configuration, in its order.
 #[derive(Debug)]

@@ -124,10 +124,13 @@ async fn dispatch(
 
 async fn dispatch_within(
     cluster: &Cluster,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     forward: Forward<'_>,
     deadline: Option<Instant>,
 ) -> Result<Forwarded, UpstreamFailure> {
+    if let Some(credential) = cluster.credential() {
+        credential.add(request.headers_mut()).await?;
+    }
     match forward.upgrade {
         Upgrade::None => Exchange::new(cluster, &forward, deadline).run(request).await,
         Upgrade::WebSocket | Upgrade::ExtendedConnect => Box::pin(upgrade::open(cluster, request, forward)).await,
@@ -142,6 +145,8 @@ enum Tried {
     Unreachable(Outgoing, UpstreamFailure),
     /// It failed for that reason; this is the answer unless it is tried again.
     Failed(RetryOn, Box<Result<Forwarded, UpstreamFailure>>),
+    /// The upstream refused our credential; this is the answer unless there is another.
+    Unauthorized(Box<Result<Forwarded, UpstreamFailure>>),
 }
 
 impl Tried {
@@ -187,6 +192,13 @@ impl<'a> Exchange<'a> {
                     unsent
                 }
                 Tried::Failed(reason, answer) => match retries.again(reason, self.forward) {
+                    Some(again) => {
+                        granted = true;
+                        again
+                    }
+                    None => return *answer,
+                },
+                Tried::Unauthorized(answer) => match retries.with_another_credential(self.forward).await {
                     Some(again) => {
                         granted = true;
                         again
@@ -287,7 +299,7 @@ impl<'a> Exchange<'a> {
                 UpstreamFailure::new(FailureKind::Protocol, "upstream switched protocols without being asked");
             return Tried::Answered(Err(self.failed(target, failure)));
         }
-        let reason = retry::reason_of_status(response.status());
+        let status = response.status();
         if self.is_failure(&response) {
             self.cluster.failed(target);
         } else {
@@ -316,8 +328,11 @@ impl<'a> Exchange<'a> {
             attempts: self.attempts,
             tunnel: None,
         });
-        match reason {
+        match retry::reason_of_status(status) {
             Some(reason) => Tried::failed(reason, answer),
+            None if status == StatusCode::UNAUTHORIZED && self.cluster.credential().is_some() => {
+                Tried::Unauthorized(Box::new(answer))
+            }
             None => Tried::Answered(answer),
         }
     }

@@ -42,7 +42,8 @@ mod test_support;
 
 pub use config::rewrite::{Answer, HeaderEdits, PathRewrite, Rewrites};
 pub use config::upstream::{
-    HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
+    Credential, CredentialSource, HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn,
+    UpstreamHttp2, UpstreamSettings,
 };
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,

@@ -4,6 +4,7 @@ mod balance;
 mod body;
 mod budget;
 mod connect;
+mod credential;
 mod endpoint;
 mod failure;
 mod health;
@@ -31,6 +32,7 @@ use crate::{BuildError, Endpoint as Address};
 pub(crate) use balance::{Selection, stable_hash};
 pub(crate) use body::{Expectation, Progress, RequestBody, TrailerRules, UpstreamBody, Watch};
 pub(crate) use connect::Spoken;
+pub(crate) use credential::Credential;
 pub(crate) use endpoint::{Active, Endpoint, Freshness, Lease};
 pub(crate) use failure::{FailureKind, Failures, UpstreamFailure};
 pub(crate) use http1::{Unanswered as NotAnswered, builder as http1_builder};
@@ -58,6 +60,7 @@ pub(crate) struct Cluster {
     timeouts: Timeouts,
     retry: Retry,
     budget: Budget,
+    credential: Option<Credential>,
     metrics: ClusterMetrics,
 }
 
@@ -89,6 +92,9 @@ impl Cluster {
     pub(crate) fn build(route: &Route, pools: &Pools) -> Result<Self, BuildError> {
         let targets: Box<[_]> =
             route.to.iter().map(|address| Target::build(route, address, pools)).collect::<Result<_, BuildError>>()?;
+        let metrics = pools.metrics(&route.name);
+        let credential = route.upstream.credential.as_ref();
+        let credential = credential.map(|settings| Credential::build(settings, &metrics)).transpose()?;
         let weights: Vec<_> = targets.iter().map(|target| target.weight).collect();
         Ok(Self {
             route: route.name.as_str().into(),
@@ -101,7 +107,8 @@ impl Cluster {
             timeouts: route.timeouts.clone(),
             retry: route.upstream.retry.clone(),
             budget: Budget::new(route.upstream.retry.budget),
-            metrics: pools.metrics(&route.name),
+            credential,
+            metrics,
         })
     }
 
@@ -161,6 +168,10 @@ impl Cluster {
             ?duration,
             "upstream endpoint ejected: it failed too many requests in a row"
         );
+    }
+
+    pub(crate) const fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
     }
 
     pub(crate) const fn retry(&self) -> &Retry {

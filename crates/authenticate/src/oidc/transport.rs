@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -135,6 +135,24 @@ impl Transport {
             return Err(exchange_error(format!("`{}` answered {}", url.path(), response.status().as_u16())));
         }
         Ok(response.into_body())
+    }
+
+    /// Posts a form, and returns status and body whatever they are.
+    pub(crate) async fn post_form(
+        &self,
+        url: &Url,
+        form: String,
+        authorization: Option<HeaderValue>,
+    ) -> Result<(http::StatusCode, Vec<u8>), TransportError> {
+        let mut request = Request::new(form.into_bytes());
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = url.as_str().parse().map_err(|_| TransportError::Forbidden(url.to_string()))?;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
+        let response = self.send(request).await?;
+        Ok((response.status(), response.into_body()))
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {

@@ -67,7 +67,8 @@ fn kind(kind: &Kind) -> Value {
 
 /// A word that reads as a number may be written without quotes.
 fn choices(words: &[&str]) -> Vec<Value> {
-    let numbers = words.iter().filter_map(|word| word.parse::<f64>().ok()).map(|number| json!(number));
+    let number = |word: &str| word.parse::<u64>().map(|n| json!(n)).or_else(|_| word.parse::<f64>().map(|n| json!(n)));
+    let numbers = words.iter().filter_map(|word| number(word).ok());
     words.iter().map(|word| json!(word)).chain(numbers).collect()
 }
 

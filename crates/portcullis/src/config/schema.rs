@@ -18,7 +18,9 @@ pub(crate) use root::{
 };
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
-pub(crate) use upstream::{HASHING, HEALTH_CHECK, HTTP2 as UPSTREAM_HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
+pub(crate) use upstream::{
+    CREDENTIAL, HASHING, HEALTH_CHECK, HTTP2 as UPSTREAM_HTTP2, OAUTH2, OUTLIER_DETECTION, RETRY, TARGET,
+};
 
 /// A mapping with known keys.
 #[derive(Debug)]

@@ -20,6 +20,8 @@ pub struct UpstreamSettings {
     pub retry: Retry,
     /// Settings of HTTP/2 connections.
     pub http2: UpstreamHttp2,
+    /// What the proxy adds so that the upstream takes a request.
+    pub credential: Option<Credential>,
 }
 
 impl Default for UpstreamSettings {
@@ -31,6 +33,7 @@ impl Default for UpstreamSettings {
             outlier_detection: Some(OutlierDetection::default()),
             retry: Retry::default(),
             http2: UpstreamHttp2::default(),
+            credential: None,
         }
     }
 }
@@ -180,4 +183,22 @@ impl Default for UpstreamHttp2 {
             keepalive_interval: Some(Duration::from_secs(310)),
         }
     }
+}
+
+/// `credential`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The header that carries it.
+    pub header: HeaderName,
+    /// What it is.
+    pub source: CredentialSource,
+}
+
+/// What a credential is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// This value.
+    Fixed(identity::Secret),
+    /// A token that is fetched.
+    Token(authenticate::ClientCredentialsConfig),
 }

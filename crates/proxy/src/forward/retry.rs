@@ -12,13 +12,15 @@ use tokio::sync::oneshot;
 use super::Forward;
 use super::outgoing::{Keep, KeptBody, Outgoing, outgoing};
 use crate::config::{Retry, RetryOn};
-use crate::upstream::{Cluster, RequestBody};
+use crate::upstream::{Cluster, Credential, RequestBody};
 
 /// The tries that a request has left.
 pub(super) struct Retries<'a> {
     cluster: &'a Cluster,
     settings: &'a Retry,
     used: u32,
+    /// Another credential was tried.
+    is_renewed: bool,
     copy: Option<Copy>,
 }
 
@@ -35,7 +37,8 @@ impl<'a> Retries<'a> {
     pub(super) fn begin(cluster: &'a Cluster, forward: &Forward<'_>, request: Request<Incoming>) -> (Self, Outgoing) {
         let settings = cluster.retry();
         cluster.add_to_retry_budget();
-        let keep = if keeps(settings, request.method()) { Keep::Yes } else { Keep::No };
+        let renewable = cluster.credential().is_some_and(Credential::is_renewable);
+        let keep = if renewable || keeps(settings, request.method()) { Keep::Yes } else { Keep::No };
         let (outgoing, body) = outgoing(forward, request, keep);
         let (request, _) = &outgoing;
         let copy = (keep == Keep::Yes).then(|| Copy {
@@ -44,7 +47,7 @@ impl<'a> Retries<'a> {
             headers: request.headers().clone(),
             body,
         });
-        (Self { cluster, settings, used: 0, copy }, outgoing)
+        (Self { cluster, settings, used: 0, is_renewed: false, copy }, outgoing)
     }
 
     /// Takes one try from the budget where no endpoint could be connected to.
@@ -57,6 +60,18 @@ impl<'a> Retries<'a> {
         let copy = self.copy.as_ref().filter(|copy| self.settings.on.contains(&reason) && copy.suits(reason))?;
         let outgoing = copy.request(forward);
         self.take().then_some(outgoing)
+    }
+
+    /// Makes the request again with another credential, once. What was answered with 401 was not done (RFC 9110 §15.5.2),
+    /// so that any method can be sent again. A token that is refused is renewed even where the request cannot be.
+    pub(super) async fn with_another_credential(&mut self, forward: &Forward<'_>) -> Option<Outgoing> {
+        let credential = self.cluster.credential().filter(|credential| credential.is_renewable())?;
+        if std::mem::replace(&mut self.is_renewed, true) {
+            return None;
+        }
+        let copy = self.copy.as_mut()?;
+        credential.renew(&mut copy.headers).await.ok()?;
+        copy.is_replayable().then(|| copy.request(forward))
     }
 
     /// Returns how long one try may take.
@@ -81,8 +96,11 @@ impl Copy {
     /// Returns whether the request may be sent a second time after this. What an endpoint refused to look at may always;
     /// anything else only where twice does what once does (RFC 9110 §9.2.2).
     fn suits(&self, reason: RetryOn) -> bool {
-        let replayable = self.body.as_ref().is_none_or(|(kept, _)| kept.is_replayable());
-        replayable && (reason == RetryOn::RefusedStream || self.method.is_idempotent())
+        self.is_replayable() && (reason == RetryOn::RefusedStream || self.method.is_idempotent())
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.body.as_ref().is_none_or(|(kept, _)| kept.is_replayable())
     }
 
     fn request(&self, forward: &Forward<'_>) -> Outgoing {

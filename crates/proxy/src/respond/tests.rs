@@ -29,6 +29,7 @@ fn every_failure_of_an_upstream_has_its_status_and_code() {
     check(FailureKind::Connect, 502, "upstream_connect_error", 14);
     check(FailureKind::Tls, 502, "upstream_tls_error", 14);
     check(FailureKind::Protocol, 502, "upstream_protocol_error", 14);
+    check(FailureKind::Credential, 502, "upstream_credential_error", 14);
     check(FailureKind::NoHealthyUpstream, 503, "no_healthy_upstream", 14);
     check(FailureKind::Timeout, 504, "upstream_timeout", 4);
     check(FailureKind::ClientBody, 400, "request_body_broken", 1);

@@ -117,6 +117,10 @@ pub(super) fn told_of_upstream(kind: FailureKind) -> Told<'static> {
         FailureKind::Protocol => {
             bad_gateway("upstream_protocol_error", "The app broke off its answer. Try again in a moment.")
         }
+        FailureKind::Credential => bad_gateway(
+            "upstream_credential_error",
+            "Portcullis could not prove itself to the app. Try again in a moment, or tell its operator.",
+        ),
         FailureKind::NoHealthyUpstream => Told {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "no_healthy_upstream",

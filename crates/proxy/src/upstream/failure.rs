@@ -18,6 +18,8 @@ pub(crate) enum FailureKind {
     Protocol,
     /// No endpoint is healthy, or there are several and none can be connected to.
     NoHealthyUpstream,
+    /// There is no credential for the upstream.
+    Credential,
     /// A time limit of the route passed.
     Timeout,
     /// The request's body broke off downstream; the upstream is not to blame.

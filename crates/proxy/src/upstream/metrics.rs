@@ -22,6 +22,7 @@ pub(super) struct Families {
     ejections: Family<RouteLabels, Counter>,
     retries: Family<RouteLabels, Counter>,
     retries_refused: Family<RouteLabels, Counter>,
+    tokens: Family<ResultLabels, Counter>,
 }
 
 /// The counters of one route's upstream.
@@ -30,6 +31,8 @@ pub(super) struct ClusterMetrics {
     pub(super) ejections: Counter,
     pub(super) retries: Counter,
     pub(super) retries_refused: Counter,
+    pub(super) tokens_fetched: Counter,
+    pub(super) tokens_failed: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,13 +40,22 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    route: String,
+    result: &'static str,
+}
+
 impl Families {
     pub(super) fn of(&self, route: &str) -> ClusterMetrics {
         let labels = RouteLabels { route: route.to_owned() };
+        let tokens = |result| self.tokens.get_or_create_owned(&ResultLabels { route: route.to_owned(), result });
         ClusterMetrics {
             ejections: self.ejections.get_or_create_owned(&labels),
             retries: self.retries.get_or_create_owned(&labels),
             retries_refused: self.retries_refused.get_or_create_owned(&labels),
+            tokens_fetched: tokens("ok"),
+            tokens_failed: tokens("failed"),
         }
     }
 }
@@ -63,6 +75,11 @@ impl Pools {
             "portcullis_upstream_retries_refused",
             "Requests not tried again because the budget of the route was used up",
             families.retries_refused.clone(),
+        );
+        registry.register(
+            "portcullis_upstream_token_fetches",
+            "Tokens fetched for upstreams, by route and result",
+            families.tokens.clone(),
         );
         registry.register_collector(Box::new(Reader(Arc::clone(&pools))));
         pools

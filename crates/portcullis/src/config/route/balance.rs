@@ -1,5 +1,7 @@
 //! How endpoints are chosen and watched.
 
+mod credential;
+
 use std::time::Duration;
 
 use proxy::{
@@ -19,6 +21,7 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamS
         outlier_detection: outlier_detection(builder, fields),
         retry: retry(builder, fields),
         http2: http2(builder, fields),
+        credential: credential::build(builder, fields),
     }
 }
 

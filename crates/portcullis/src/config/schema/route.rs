@@ -1,7 +1,7 @@
 //! `routes[]` and `defaults`.
 
 use super::rewrite::{HEADER_EDITS, REDIRECT, REGEX_REWRITE, RESPOND};
-use super::upstream::{HASHING, HEALTH_CHECK, HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
+use super::upstream::{CREDENTIAL, HASHING, HEALTH_CHECK, HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
 use super::{Format, Key, Kind, Presence, Section, key, list, one_or_many};
 
 /// One route.
@@ -97,6 +97,7 @@ pub(crate) const ROUTE: Section = Section {
         OUTLIERS,
         RETRIES,
         UPSTREAM_HTTP2,
+        CREDENTIALS,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
@@ -199,6 +200,13 @@ const RESPONSE_HEADERS: Key = key(
 
 const RETRIES: Key =
     key("retry", Kind::Section(&RETRY), Presence::Optional("its defaults"), "When a request is tried again.");
+
+const CREDENTIALS: Key = key(
+    "credential",
+    Kind::Section(&CREDENTIAL),
+    Presence::Optional("none"),
+    "What Portcullis adds so that the upstream takes a request: a header, or a token that it fetches.",
+);
 
 const UPSTREAM_HTTP2: Key =
     key("http2", Kind::Section(&HTTP2), Presence::Optional("its defaults"), "Connections of HTTP/2 to the endpoints.");

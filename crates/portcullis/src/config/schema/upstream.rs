@@ -177,3 +177,55 @@ pub(crate) const HTTP2: Section = Section {
         ),
     ],
 };
+
+pub(crate) const CREDENTIAL: Section = Section {
+    doc: "What Portcullis adds so that the upstream takes a request.",
+    keys: &[
+        key(
+            "header",
+            Kind::Format(Format::HeaderName),
+            Presence::Default("authorization"),
+            "The header that carries it; what a client sends by that name goes.",
+        ),
+        key("value", Kind::Secret, Presence::Optional("required, or `oauth2`"), "The value of the header."),
+        key(
+            "oauth2",
+            Kind::Section(&OAUTH2),
+            Presence::Optional("required, or `value`"),
+            "A token that is fetched by the client credentials grant; sent as `Bearer`.",
+        ),
+    ],
+};
+
+pub(crate) const OAUTH2: Section = Section {
+    doc: "The client credentials grant of OAuth 2.0.",
+    keys: &[
+        key("token_url", Kind::Format(Format::HttpsUrl), Presence::Required, "The token endpoint."),
+        key("client_id", Kind::Text, Presence::Required, "The client id that the provider gave."),
+        key(
+            "client_secret",
+            Kind::Secret,
+            Presence::Required,
+            "The client secret; write `${env:NAME}` or `${file:PATH}`.",
+        ),
+        key("scopes", list(&Kind::Text), Presence::Default("[]"), "What is asked for."),
+        key(
+            "params",
+            Kind::Table(&Kind::Text),
+            Presence::Default("{}"),
+            "Further parameters of the request, such as `audience`.",
+        ),
+        key(
+            "client_authentication",
+            Kind::Choice(&["client_secret_basic", "client_secret_post"]),
+            Presence::Default("client_secret_basic"),
+            "How the secret is sent: as `Authorization: Basic`, or in the form.",
+        ),
+        key(
+            "ca_file",
+            Kind::Format(Format::Certificates),
+            Presence::Optional("the system's authorities"),
+            "The authorities that the token endpoint's certificate is verified against.",
+        ),
+    ],
+};

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use proxy::{HashBy, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings};
+use authenticate::ClientAuthentication;
+use identity::Secret;
+use proxy::{
+    Credential, CredentialSource, HashBy, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2,
+    UpstreamSettings,
+};
 
 use super::{Folder, GOOD, check};
 
@@ -93,6 +98,30 @@ fn settings_of_http2_are_read() {
 }
 
 #[test]
+fn credentials_are_read_and_never_shown() {
+    let read = settings("credential: { header: X-Api-Key, value: '${env:SECRET}' }");
+    let fixed = read.credential.clone().unwrap();
+    assert_eq!(fixed.header.as_str(), "x-api-key");
+    assert_eq!(fixed.source, CredentialSource::Fixed(Secret::new("hunter2".into())));
+    let token = "credential: { oauth2: { token_url: https://idp.test/t, client_id: a, client_secret: '${env:SECRET}', \
+                 scopes: [x], params: { audience: y }, client_authentication: client_secret_post } }";
+    let token = settings(token);
+    let Some(Credential { header, source: CredentialSource::Token(config) }) = &token.credential else {
+        panic!("no token");
+    };
+    assert_eq!(
+        (header.as_str(), config.token_url.as_str(), config.client_id.as_str()),
+        ("authorization", "https://idp.test/t", "a")
+    );
+    assert_eq!(
+        (&config.scopes[..], &config.params[..]),
+        (&["x".to_owned()][..], &[("audience".to_owned(), "y".to_owned())][..])
+    );
+    assert_eq!(config.client_authentication, ClientAuthentication::Post);
+    assert!(!format!("{read:?}{token:?}").contains("hunter2"));
+}
+
+#[test]
 fn what_does_not_fit_together_is_refused() {
     refused(
         "load_balancing: { consistent_hash: header }",
@@ -112,6 +141,15 @@ fn what_does_not_fit_together_is_refused() {
     refused(
         "health_check: { path: up }",
         "27: `path`: `up` is no path: start it with `/`, and escape blanks and what is not ASCII",
+    );
+    refused("credential: { header: x-a }", "17: `credential` has nothing to add: write `value` or `oauth2`");
+    refused(
+        "credential: { header: x-forwarded-for, value: a }",
+        "17: `credential` cannot set `x-forwarded-for`, which Portcullis sets itself: choose another header",
+    );
+    refused(
+        "credential: { oauth2: { token_url: http://idp.test/t, client_id: a, client_secret: b } }",
+        "40: `token_url`: `http://idp.test/t` is a URL that is not asked over TLS: write `https://host/path`",
     );
     refused(
         "retry: { per_try_timeout: 1s }",
