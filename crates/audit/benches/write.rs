@@ -1,23 +1,76 @@
-//! What a request pays for its audit record: a place, one line of JSON and the hand-over.
+//! What a request pays for its audit records, beside one that has none: 64 requests that are ready at the same time, as a
+//! busy proxy has them, on a runtime of one thread. Divide by 64.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot start has nothing to measure")]
 
 use std::borrow::Cow;
 
-use audit::{Config, Decision, Kind, Log, Milliseconds, Outcome, Record, Tls, Upstream, User};
+use audit::{Config, Decision, Durability, Ended, Kind, Log, Milliseconds, Mode, Outcome, Record, Tls, Upstream, User};
+use tokio::task::JoinSet;
 
 fn main() {
     divan::main();
 }
 
-// So few that all fit into the memory between requests and disk: the disk is not what is measured.
-#[divan::bench(sample_count = 100, sample_size = 50)]
-fn reserve_and_write(bencher: divan::Bencher<'_, '_>) {
+/// The same tasks, without a record.
+#[divan::bench]
+fn none(bencher: divan::Bencher<'_, '_>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    bencher.bench_local(|| runtime.block_on(together(|| async { tokio::task::yield_now().await })));
+}
+
+#[divan::bench]
+fn buffered(bencher: divan::Bencher<'_, '_>) {
+    bench(bencher, Mode::Buffered, Durability::Os);
+}
+
+#[divan::bench]
+fn strict(bencher: divan::Bencher<'_, '_>) {
+    bench(bencher, Mode::Strict, Durability::Os);
+}
+
+#[divan::bench(sample_count = 20, sample_size = 5)]
+fn strict_to_disk(bencher: divan::Bencher<'_, '_>) {
+    bench(bencher, Mode::Strict, Durability::Disk);
+}
+
+fn bench(bencher: divan::Bencher<'_, '_>, mode: Mode, durability: Durability) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let log = Log::open(&Config { dir: dir.path().join("audit"), ..Config::default() }).expect("a log");
-    let groups: [Box<str>; 3] = ["engineering".into(), "sre".into(), "on-call".into()];
-    let record = record(&groups);
-    bencher.bench_local(|| log.reserve().expect("room").write(&record));
+    let config = Config { dir: dir.path().join("audit"), mode, durability, compress: false, ..Config::default() };
+    let log = Log::open(&config).expect("a log");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    bencher.bench_local(|| {
+        runtime.block_on(together(|| {
+            let log = log.clone();
+            async move { request(&log).await }
+        }));
+    });
+}
+
+async fn together<F: Future<Output = ()> + Send + 'static>(request: impl Fn() -> F) {
+    let mut requests = JoinSet::new();
+    (0..REQUESTS).for_each(|_| drop(requests.spawn(request())));
+    while requests.join_next().await.is_some() {}
+}
+
+/// What the pipeline does for a request that is forwarded.
+async fn request(log: &Log) {
+    let groups = GROUPS.map(Into::into);
+    let mut slot = log.reserve().expect("room");
+    slot.write_ahead(|| Record { outcome: None, ..record(&groups) });
+    slot.committed().await.expect("a disk");
+    if slot.is_ahead() { slot.end(&ended()) } else { slot.write(&record(&groups)) }
+}
+
+fn ended() -> Ended<'static> {
+    Ended {
+        time: "2026-01-01T00:00:00.123456Z".parse().expect("a time"),
+        id: Cow::Borrowed("019b76da-a800-7000-8000-0123456789ab"),
+        kind: Kind::Outcome,
+        refused: None,
+        error: None,
+        outcome: outcome(),
+    }
 }
 
 fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
@@ -70,3 +123,7 @@ fn outcome() -> Outcome<'static> {
         ms: Milliseconds { policy: 0.004, upstream: 12.345, total: 14.01 },
     }
 }
+
+const GROUPS: [&str; 3] = ["engineering", "sre", "on-call"];
+
+const REQUESTS: usize = 64;
