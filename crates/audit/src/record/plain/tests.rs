@@ -118,6 +118,16 @@ fn plain_records_are_the_same_either_way() {
     for address in ["0.0.0.0", "10.20.30.4", "255.255.255.255", "::", "::ffff:192.0.2.1"] {
         agrees(&Record { client_ip: Some(address.parse().unwrap()), ..bare() });
     }
+    for time in [
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T03:04:05.1Z",
+        "2026-01-02T03:04:05.000000001Z",
+        "2024-02-29T23:59:59.999999999Z",
+        "1970-01-01T00:00:00Z",
+        "9999-12-30T22:00:00.5Z",
+    ] {
+        agrees(&Record { time: time.parse().unwrap(), ..bare() });
+    }
     for bytes_out in [0, 9, 10, 99, 100, 1024, 1_000_000, u64::MAX - 1] {
         agrees(&Record { outcome: Some(Outcome { bytes_out, ..outcome() }), ..bare() });
     }
@@ -128,6 +138,21 @@ fn plain_records_are_the_same_either_way() {
     agrees(&ended());
     let refused = Some(Refused { decision: Decision::Deny, reason: "audit-unavailable".into() });
     agrees(&Ended { refused, error: Some("it broke".into()), ..ended() });
+}
+
+#[test]
+fn a_byte_that_is_not_plain_is_seen_wherever_it_stands() {
+    for byte in 0..128_u8 {
+        let is_plain = (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+        for length in 1..20 {
+            for at in 0..length {
+                let mut text = vec![b'a'; length];
+                text[at] = byte;
+                assert_eq!(super::is_plain(str::from_utf8(&text).unwrap()), is_plain, "{byte} at {at} of {length}");
+            }
+        }
+    }
+    assert!(!super::is_plain("ä") && !super::is_plain("abcdefghä"));
 }
 
 #[test]
