@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::SigningKey;
+use crate::{Redaction, SigningKey};
 
 /// The `audit` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub compress: bool,
     /// Which closed segments are kept.
     pub retention: Retention,
+    /// What is left out of records.
+    pub redaction: Redaction,
     /// Signs the first and the last line of each segment.
     pub signing_key: Option<SigningKey>,
 }
@@ -71,6 +73,7 @@ impl Default for Config {
             segment_age: Duration::from_secs(24 * 60 * 60),
             compress: true,
             retention: Retention::default(),
+            redaction: Redaction::default(),
             signing_key: None,
         }
     }

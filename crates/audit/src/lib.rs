@@ -9,6 +9,7 @@ mod line;
 mod log;
 mod mark;
 mod record;
+mod redact;
 mod sign;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
@@ -23,5 +24,6 @@ pub use record::{
     ClientCertificate, Decision, Ended, Input, Kind, Milliseconds, Outcome, Record, Refused, Shadow, Tls, Upstream,
     User,
 };
+pub use redact::{Redact, Redaction};
 pub use sign::{KeyError, SigningKey, VerifyingKey};
 pub use verify::{Chain, Finding, Problem, Verification, verify};

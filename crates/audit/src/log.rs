@@ -33,6 +33,7 @@ use self::group::Group;
 use self::segment::Segments;
 use self::tee::{Stdout, Tee};
 use self::upkeep::Upkeep;
+use crate::redact::Redactor;
 use crate::{AuditError, Config, Durability, Ended, Event, Mode, Record, chain, line};
 
 /// The log. Cheap to clone; all clones write to the same segments.
@@ -79,6 +80,7 @@ struct Shared {
     arrived: Condvar,
     writer: Mutex<Writer>,
     waiting_for_disk: Group,
+    redactor: Option<Redactor>,
     counters: Counters,
     sinks: Vec<Arc<tee::Counts>>,
 }
@@ -149,6 +151,7 @@ impl Log {
             sinks: tee.counts(),
             writer: Mutex::new(Writer::new(segments, tee)),
             waiting_for_disk: Group::default(),
+            redactor: Redactor::open(&config.dir, config.redaction)?,
             counters: Counters::default(),
         });
         let stop = Arc::new(AtomicBool::new(false));
@@ -190,7 +193,11 @@ impl Log {
     /// The log takes no records now; the event is not written.
     pub fn note(&self, event: &Event<'_>) -> Result<(), AuditError> {
         self.check()?;
-        self.inner.shared.hand_over(Hurry::None, |line| line::append(line, event));
+        let shared = &self.inner.shared;
+        match &shared.redactor {
+            None => shared.hand_over(Hurry::None, |line| line::append(line, event)),
+            Some(redactor) => shared.hand_over(Hurry::None, |line| line::append(line, &redactor.event(event))),
+        };
         Ok(())
     }
 
@@ -224,8 +231,7 @@ impl Slot {
     /// log, and [`Slot::end`] writes what became of it.
     pub fn write_ahead<'a>(&mut self, record: impl FnOnce() -> Record<'a>) {
         if let Some(log) = self.log.as_ref().filter(|log| log.shared.mode == Mode::Strict) {
-            let record = record();
-            self.ahead = log.shared.hand_over(Hurry::Waited, |line| line::append_record(line, &record));
+            self.ahead = log.shared.hand_over_record(Hurry::Waited, &record());
         }
     }
 
@@ -256,7 +262,7 @@ impl Slot {
     /// Writes the record. Never blocks on the disk.
     pub fn write(mut self, record: &Record<'_>) {
         if let Some(log) = self.log.take() {
-            log.shared.hand_over(Hurry::None, |line| line::append_record(line, record));
+            log.shared.hand_over_record(Hurry::None, record);
         }
     }
 }
@@ -302,6 +308,14 @@ enum Hurry {
 }
 
 impl Shared {
+    /// Takes a record, without what it may not tell.
+    fn hand_over_record(&self, hurry: Hurry, record: &Record<'_>) -> Option<u64> {
+        match &self.redactor {
+            None => self.hand_over(hurry, |line| line::append_record(line, record)),
+            Some(redactor) => self.hand_over(hurry, |line| line::append_record(line, &redactor.record(record))),
+        }
+    }
+
     /// Takes a line, and returns the batch that has it. Whoever has a place is never turned away: what waits is bounded
     /// by [`MAX_WAITING_BYTES`] and two lines for each request in flight.
     fn hand_over(&self, hurry: Hurry, append: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Option<u64> {

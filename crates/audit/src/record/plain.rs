@@ -308,4 +308,4 @@ const MOST_DIGITS: usize = 20;
 const MOST_THOUSANDTHS: f64 = 1e12;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

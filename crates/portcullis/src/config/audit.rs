@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ::audit::{Durability, Mode, Retention, SigningKey};
+use ::audit::{Durability, Mode, Redact, Redaction, Retention, SigningKey};
 
 use super::fields::Fields;
 use super::schema;
@@ -27,8 +27,30 @@ pub(super) fn build(root: &Fields<'_>, sources: &Sources) -> Option<::audit::Con
         segment_age: fields.duration("segment_age")?,
         compress: fields.flag("compress"),
         retention: Retention { age: retention.duration("age"), bytes: retention.size("size") },
+        redaction: redaction(&fields.section("redact", &schema::REDACT)),
         signing_key,
     })
+}
+
+fn redaction(fields: &Fields<'_>) -> Redaction {
+    let redact = |key| match fields.text(key) {
+        Some("hash") => Redact::Hash,
+        Some("truncate") => Redact::Truncate,
+        Some("remove") => Redact::Remove,
+        // A word that is none of them was reported.
+        Some(_) | None => Redact::Keep,
+    };
+    Redaction {
+        client_ip: redact("client_ip"),
+        peer_ip: redact("peer_ip"),
+        user_id: redact("user.id"),
+        user_email: redact("user.email"),
+        user_groups: redact("user.groups"),
+        session: redact("session"),
+        path: redact("path"),
+        query_keys: redact("query_keys"),
+        user_agent: redact("user_agent"),
+    }
 }
 
 /// Reads a key that signs segments.

@@ -11,7 +11,7 @@ use crate::{
     User,
 };
 
-fn full() -> Record<'static> {
+pub(crate) fn full() -> Record<'static> {
     Record {
         time: "2026-01-02T03:04:05.678901234Z".parse().unwrap(),
         id: "0198".into(),

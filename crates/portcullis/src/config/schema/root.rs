@@ -294,11 +294,42 @@ pub(crate) const AUDIT: Section = Section {
         ),
         key("compress", Kind::Flag, Presence::Default("true"), "Compresses closed segments with zstd."),
         key(
+            "redact",
+            Kind::Section(&REDACT),
+            Presence::Optional("all are kept"),
+            "What becomes of fields that tell who somebody is.",
+        ),
+        key(
             "retention",
             Kind::Section(&RETENTION),
             Presence::Optional("all are kept"),
             "Which closed segments are kept.",
         ),
+    ],
+};
+
+pub(crate) const REDACT: Section = Section {
+    doc: "What becomes of fields that tell who somebody is.",
+    keys: &[
+        key("user.id", Kind::Choice(&["keep", "hash", "remove"]), Presence::Default("keep"), "Who asked."),
+        key(
+            "user.email",
+            Kind::Choice(&["keep", "hash", "remove"]),
+            Presence::Default("keep"),
+            "Their e-mail address.",
+        ),
+        key("user.groups", Kind::Choice(&["keep", "remove"]), Presence::Default("keep"), "Their groups."),
+        key("session", Kind::Choice(&["keep", "hash", "remove"]), Presence::Default("keep"), "What names the sign-in."),
+        key(
+            "client_ip",
+            Kind::Choice(&["keep", "truncate", "remove"]),
+            Presence::Default("keep"),
+            "The client's address.",
+        ),
+        key("peer_ip", Kind::Choice(&["keep", "truncate", "remove"]), Presence::Default("keep"), "The socket's peer."),
+        key("path", Kind::Choice(&["keep", "hash", "remove"]), Presence::Default("keep"), "The path."),
+        key("query_keys", Kind::Choice(&["keep", "remove"]), Presence::Default("keep"), "The names of parameters."),
+        key("user_agent", Kind::Choice(&["keep", "hash", "remove"]), Presence::Default("keep"), "The `User-Agent`."),
     ],
 };
 

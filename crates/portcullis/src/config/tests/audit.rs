@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::audit::{Durability, Mode, Retention};
+use ::audit::{Durability, Mode, Redact, Retention};
 
 use super::{Folder, GOOD};
 
@@ -10,7 +10,7 @@ use super::{Folder, GOOD};
 fn every_key_of_audit_is_read() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
     let folder = Folder::new(&format!(
-        "{GOOD}audit: {{ dir: log, instance: one, mode: buffered, durability: disk, signing_key: audit.key, compress: false, \
+        "{GOOD}audit: {{ redact: {{ user.id: hash, client_ip: truncate }}, dir: log, instance: one, mode: buffered, durability: disk, signing_key: audit.key, compress: false, \
          segment_size: 1MiB, segment_age: 1h, retention: {{ age: 400d, size: 2GiB }} }}\n"
     ))
     .with("audit.key", key);
@@ -18,6 +18,7 @@ fn every_key_of_audit_is_read() {
     assert_eq!((&*audit.instance, audit.mode, audit.durability), ("one", Mode::Buffered, Durability::Disk));
     assert!(audit.dir.ends_with("log") && audit.signing_key.is_some() && !audit.compress);
     assert_eq!((audit.segment_bytes, audit.segment_age), (1 << 20, Duration::from_secs(3600)));
+    assert_eq!((audit.redaction.user_id, audit.redaction.client_ip), (Redact::Hash, Redact::Truncate));
     let retention = Retention { age: Some(Duration::from_secs(400 * 24 * 3600)), bytes: Some(2 << 30) };
     assert_eq!(audit.retention, retention);
 }
@@ -42,6 +43,8 @@ fn mistakes_in_audit_say_what_to_write() {
          -algorithm ed25519`",
     );
     check("{ signing_key: none.key }", "none.key`: there is no such file; correct the path or make the file");
+    check("{ redact: { path: truncate } }", "`path` cannot be `truncate`: write one of `keep`, `hash`, `remove`");
+    check("{ redact: { email: remove } }", "unknown key `email`: did you mean `user.email`?");
     check("{ retention: 7d }", "`retention` must be a mapping");
     check("{ retention: { age: 7 } }", "`age`: `7` is no duration");
 }
