@@ -104,6 +104,10 @@ class Portcullis:
                     requests[record["id"]].update(record, kind="request")
         return list(requests.values())
 
+    def decisions(self):
+        """The records of what was decided, without those of how it ended."""
+        return [record for record in self.records() if record.get("kind") == "request"]
+
 
 class Proxy(Portcullis):
     """One https listener, with the routes given; `tls` holds further keys of the listener's."""

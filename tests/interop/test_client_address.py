@@ -149,7 +149,7 @@ def test_every_way_in_yields_the_client_and_nothing_else(deployment):
     assert "`trusted_proxies` is empty" in deployment.proxy.log.read_text()
 
     found = {record["path"][1:]: (record.get("client_ip"), record["peer_ip"], record.get("client_ip_source"))
-             for record in deployment.proxy.records()}
+             for record in deployment.proxy.decisions()}
     assert found == {
         "direct": (CLIENT, CLIENT, "peer"),
         "around-nginx": (CLIENT, CLIENT, "peer"),

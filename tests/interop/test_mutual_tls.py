@@ -101,7 +101,7 @@ def test_a_required_certificate_is_revoked_and_its_authority_exchanged_while_we_
         wait_for(lambda: curl(proxy, "app.localhost", new) == IN, "the new authority is believed")
         assert curl(proxy, "app.localhost", good) == IN
         assert curl(proxy, "app.localhost", bad) == CUT
-        subjects = {record["tls"]["client_certificate"]["subject"] for record in proxy.records()}
+        subjects = {record["tls"]["client_certificate"]["subject"] for record in proxy.decisions()}
         assert subjects == {"CN=good,O=Example", "CN=bad,O=Example", "CN=new,O=Example"}
     finally:
         proxy.stop()
@@ -117,7 +117,7 @@ def test_a_certificate_that_is_only_asked_for_is_the_policys_matter(tmp_path, cl
         assert curl(proxy, "app.localhost") == DENIED
         stranger = Clients(tmp_path, "stranger").issue("build")
         assert curl(proxy, "app.localhost", stranger) == CUT
-        denied = [record for record in proxy.records() if record["decision"] == "deny"]
+        denied = [record for record in proxy.decisions() if record["decision"] == "deny"]
         assert [record["tls"].get("client_certificate", {}).get("subject") for record in denied] == [
             "CN=other,O=Elsewhere", None]
     finally:

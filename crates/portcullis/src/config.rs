@@ -230,7 +230,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
         offers_sign_in: root.get("authenticate").is_some(),
         guard_allows: !guard.allow.is_empty(),
     };
-    let (routes, rules) = route::build(&mut builder, &root, named);
+    let route::Built { routes, tls_routes, rules } = route::build(&mut builder, &root, named);
     let policies = authorize::Config {
         networks: policy::networks(&root),
         tables: data::named(&root, &tables),
@@ -252,7 +252,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
         let authenticate = sign_in.as_ref().map(|sign_in| sign_in.config.url.clone());
         Some(Config {
             listeners,
-            proxy: proxy::Config { revision, authenticate, routes },
+            proxy: proxy::Config { revision, authenticate, routes, tls_routes },
             authorizer,
             tables,
             sign_in,

@@ -23,6 +23,8 @@ pub struct Config {
     pub authenticate: Option<Origin>,
     /// The routes, in the order of the file; [`authorize::Config::routes`] has the same order.
     pub routes: Vec<Route>,
+    /// The routes of TLS connections; their policies follow those of `routes`.
+    pub tls_routes: Vec<TlsRoute>,
 }
 
 /// One listener.
@@ -34,6 +36,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// TLS; cleartext without.
     pub tls: Option<ListenerTls>,
+    /// Passes TLS connections on undecrypted, by [`Config::tls_routes`].
+    pub passthrough: bool,
     /// Answers every request with 308 to the same URL on https.
     pub http_redirect: bool,
     /// Whether trusted proxies send a PROXY header.
@@ -235,6 +239,28 @@ pub struct Route {
     pub websockets: WebSockets,
     /// What is changed on the way, and what is answered without an upstream.
     pub rewrites: rewrite::Rewrites,
+}
+
+/// A route of TLS connections, by the server name that they ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsRoute {
+    /// Identifies the route in audit, metrics and policies.
+    pub name: String,
+    /// Which server names.
+    pub host: Host,
+    /// Where to. Never empty.
+    pub to: Vec<TcpEndpoint>,
+    /// For a connection to one endpoint.
+    pub connect: Duration,
+}
+
+/// An endpoint of TCP connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpEndpoint {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
 }
 
 /// The host of a route.

@@ -27,7 +27,7 @@ use crate::listener::Serving;
 use crate::metrics::{Handshake, Limit, OpenConnection};
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
 use crate::worker::Seat;
-use crate::{Listener, Snapshot, pipeline, proxy_protocol, sanitize};
+use crate::{Listener, Snapshot, passthrough, pipeline, proxy_protocol, sanitize};
 
 /// One accepted socket, as its requests see it.
 #[derive(Debug)]
@@ -143,6 +143,12 @@ pub(crate) async fn serve(
             Ok(of_client) => {
                 place.of_client = of_client;
                 match &entrance.tls {
+                    // The place is kept until the connection ends.
+                    None if entrance.config.passthrough => {
+                        let served = passthrough::serve(stream, address, &entrance, &serving).await;
+                        drop(place);
+                        served
+                    }
                     Some(terminator) => serve_tls(stream, address, place, terminator, &entrance, &serving).await,
                     None => serve_cleartext(stream, address, place, &entrance, &serving).await,
                 }

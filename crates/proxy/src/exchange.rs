@@ -482,7 +482,8 @@ const fn decision_name(decision: Decision) -> &'static str {
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+/// Returns a duration as records have it.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 

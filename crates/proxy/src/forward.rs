@@ -39,7 +39,7 @@ use address::address;
 use response::downstream;
 
 pub(crate) use leg::Farewell;
-pub(crate) use upgrade::{Traffic, Tunnel};
+pub(crate) use upgrade::{Counted, Traffic, Tunnel};
 
 /// What forwarding must know of a request beside the request.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ mod decide_again;
 mod facts;
 mod forward;
 mod own_endpoints;
+mod passthrough;
 mod respond;
 mod rewrite;
 mod route;
@@ -48,7 +49,8 @@ pub use config::upstream::{
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
     ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path,
-    ProxyProtocol, Route, Timeouts, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
+    ProxyProtocol, Route, TcpEndpoint, Timeouts, TlsRoute, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls,
+    WebSockets,
 };
 pub use entrance::Entrances;
 pub use error::{BuildError, ServeError};

@@ -15,7 +15,7 @@ use crate::metrics::RouteMetrics;
 use crate::route::Table;
 use crate::sanitize::Removed;
 use crate::upstream::Cluster;
-use crate::{BuildError, Config, Metrics, ServeError, UpstreamView};
+use crate::{BuildError, Config, Metrics, ServeError, UpstreamView, passthrough};
 
 /// One configuration, ready to serve.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub(crate) look: Arc<Look>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entrances: Entrances,
+    /// The routes of TLS connections.
+    pub(crate) passthrough: passthrough::Routes,
     routes: Box<[LoadedRoute]>,
     sign_in: Option<Origin>,
     unrouted: RouteMetrics,
@@ -76,6 +78,7 @@ impl Snapshot {
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
         let removed = Arc::new(Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref())));
         let mut routes = Vec::with_capacity(config.routes.len());
+        let passthrough = passthrough::Routes::load(config.tls_routes, config.routes.len(), metrics);
         for route in config.routes {
             match LoadedRoute::load(route, metrics) {
                 Ok(route) => routes.push(route),
@@ -97,6 +100,7 @@ impl Snapshot {
             look,
             clock,
             entrances,
+            passthrough,
             routes: routes.into(),
             sign_in: config.authenticate,
             unrouted: metrics.route("none"),

@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use crate::{
     Authentication, BuildError, Config, EncodedSlashes, Endpoint, EndpointScheme, Entrances, ForwardedHeader, Host,
     HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, Rewrites, Route, Server, Snapshot,
-    Timeouts, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
+    Timeouts, TlsRoute, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// A running proxy.
@@ -47,6 +47,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Setup {
     pub(crate) listener: Listener,
     pub(crate) routes: Vec<(Route, Vec<Rule>, Vec<Rule>)>,
+    pub(crate) tls_routes: Vec<(TlsRoute, Vec<Rule>)>,
     pub(crate) sign_in: Option<Origin>,
     pub(crate) drain: Duration,
     pub(crate) mode: Mode,
@@ -57,6 +58,7 @@ impl Setup {
         Self {
             listener: listener(),
             routes: Vec::new(),
+            tls_routes: Vec::new(),
             sign_in: None,
             drain: Duration::from_secs(5),
             mode: Mode::Enforce,
@@ -70,6 +72,11 @@ impl Setup {
 
     pub(crate) fn denying(mut self, deny: &str, message: Option<&str>) -> Self {
         self.routes.last_mut().unwrap().2.push(rule("denied", deny, message));
+        self
+    }
+
+    pub(crate) fn tls_route(mut self, route: TlsRoute, allow: &str) -> Self {
+        self.tls_routes.push((route, vec![rule("allowed", allow, None)]));
         self
     }
 
@@ -91,6 +98,11 @@ impl Setup {
             mode: self.mode,
             ..RouteRules::default()
         });
+        let rules = rules.chain(self.tls_routes.iter().map(|(route, allow)| RouteRules {
+            route: route.name.clone(),
+            allow: allow.clone(),
+            ..RouteRules::default()
+        }));
         let policies =
             authorize::Config { routes: rules.collect(), guard: Guard::default(), ..authorize::Config::default() };
         let (authorizer, _) = Authorizer::compile(&policies).unwrap();
@@ -99,6 +111,7 @@ impl Setup {
             revision: "r1".into(),
             authenticate: self.sign_in,
             routes: self.routes.into_iter().map(|(route, ..)| route).collect(),
+            tls_routes: self.tls_routes.into_iter().map(|(route, _)| route).collect(),
         };
         let snapshot = snapshot(vec![self.listener], config, authorizer, authenticator, log.clone(), &metrics, None);
         let server = Arc::new(Server::bind(snapshot.unwrap()).unwrap());
@@ -285,6 +298,7 @@ pub(crate) fn listener() -> Listener {
         name: "test".into(),
         address: "127.0.0.1:0".parse().unwrap(),
         tls: None,
+        passthrough: false,
         http_redirect: false,
         proxy_protocol: ProxyProtocol::Off,
         trusted_proxies: Vec::new(),

@@ -41,7 +41,7 @@ impl Demo {
         let ready = |_: &_| {
             super::print(greeting);
         };
-        let served = serve_until_signalled(serve::run_file(&config_file, ready, signal())).await;
+        let served = serve_until_signalled(Box::pin(serve::run_file(&config_file, ready, signal()))).await;
         // After the proxy has drained: apps that end first would turn requests in flight into errors.
         demo.shutdown().await;
         Ok(served?)

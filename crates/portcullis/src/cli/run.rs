@@ -24,7 +24,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn execute(&self) -> Exit {
         block_on(async {
-            match serve_until_signalled(serve::run_file(&self.config, |_| {}, signal())).await {
+            match serve_until_signalled(Box::pin(serve::run_file(&self.config, |_| {}, signal()))).await {
                 Ok(exit) => exit,
                 Err(RunError::Load(LoadError::Invalid(report))) => {
                     super::complain(report.to_string().trim_end());

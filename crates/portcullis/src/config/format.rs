@@ -7,7 +7,7 @@ use std::time::Duration;
 use identity::{Ip, Origin, Scheme};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use proxy::{Endpoint, EndpointScheme, ForwardedHeader, Host};
+use proxy::{Endpoint, EndpointScheme, ForwardedHeader, Host, TcpEndpoint};
 
 type Parsed<T> = Result<T, &'static str>;
 
@@ -139,6 +139,32 @@ pub(crate) fn from(text: &str) -> Parsed<From> {
         host: if wildcard { Host::Wildcard(host) } else { Host::Exact(host) },
         port: origin.port(),
     })
+}
+
+/// Reads `from` of a route of TLS connections: a server name, with `*.` in front for one label. The port is that of the
+/// listener, whatever is written.
+pub(crate) fn tls_from(text: &str) -> Parsed<Host> {
+    const REMEDY: &str = "no server name: write `tls://host`, such as `tls://db.example.com`";
+    let rest = text.strip_prefix("tls://").ok_or(REMEDY)?;
+    let From { host, .. } = from(&format!("https://{rest}")).map_err(|_| REMEDY)?;
+    let (Host::Exact(name) | Host::Wildcard(name)) = &host;
+    // RFC 6066 §3: the name that a client asks for is never an address.
+    let is_address = name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok();
+    if is_address { Err(REMEDY) } else { Ok(host) }
+}
+
+/// Reads an endpoint of a route of TLS connections.
+pub(crate) fn tcp_endpoint(text: &str) -> Parsed<TcpEndpoint> {
+    const REMEDY: &str = "no TCP endpoint: write `tcp://host:port`";
+    let rest = text.strip_prefix("tcp://").ok_or(REMEDY)?;
+    let (_, port) = rest.rsplit_once(':').ok_or(REMEDY)?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or(REMEDY)?;
+    let origin: Origin = format!("https://{rest}").parse().map_err(|_| REMEDY)?;
+    if rest.contains(['/', '?', '#', '@']) {
+        Err(REMEDY)
+    } else {
+        Ok(TcpEndpoint { host: origin.host().to_owned(), port })
+    }
 }
 
 /// Reads an endpoint of `to`.

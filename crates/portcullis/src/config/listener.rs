@@ -51,12 +51,21 @@ fn listener(builder: &mut Builder<'_>, node: &Node) -> Option<Listener> {
         (Some(protocol), false) if protocol.text() == Some("https") => {
             builder.error(protocol.place, "an `https` listener needs `tls`: add `tls.certificates`, or write `http`");
         }
+        (Some(protocol), true) if protocol.text() == Some("tls") => {
+            builder.error(
+                protocol.place,
+                "a `tls` listener decrypts nothing and has no certificates: remove `tls`, or write `https`",
+            );
+        }
         (Some(protocol), true) if protocol.text() == Some("http") => {
             builder.error(protocol.place, "an `http` listener has no `tls`: remove `tls`, or write `https`");
         }
         _ => {}
     }
-    if let Some(redirect) = fields.get("http_redirect").filter(|_| https && fields.flag("http_redirect")) {
+    let passthrough = fields.text("protocol") == Some("tls");
+    if let Some(redirect) =
+        fields.get("http_redirect").filter(|_| (https || passthrough) && fields.flag("http_redirect"))
+    {
         builder.error(redirect.place, "`http_redirect` is for `http` listeners: remove it, or remove `tls`");
     }
     for proxy in fields.items("trusted_proxies") {
@@ -74,6 +83,7 @@ fn listener(builder: &mut Builder<'_>, node: &Node) -> Option<Listener> {
         name: fields.text("name").map_or_else(|| address.to_string(), str::to_owned),
         address,
         tls,
+        passthrough,
         http_redirect: fields.flag("http_redirect"),
         proxy_protocol: proxy_protocol(builder, &fields),
         trusted_proxies: fields.read_all("trusted_proxies", format::network),

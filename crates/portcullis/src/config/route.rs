@@ -2,6 +2,7 @@
 
 mod balance;
 mod lint;
+mod passthrough;
 mod rewrite;
 mod upstream;
 
@@ -9,7 +10,9 @@ use std::collections::{HashMap, HashSet};
 
 use authorize::{Mode, RouteRules};
 use identity::ProviderId;
-use proxy::{Authentication, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, Route, Timeouts, WebSockets};
+use proxy::{
+    Authentication, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, Route, Timeouts, TlsRoute, WebSockets,
+};
 
 use super::builder::Builder;
 use super::fields::Fields;
@@ -30,12 +33,17 @@ pub(crate) struct Named<'a> {
     pub(crate) guard_allows: bool,
 }
 
-/// Builds every route and its rules, in the same order.
-pub(crate) fn build<'n>(
-    builder: &mut Builder<'n>,
-    root: &Fields<'n>,
-    named: Named<'_>,
-) -> (Vec<Route>, Vec<RouteRules>) {
+/// All routes.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) routes: Vec<Route>,
+    pub(crate) tls_routes: Vec<TlsRoute>,
+    /// First those of `routes`, then those of `tls_routes`.
+    pub(crate) rules: Vec<RouteRules>,
+}
+
+/// Builds every route and its rules.
+pub(crate) fn build<'n>(builder: &mut Builder<'n>, root: &Fields<'n>, named: Named<'_>) -> Built {
     let defaults = root.get("defaults");
     if let Some(node) = root.get("routes").filter(|node| node.items().is_empty()) {
         builder.error(node.place, "`routes` is empty: add at least one with `from` and `to`");
@@ -44,7 +52,9 @@ pub(crate) fn build<'n>(
         check_provider(builder, &Fields::new(&schema::DEFAULTS, Some(node)), named);
     }
     let mut built = Vec::new();
-    for node in root.items("routes") {
+    let (of_connections, of_requests): (Vec<_>, Vec<_>) =
+        root.items("routes").iter().partition(|node| passthrough::is(node));
+    for node in of_requests {
         let fields = Fields::new(&schema::ROUTE, Some(node)).inheriting(defaults);
         if let Some(route) = route(builder, &fields, named) {
             built.push((node, route));
@@ -54,7 +64,10 @@ pub(crate) fn build<'n>(
     report_ports(builder, &built, named.sign_in);
     report_identity_edits(builder, &built);
     lint::addresses(builder, root);
-    built.into_iter().map(|(_, parts)| parts).unzip()
+    let (tls_routes, mut further): (Vec<_>, Vec<_>) = passthrough::build(builder, root, of_connections, named, &built);
+    let (routes, mut rules): (Vec<_>, Vec<_>) = built.into_iter().map(|(_, parts)| parts).unzip();
+    rules.append(&mut further);
+    Built { routes, tls_routes, rules }
 }
 
 fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -> Option<(Route, RouteRules)> {

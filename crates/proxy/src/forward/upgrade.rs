@@ -232,9 +232,12 @@ async fn carry(
 }
 
 /// Counts as it goes, so that a tunnel that breaks off is counted as well.
-struct Counted<'a, S> {
-    stream: S,
-    traffic: &'a mut Traffic,
+#[derive(Debug)]
+pub(crate) struct Counted<'a, S> {
+    /// The client's side.
+    pub(crate) stream: S,
+    /// What has passed so far.
+    pub(crate) traffic: &'a mut Traffic,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {

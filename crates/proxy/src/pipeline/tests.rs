@@ -230,7 +230,12 @@ async fn another_snapshot_is_seen_by_the_next_request() {
     let upstream = echo().await;
     let proxy = Setup::cleartext().route(route("old.example.com", upstream), "true").start();
     assert_eq!(proxy.get("old.example.com", "/", "").await.status, 200);
-    proxy.replace(crate::Config { revision: "r2".into(), authenticate: None, routes: Vec::new() });
+    proxy.replace(crate::Config {
+        revision: "r2".into(),
+        authenticate: None,
+        routes: Vec::new(),
+        tls_routes: Vec::new(),
+    });
     assert_eq!(proxy.get("old.example.com", "/", "").await.status, 404);
     let records = proxy.stop().await;
     assert_eq!((&records[0]["revision"], &records[1]["revision"]), (&"r1".into(), &"r2".into()));

@@ -25,6 +25,15 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Upstream 
     if let Some(node) = fields.own("to").filter(|node| node.items().is_empty()) {
         builder.error(node.place, "`to` is empty: write at least one upstream URL");
     }
+    for node in fields.items("to") {
+        let written = node.get("url").unwrap_or(node);
+        if written.text().is_some_and(|text| text.starts_with("tcp://")) {
+            builder.error(
+                written.place,
+                "`tcp://` endpoints are for routes `from: tls://host`: write `http://` or `https://`",
+            );
+        }
+    }
     let Some(scheme) = scheme else {
         // Answered without an upstream, or reported.
         return Upstream { to, protocol: UpstreamProtocol::FromScheme, tls, host };

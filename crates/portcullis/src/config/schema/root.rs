@@ -90,9 +90,9 @@ pub(crate) const LISTENER: Section = Section {
         ),
         key(
             "protocol",
-            Kind::Choice(&["http", "https"]),
+            Kind::Choice(&["http", "https", "tls"]),
             Presence::Optional("`https` if `tls` is given, else `http`"),
-            "What is spoken.",
+            "What is spoken; `tls` passes TLS connections on by their server name, without decrypting them.",
         ),
         key(
             "tls",

@@ -39,7 +39,7 @@ pub(crate) const ROUTE: Section = Section {
             one_or_many(&Kind::ScalarOr(&Kind::Format(Format::Endpoint), &TARGET)),
             Presence::Optional("required, or `redirect` or `respond`"),
             "One or more of `http://`, `https://` or `h2c://host:port`, or `unix:///path/to.sock`, all of one scheme; a \
-             list may hold mappings of `url` and `weight`.",
+             list may hold mappings of `url` and `weight`. `tcp://host:port` for a `from` with `tls://`.",
         ),
         UPSTREAM_PROTOCOL,
         key(

@@ -94,3 +94,59 @@ portcullis.yaml:4:23: `forwarded_header`: `cf connecting ip` is no header that n
     );
     check("    forwarded_header: CF-Connecting-IP\n", "");
 }
+
+#[test]
+fn a_listener_that_decrypts_nothing_has_no_certificates() {
+    check(
+        &format!("    protocol: tls\n{TLS}"),
+        "\
+portcullis.yaml:4:15: a `tls` listener decrypts nothing and has no certificates: remove `tls`, or write `https`
+  4 |     protocol: tls
+    |               ^^^",
+    );
+}
+
+fn check_routes(routes: &str, expected: &str) {
+    let folder = Folder::new(&format!("listeners: [{{ address: 127.0.0.1:0, protocol: tls }}]\nroutes:\n{routes}"));
+    assert_eq!(folder.problems().trim_end(), expected.trim_end(), "for\n{routes}");
+}
+
+#[test]
+fn a_route_of_connections_has_what_can_be_kept() {
+    check_routes(
+        "  - { from: \"tls://db.test\", to: \"tcp://10.0.0.1:5432\", allow: \"true\", authenticate: none }\n",
+        "",
+    );
+    check_routes(
+        "  - { from: \"tls://db.test\", to: \"tcp://10.0.0.1:5432\", allow: \"true\", prefix: /app }\n",
+        "\
+portcullis.yaml:3:72: `prefix` does nothing on a `tls://` route, whose bytes pass unread: remove it, or write `https://`
+  3 |   - { from: \"tls://db.test\", to: \"tcp://10.0.0.1:5432\", allow: \"true\", prefix: /app }
+    |                                                                        ^^^^^^",
+    );
+    check_routes(
+        "  - { from: \"tls://db.test\", to: \"https://10.0.0.1\", allow: \"true\" }\n",
+        "\
+portcullis.yaml:3:34: a `tls://` route leads to TCP endpoints: write `tcp://host:port`, not `https://10.0.0.1`
+  3 |   - { from: \"tls://db.test\", to: \"https://10.0.0.1\", allow: \"true\" }
+    |                                  ^^^^^^^^^^^^^^^^^^",
+    );
+    check_routes(
+        "  - { from: \"tls://192.0.2.1\", to: \"tcp://10.0.0.1:5432\", allow: \"true\" }\n",
+        "\
+portcullis.yaml:3:13: `from`: `tls://192.0.2.1` is no server name: write `tls://host`, such as `tls://db.example.com`
+  3 |   - { from: \"tls://192.0.2.1\", to: \"tcp://10.0.0.1:5432\", allow: \"true\" }
+    |             ^^^^^^^^^^^^^^^^^",
+    );
+}
+
+#[test]
+fn requests_do_not_lead_to_bare_tcp() {
+    check_routes(
+        "  - { from: \"http://a.test\", to: \"tcp://10.0.0.1:80\", allow: \"true\", authenticate: none }\n",
+        "\
+portcullis.yaml:3:34: `tcp://` endpoints are for routes `from: tls://host`: write `http://` or `https://`
+  3 |   - { from: \"http://a.test\", to: \"tcp://10.0.0.1:80\", allow: \"true\", authenticate: none }
+    |                                  ^^^^^^^^^^^^^^^^^^^",
+    );
+}

@@ -379,12 +379,12 @@ fn an_unknown_word_lists_the_known_ones() {
     check(
         r#"listeners:
   - address: 127.0.0.1:0
-    protocol: tls
+    protocol: quic
 routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 "#,
-        r#"portcullis.yaml:3:15: `protocol` cannot be `tls`: write one of `http`, `https`
-  3 |     protocol: tls
-    |               ^^^
+        r#"portcullis.yaml:3:15: `protocol` cannot be `quic`: write one of `http`, `https`, `tls`
+  3 |     protocol: quic
+    |               ^^^^
 "#,
     );
 }

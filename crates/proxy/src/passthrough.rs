@@ -1,0 +1,82 @@
+//! Passes TLS connections on by the server name that they ask for, without decrypting them.
+//!
+//! One connection is what a request is elsewhere: it is decided on once, recorded ahead, and its end is recorded. Policies
+//! see its address and server name; nothing else of it can be read.
+
+mod hello;
+mod route;
+mod visit;
+
+use std::io;
+use std::sync::Arc;
+
+use identity::ClientAddress;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::entrance::Entrance;
+use crate::forward::Counted;
+use crate::listener::Serving;
+use crate::metrics::Limit;
+
+use hello::Hello;
+pub(crate) use route::Routes;
+use visit::{Refused, Visit};
+
+/// Serves one connection until both sides have ended, one breaks off, or the server closes what is still open.
+pub(crate) async fn serve(
+    mut stream: TcpStream,
+    address: ClientAddress,
+    entrance: &Arc<Entrance>,
+    serving: &Serving,
+) -> io::Result<()> {
+    let reading = timeout(entrance.config.limits.handshake_timeout, hello::read(&mut stream));
+    let Some(read) = serving.stop.run_until_cancelled(reading).await else { return Ok(()) };
+    let hello = match read {
+        // Whoever leaves without a word asked for nothing.
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Ok(Some(hello))) => Ok(hello),
+        Ok(Err(invalid)) => Err(Refused::hello(invalid)),
+        Err(_) => {
+            entrance.metrics.limit_reached(Limit::HandshakeTimeout);
+            Err(Refused::late())
+        }
+    };
+    let mut visit = Visit::begin(serving.snapshot.load_full(), address);
+    let passed = match hello {
+        Ok(hello) => pass(&mut visit, &mut stream, &hello, serving).await,
+        Err(refused) => Err(refused),
+    };
+    if let Err(refused) = passed {
+        visit.refuse(&refused);
+        // RFC 8446 §6: so that the client knows that it was refused, and does not try again as after a broken line.
+        stream.write_all(&refused.alert).await?;
+        stream.shutdown().await?;
+    }
+    Ok(())
+}
+
+async fn pass(visit: &mut Visit, stream: &mut TcpStream, hello: &Hello, serving: &Serving) -> Result<(), Refused> {
+    let route = visit.find(hello.server_name.as_deref())?;
+    let permit = visit.decide(&route)?;
+    visit.write_ahead().await?;
+    let mut upstream = visit.connect(&route, permit).await?;
+    let close = serving.close.clone();
+    let carried = async {
+        upstream.write_all(&hello.bytes).await?;
+        visit.traffic.sent += hello.bytes.len() as u64;
+        let mut client = Counted { stream, traffic: &mut visit.traffic };
+        copy_bidirectional(&mut client, &mut upstream).await
+    };
+    let carried = close.run_until_cancelled(carried).await;
+    match carried {
+        None => visit.broke_off("closed when the drain timeout had passed"),
+        Some(Err(error)) => visit.broke_off(&error.to_string()),
+        Some(Ok(_)) => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
