@@ -126,7 +126,7 @@ impl Visit {
                 host,
                 path: "",
                 query: "",
-                headers: &HeaderFacts(&headers),
+                headers: &HeaderFacts::new(&headers),
                 time: self.time,
                 protocol: SCHEME,
                 id: self.id.as_str(),
