@@ -131,24 +131,27 @@ impl Policy {
     }
 
     fn decide(&self, input: &Input<'_>) -> Result<Arc<str>, Denial> {
-        if let Some(denial) = self.deny.worth_asking(input).find_map(|rule| rule.denies(input)) {
+        if let Some(denial) = self.deny.ask(input, |rule| rule.denies(input)) {
             return Err(denial);
         }
-        let mut failed: Option<(&CompiledRule, Failure)> = None;
-        for rule in self.allow.worth_asking(input) {
-            match rule.condition.holds(input) {
-                Ok(true) => return Ok(Arc::clone(&rule.label)),
-                Ok(false) => {}
-                Err(failure) => failed = failed.or(Some((rule, failure))),
+        let mut failed: Option<(Arc<str>, Failure)> = None;
+        let allowed = self.allow.ask(input, |rule| match rule.condition.holds(input) {
+            Ok(holds) => holds.then(|| Arc::clone(&rule.label)),
+            Err(failure) => {
+                failed.get_or_insert_with(|| (Arc::clone(&rule.label), failure));
+                None
             }
+        });
+        if let Some(rule) = allowed {
+            return Ok(rule);
         }
         Err(match failed {
             None => Denial { reason: Reason::NoPolicyMatched, rule: None, message: None, error: None },
-            Some((rule, failure)) => Denial {
+            Some((label, failure)) => Denial {
                 reason: Reason::AllowRuleFailed,
                 rule: None,
                 message: None,
-                error: Some(format!("{}: {failure}", rule.label).into()),
+                error: Some(format!("{label}: {failure}").into()),
             },
         })
     }

@@ -40,12 +40,12 @@ impl Rules {
         self.all.iter().map(|rule| &**rule)
     }
 
-    /// Returns the rules that can hold or fail for the user, in their order.
-    pub(super) fn worth_asking(&self, input: &Input<'_>) -> impl Iterator<Item = &CompiledRule> {
-        let every = self.index.is_none().then(|| self.all());
-        let chosen = self.index.as_ref().map(|index| index.chosen(input));
-        let some = chosen.into_iter().flat_map(positions).filter_map(|at| self.all.get(at)).map(|rule| &**rule);
-        every.into_iter().flatten().chain(some)
+    /// Asks the rules that can hold or fail for the user, in their order, until one gives an answer.
+    pub(super) fn ask<T>(&self, input: &Input<'_>, mut ask: impl FnMut(&CompiledRule) -> Option<T>) -> Option<T> {
+        match &self.index {
+            None => self.all.iter().find_map(|rule| ask(rule)),
+            Some(index) => positions(index.chosen(input)).filter_map(|at| self.all.get(at)).find_map(|rule| ask(rule)),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::value::{Map, Value};
 ///
 /// Whatever is made of a credential is one, except what is true, false or a number.
 pub(super) fn shown<'r>(value: &Value<'_>, reads: impl IntoIterator<Item = &'r Read>) -> Json {
+    let mut room = MAX_VALUES;
     let (mut secret, mut any) = (false, false);
     for read in reads {
         secret |= read.is_secret();
@@ -20,9 +21,9 @@ pub(super) fn shown<'r>(value: &Value<'_>, reads: impl IntoIterator<Item = &'r R
         any |= read.key.is_none() && MAPS.contains(&read.field);
     }
     match value {
-        Value::Map(_) if any && !secret => json(value),
+        Value::Map(_) if any && !secret => json(value, &mut room),
         _ if (secret || any) && !is_harmless(value) => REDACTED.into(),
-        _ => json(value),
+        _ => json(value, &mut room),
     }
 }
 
@@ -30,7 +31,10 @@ const fn is_harmless(value: &Value<'_>) -> bool {
     matches!(value, Value::Null | Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::Type(_))
 }
 
-fn json(value: &Value<'_>) -> Json {
+/// Shows no more values than there is room for: a list may hold itself a thousand times over without being large.
+fn json(value: &Value<'_>, room: &mut usize) -> Json {
+    let Some(left) = room.checked_sub(1) else { return "…".into() };
+    *room = left;
     match value {
         Value::Null => Json::Null,
         Value::Bool(value) => (*value).into(),
@@ -47,24 +51,24 @@ fn json(value: &Value<'_>) -> Json {
             }
         }
         Value::List(list) => {
-            let mut items: Vec<Json> = list.iter().take(MAX_ITEMS).map(|item| json(&item)).collect();
+            let mut items: Vec<Json> = list.iter().take(MAX_ITEMS).map(|item| json(&item, room)).collect();
             if let Some(more) = list.len().checked_sub(MAX_ITEMS).filter(|more| *more > 0) {
                 items.push(format!("…(+{more} items)").into());
             }
             items.into()
         }
-        Value::Map(map) => map_json(map),
+        Value::Map(map) => map_json(map, room),
     }
 }
 
-fn map_json(map: &Map<'_>) -> Json {
+fn map_json(map: &Map<'_>, room: &mut usize) -> Json {
     let keys = map.keys();
     let entries = keys.iter().take(MAX_ITEMS).filter_map(|key| {
         let name = match &key {
             Value::Text(text) => text.to_string(),
-            other => json(other).to_string(),
+            other => json(other, room).to_string(),
         };
-        let value = if sounds_secret(&name) { REDACTED.into() } else { json(&map.get(&key)?) };
+        let value = if sounds_secret(&name) { REDACTED.into() } else { json(&map.get(&key)?, room) };
         Some((name, value))
     });
     Json::Object(entries.collect())
@@ -85,4 +89,5 @@ fn text_json(text: &str) -> Json {
 const MAPS: [&str; 3] = ["request.headers", "request.query", "user.claims"];
 const REDACTED: &str = "[redacted]";
 const MAX_ITEMS: usize = 50;
+const MAX_VALUES: usize = 1_000;
 const MAX_CHARACTERS: usize = 500;

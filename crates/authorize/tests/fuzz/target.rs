@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::panic;
 use std::sync::Mutex;
 
-use authorize::{Authorizer, Config, Decision, Problem, RouteRules, Rule, RuleRef};
+use authorize::{
+    Authorizer, Config, Decision, Inspector, Judgement, Problem, RouteRules, Rule, RuleRef, Version, WholeRequest,
+};
 use jiff::SignedDuration;
 
 use crate::request::Scene;
@@ -19,18 +21,26 @@ pub(crate) fn fuzz_compile(data: &[u8]) {
 }
 
 /// Compiles a text and, where it is a condition, evaluates it over several requests: each answer comes soon, comes again,
-/// and agrees with what was foretold.
+/// and agrees with what was foretold and with what explains it.
 pub(crate) fn fuzz_evaluate(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok((authorizer, warnings)) = compile(&text, &[]) else { return };
+    let inspector = Inspector::new(&config(&text, &[]));
     let foretold = |what: &str| warnings.iter().any(|warning| warning.message == what);
     let denying = compile("true", &[&text]).map(|(authorizer, _)| authorizer).ok();
-    for scene in Scene::all() {
+    let [signed_out, ada, hostile] = Scene::all();
+    for (scene, explained) in [(signed_out, true), (ada, true), (hostile, false)] {
         let decide = |authorizer: &Authorizer| timed(|| summary(&authorizer.route(0).unwrap().decide(&scene.input())));
         let allowed = decide(&authorizer);
         assert_eq!(allowed, decide(&authorizer), "the same question has two answers");
         assert!(!allowed.contains("could not be evaluated"), "{allowed}");
         assert!(!(allowed == "allow" && foretold("the rule can never be true")), "it is true");
+        // Each part that is explained has a budget of its own, and so what comes of a hostile request may differ.
+        if let Some(inspector) = inspector.as_ref().filter(|_| explained) {
+            let explanation = explain(inspector, &scene);
+            let agree = explanation == allowed || [&allowed, &explanation].iter().any(|told| told.contains("budget"));
+            assert!(agree, "decided: {allowed}; explained: {explanation}");
+        }
         let denied = denying.as_ref().map(decide).unwrap_or_default();
         assert!(!(denied == "allow" && foretold("the rule can never be false")), "it is false");
         // Where the condition has no value, neither rule lets anybody through.
@@ -45,7 +55,21 @@ fn summary(decision: &Decision) -> String {
     }
 }
 
+/// Explains a decision, and sums it up as [`summary`] does.
+fn explain(inspector: &Inspector, scene: &Scene) -> String {
+    match inspector.route(0).unwrap().explain(Version::InForce, &scene.input(), &WholeRequest).judgement {
+        Judgement::Allow { .. } => "allow".to_owned(),
+        Judgement::Deny { reason, error, .. } => format!("{reason:?} {error:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
 fn compile(allow: &str, deny: &[&str]) -> Result<(Authorizer, Vec<Problem>), Vec<Problem>> {
+    let config = config(allow, deny);
+    timed(|| Authorizer::compile(&config))
+}
+
+fn config(allow: &str, deny: &[&str]) -> Config {
     let rule = |when: &str| Rule { origin: RuleRef(0), name: "rule".to_owned(), when: when.to_owned(), message: None };
     let networks = BTreeMap::from([("vpn".to_owned(), vec!["10.8.0.0/16".parse().unwrap()])]);
     let route = RouteRules {
@@ -54,7 +78,7 @@ fn compile(allow: &str, deny: &[&str]) -> Result<(Authorizer, Vec<Problem>), Vec
         deny: deny.iter().map(|when| rule(when)).collect(),
         ..RouteRules::default()
     };
-    timed(|| Authorizer::compile(&Config { networks, routes: vec![route], ..Config::default() }))
+    Config { networks, routes: vec![route], ..Config::default() }
 }
 
 /// A hundred milliseconds of the processor in a release build; a debug build is some twenty times slower.
