@@ -93,7 +93,7 @@ fn positions(chosen: Chosen) -> impl Iterator<Item = usize> {
 }
 
 /// So few rules are asked one after the other as fast as they are looked up.
-const FEW: usize = 12;
+const FEW: usize = 4;
 /// More are asked one after the other: a policy that long is not written by hand.
 const MOST: usize = WORDS * 64;
 const WORDS: usize = 8;
