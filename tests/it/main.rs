@@ -1,6 +1,7 @@
 //! Behaviour across crates: one test binary, a module for each behaviour.
 #![cfg(test)]
 
+mod admin;
 mod audit_log;
 mod bodies;
 mod drain;

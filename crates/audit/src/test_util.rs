@@ -31,7 +31,8 @@ pub fn records(dir: &Path) -> io::Result<Vec<Value>> {
                     );
                 }
                 Some(_) | None => {
-                    ahead.insert(id, records.len());
+                    // What else happened to a request has its id, too.
+                    ahead.entry(id).or_insert(records.len());
                     records.push(record);
                 }
             }

@@ -103,6 +103,30 @@ impl Authenticator {
         self.is_of_known_provider(session.identity()) && self.sessions.goes_on(session)
     }
 
+    /// Returns all live sessions, the newest first, for operators.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn sessions(&self) -> Result<Vec<Arc<Session>>, StoreError> {
+        self.sessions.all().await
+    }
+
+    /// Returns the live session that logs call by that id.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn session(&self, id: &str) -> Result<Option<Arc<Session>>, StoreError> {
+        self.sessions.by_id(id).await
+    }
+
+    /// Ends a session on every host, and tells all who hold it.
+    ///
+    /// # Errors
+    /// The store failed; the session goes on.
+    pub async fn revoke(&self, session: &Session) -> Result<(), StoreError> {
+        self.sessions.end(session).await
+    }
+
     /// Removes our cookies from `Cookie`, so that no upstream ever sees a handle. Other cookies stay as they came.
     pub fn strip_cookies(headers: &mut HeaderMap) {
         cookie::strip(headers);

@@ -88,6 +88,12 @@ impl Session {
         self.expires
     }
 
+    /// Returns when the last request came, as far as this process knows; noted only under an idle timeout.
+    #[must_use]
+    pub fn last_seen(&self) -> Timestamp {
+        self.seen()
+    }
+
     /// Returns the assertions that were signed for it.
     pub(crate) const fn assertions(&self) -> &AssertionCache {
         &self.assertions

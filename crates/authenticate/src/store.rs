@@ -122,6 +122,11 @@ impl Key {
         Self::of(2, &[id])
     }
 
+    /// All sign-ins.
+    pub(crate) fn sign_ins() -> Self {
+        Self::of(2, &[])
+    }
+
     /// When a sign-in was last seen.
     pub(crate) fn seen(id: &[u8]) -> Self {
         Self::of(3, &[id])

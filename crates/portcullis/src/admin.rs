@@ -1,24 +1,30 @@
-//! The listener for operators: health, readiness and metrics. It has no sign-in and decides nothing.
+//! The listener for operators: health, metrics, what is in force, reload, sessions.
 
-use std::error::Error as _;
-use std::net::IpAddr;
+mod guard;
+mod log_level;
+mod sessions;
+mod status;
+mod views;
+
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use audit::Log;
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{RawQuery, Request, State as Extract};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use audit::{Event, Log};
+use axum::extract::State as Extract;
+use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::serve::IncomingStream;
-use axum::{Json, Router};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json, Router};
+use identity::Secret;
 use prometheus_client::registry::Registry;
-use serde_json::json;
+use proxy::Server;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::guard::{Ends, Operator};
+use crate::config::Config;
 use crate::reload;
 use crate::tables::Tables;
 
@@ -28,18 +34,35 @@ pub(crate) struct State {
     registry: Registry,
     audit: Log,
     phase: AtomicU8,
-    configuration: Mutex<Configuration>,
+    in_force: Mutex<InForce>,
+    /// Why another configuration was not taken.
+    refused: Mutex<Vec<String>>,
     reloads: mpsc::Sender<reload::Request>,
     /// What is wrong with which certificate file; the last good one serves.
     certificates: Mutex<Vec<String>>,
     tables: Arc<Tables>,
 }
 
-/// What serves, and what was not taken in its place.
-#[derive(Debug)]
-struct Configuration {
-    revision: String,
-    refused: Vec<String>,
+/// What operators are told of the configuration in force, and what they have to show.
+#[derive(Clone, Debug)]
+pub(crate) struct InForce {
+    pub(crate) revision: String,
+    pub(crate) shown: Value,
+    pub(crate) token: Option<Secret>,
+}
+
+impl InForce {
+    pub(crate) fn of(config: &Config) -> Self {
+        let (revision, shown) = (config.proxy.revision.clone(), config.shown.clone());
+        Self { revision, shown, token: config.admin.token.clone() }
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+struct Console {
+    state: Arc<State>,
+    server: Arc<Server>,
 }
 
 const STARTING: u8 = 0;
@@ -49,17 +72,18 @@ const DRAINING: u8 = 2;
 impl State {
     pub(crate) const fn new(
         registry: Registry,
-        revision: String,
+        in_force: InForce,
         audit: Log,
         tables: Arc<Tables>,
         reloads: mpsc::Sender<reload::Request>,
     ) -> Self {
         Self {
             registry,
-            reloads,
             audit,
             phase: AtomicU8::new(STARTING),
-            configuration: Mutex::new(Configuration { revision, refused: Vec::new() }),
+            in_force: Mutex::new(in_force),
+            refused: Mutex::new(Vec::new()),
+            reloads,
             certificates: Mutex::new(Vec::new()),
             tables,
         }
@@ -74,23 +98,32 @@ impl State {
     }
 
     /// Another configuration is in force.
-    pub(crate) fn reloaded(&self, revision: String) {
-        *self.configuration() = Configuration { revision, refused: Vec::new() };
+    pub(crate) fn reloaded(&self, in_force: InForce) {
+        *lock(&self.in_force) = in_force;
+        self.refused(Vec::new());
         self.certificates(Vec::new());
     }
 
     /// A configuration was refused, for these reasons.
     pub(crate) fn refused(&self, problems: Vec<String>) {
-        self.configuration().refused = problems;
-    }
-
-    fn configuration(&self) -> MutexGuard<'_, Configuration> {
-        self.configuration.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.refused) = problems;
     }
 
     /// Takes over what is wrong with certificate files after they were read again; nothing when all are good.
     pub(crate) fn certificates(&self, problems: Vec<String>) {
-        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+        *lock(&self.certificates) = problems;
+    }
+
+    fn in_force(&self) -> InForce {
+        lock(&self.in_force).clone()
+    }
+
+    /// Records what an operator is about to do. Where it cannot be recorded, it must not be done.
+    fn note(&self, event: &Event<'_>) -> Result<(), Box<Response>> {
+        let unavailable = |error: audit::AuditError| {
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", &error.to_string(), &[])
+        };
+        self.audit.note(event).map_err(unavailable).map_err(Box::new)
     }
 
     fn readiness(&self) -> (StatusCode, &'static str) {
@@ -104,19 +137,14 @@ impl State {
     }
 }
 
-/// The address of our end of a connection: the one name besides loopback that the listener answers to.
-#[derive(Clone, Copy, Debug)]
-struct Own(Option<IpAddr>);
-
-impl Connected<IncomingStream<'_, TcpListener>> for Own {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(stream.io().local_addr().ok().map(|address| address.ip().to_canonical()))
-    }
-}
-
 /// Serves until `stopped` turns true.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stopped: watch::Receiver<bool>) {
-    let service = router(state).into_make_service_with_connect_info::<Own>();
+pub(crate) async fn serve(
+    listener: TcpListener,
+    state: Arc<State>,
+    server: Arc<Server>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let service = router(Console { state, server }).into_make_service_with_connect_info::<Ends>();
     let stop = async move {
         // The sender gone means the same.
         let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -126,86 +154,39 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stopped:
     }
 }
 
-fn router(state: Arc<State>) -> Router {
+fn router(console: Console) -> Router {
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(status::metrics))
+        .route("/config", get(views::config))
+        .route("/routes", get(views::routes))
+        .route("/upstreams", get(views::upstreams))
+        .route("/sessions", get(sessions::list).delete(sessions::revoke_all_of_user))
+        .route("/sessions/{id}", delete(sessions::revoke))
         .route("/reload", post(reload))
-        .layer(middleware::from_fn(refuse_other_pages))
-        .layer(middleware::from_fn(refuse_foreign_hosts))
-        .with_state(state)
-}
-
-/// Refuses names: a page in an operator's browser can have its own name point here (DNS rebinding, S-81), but cannot
-/// make the browser send an address that is ours.
-async fn refuse_foreign_hosts(ConnectInfo(own): ConnectInfo<Own>, request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok()).filter(|_| hosts.next().is_none());
-    if host.is_some_and(|host| is_own(host, own)) {
-        return next.run(request).await;
-    }
-    let message = "refused: reach the admin listener by its address or as localhost\n";
-    (StatusCode::MISDIRECTED_REQUEST, message).into_response()
-}
-
-fn is_own(host: &str, Own(own): Own) -> bool {
-    let Ok(authority) = host.parse::<axum::http::uri::Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    match name.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback() || Some(address.to_canonical()) == own,
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
-    }
-}
-
-async fn readyz(Extract(state): Extract<Arc<State>>, RawQuery(query): RawQuery) -> Response {
-    let (status, phase) = state.readiness();
-    let verbose =
-        query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
-    if !verbose {
-        return (status, format!("{phase}\n")).into_response();
-    }
-    let certificates = state.certificates.lock().unwrap_or_else(PoisonError::into_inner).join("\n  ");
-    let certificates = if certificates.is_empty() {
-        "certificates: good".to_owned()
-    } else {
-        format!("certificates: the last good ones serve, because:\n  {certificates}")
-    };
-    let tables = state.tables.problems().join("\n  ");
-    let tables = if tables.is_empty() { "tables: good".to_owned() } else { format!("tables:\n  {tables}") };
-    let audit = match state.audit.check() {
-        Ok(()) => "audit log: good".to_owned(),
-        Err(error) => {
-            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-            format!("audit log: requests are refused, because: {error}{source}")
-        }
-    };
-    let configuration = {
-        let Configuration { revision, refused } = &*state.configuration();
-        if refused.is_empty() {
-            format!("revision: {revision}\nconfiguration: good")
-        } else {
-            let problems = refused.join("\n  ");
-            format!("revision: {revision}\nconfiguration: the last good one serves, because:\n  {problems}")
-        }
-    };
-    (status, format!("{phase}\n{configuration}\n{certificates}\n{tables}\n{audit}\n")).into_response()
-}
-
-async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &state.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+        .route("/log_level", get(log_level::show).put(log_level::change))
+        .route("/openapi.json", get(openapi))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(status::readyz))
+        .fallback(async || refusal(StatusCode::NOT_FOUND, "not_found", "there is no such path; see /openapi.json", &[]))
+        .method_not_allowed_fallback(async || {
+            let message = "the path takes another method; see /openapi.json";
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, &[])
+        })
+        .layer(middleware::from_fn(guard::refuse_other_pages))
+        .layer(middleware::from_fn_with_state(console.clone(), guard::admit))
+        .with_state(console)
 }
 
 /// Reads the configuration again, and answers once it is in force or refused.
-async fn reload(Extract(state): Extract<Arc<State>>) -> Response {
+async fn reload(
+    Extract(Console { state, .. }): Extract<Console>,
+    Extension(operator): Extension<Operator>,
+) -> Response {
     let (asked, reloaded) = oneshot::channel();
     let draining =
         || refusal(StatusCode::SERVICE_UNAVAILABLE, "draining", "the process ends: nothing is reloaded", &[]);
-    if state.reloads.send(asked).await.is_err() {
+    let request = reload::Request { actor: operator.to_string(), reply: asked };
+    if state.reloads.send(request).await.is_err() {
         return draining();
     }
     match reloaded.await {
@@ -218,25 +199,17 @@ async fn reload(Extract(state): Extract<Arc<State>>) -> Response {
     }
 }
 
-/// Refuses to change anything for a web page in an operator's browser. Such a page can send requests here, but none with
-/// this content type unless it is allowed to first (a CORS preflight), and no preflight is answered.
-async fn refuse_other_pages(request: Request, next: Next) -> Response {
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let content = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let is_json =
-        content.is_some_and(|content| content.split(|byte| *byte == b';').next() == Some(b"application/json"));
-    if changes && !is_json {
-        let message = "send `Content-Type: application/json`, which no web page of another origin can";
-        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_required", message, &[]);
-    }
-    next.run(request).await
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("admin/openapi.json")).into_response()
 }
 
 fn refusal(status: StatusCode, error: &str, message: &str, problems: &[String]) -> Response {
     (status, Json(json!({ "error": error, "message": message, "problems": problems }))).into_response()
 }
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use proxy::{BuildError, Metrics, ServeError, Server};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::admin::State;
+use crate::admin::{InForce, State};
 use crate::assembly::Assembly;
 use crate::audit_metrics;
 use crate::config::{Config, Watched};
@@ -94,7 +94,8 @@ impl App {
         tables.ready(&config.tables).await;
         tables.follow(config.tables.clone());
         let (admin_address, drain_timeout, watched) =
-            (config.admin, config.drain_timeout, config.warnings.watched().clone());
+            (config.admin.address, config.drain_timeout, config.warnings.watched().clone());
+        let in_force = InForce::of(&config);
         let (assembly, snapshot) = Assembly::start(config, metrics, Arc::clone(&tables), Arc::new(SystemClock))?;
 
         // Ports last: whoever can connect is served.
@@ -110,7 +111,7 @@ impl App {
         let (reloads, reload_requests) = mpsc::channel(1);
         audit_metrics::register(&mut registry, assembly.audit().clone());
         let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
-        let state = Arc::new(State::new(registry, revision, assembly.audit().clone(), tables, reloads));
+        let state = Arc::new(State::new(registry, in_force, assembly.audit().clone(), tables, reloads));
         let server = Arc::new(server);
         Ok(Self { server, assembly, admin, state, reload_metrics, reload_requests, watched, drain_timeout, bound })
     }

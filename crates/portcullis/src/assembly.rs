@@ -131,7 +131,7 @@ impl Next {
 
 impl Fixed {
     fn of(config: &Config) -> Self {
-        Self { admin: config.admin, audit: config.audit.clone() }
+        Self { admin: config.admin.address, audit: config.audit.clone() }
     }
 
     fn check(&self, next: &Self) -> Result<(), StartError> {

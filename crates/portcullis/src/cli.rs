@@ -7,6 +7,7 @@ mod demo;
 mod policy;
 mod run;
 mod schema;
+mod sessions;
 mod version;
 
 use std::fmt::Display;
@@ -45,6 +46,7 @@ enum Verb {
     Check(check::Check),
     Audit(audit::Audit),
     Schema(schema::Schema),
+    Sessions(sessions::Sessions),
     Policy(policy::Policy),
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
         Verb::Check(check) => check.execute(),
         Verb::Audit(audit) => audit.execute(),
         Verb::Schema(schema) => schema.execute(),
+        Verb::Sessions(sessions) => sessions.execute(),
         Verb::Policy(policy) => policy.execute(),
         #[cfg(feature = "demo")]
         Verb::Demo(demo) => demo.execute(),

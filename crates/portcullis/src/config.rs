@@ -3,6 +3,7 @@
 //! Three steps: text to tree (`yaml`, `expand`), tree against description (`shape`, `schema`), tree to configuration
 //! (one file a section). Each step reports all that is wrong, so that one run shows every mistake.
 
+mod admin;
 mod audit;
 mod branding;
 mod builder;
@@ -17,6 +18,7 @@ mod policy;
 mod policy_set;
 mod policy_test;
 mod problem;
+mod redact;
 mod route;
 mod scalar_map;
 mod schema;
@@ -29,7 +31,6 @@ mod watched;
 mod yaml;
 
 use std::io::Read as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use authorize::Authorizer;
 use pages::Look;
 
 use crate::tables::Source;
+pub use admin::Admin;
 use builder::Builder;
 use expand::Environment;
 use fields::Fields;
@@ -69,8 +71,10 @@ pub struct Config {
     pub sign_in: Option<SignIn>,
     /// The record of decisions.
     pub audit: ::audit::Config,
-    /// The address of the admin listener.
-    pub admin: SocketAddr,
+    /// The listener for operators.
+    pub admin: Admin,
+    /// What was written, without secrets, for operators.
+    pub(crate) shown: serde_json::Value,
     /// The look of our own pages.
     pub look: Arc<Look>,
     /// How long requests may take to end at shutdown.
@@ -216,7 +220,9 @@ impl Files<'_> {
 fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Problem>) -> (Option<Config>, Report) {
     let revision = revision(&sources);
     let mut builder = Builder::new(sources, problems);
+    let shown = redact::redact(root, &schema::ROOT);
     let root = Fields::new(&schema::ROOT, Some(root));
+    let admin = admin::build(&mut builder, &root);
     let look = branding::build(&mut builder, &root);
     let listeners = listener::build(&mut builder, &root);
     let sign_in = sign_in::build(&mut builder, &root, &look);
@@ -257,7 +263,8 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
             tables,
             sign_in,
             audit: audit::build(&root, &builder.sources)?,
-            admin: root.section("admin", &schema::ADMIN).read("address", format::address)?,
+            admin: admin?,
+            shown,
             look,
             drain_timeout: root.duration("drain_timeout")?,
             warnings: Report { sources: Sources::default(), problems: Vec::new() },

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::{Event, EventKind};
+use identity::{Clock as _, SystemClock};
 use proxy::{ServeError, Server};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::admin::State;
+use crate::admin::{InForce, State};
 use crate::app::StartError;
 use crate::assembly::Assembly;
 use crate::config::{self, Config, LoadError, Watched};
@@ -30,8 +32,14 @@ pub(crate) struct Reloader {
     requests: mpsc::Receiver<Request>,
 }
 
-/// Asks for a reload: answered with the revision in force, or with what is wrong.
-pub(crate) type Request = oneshot::Sender<Result<String, Vec<String>>>;
+/// Asks for a reload.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Who asks, for the audit log.
+    pub(crate) actor: String,
+    /// Told the revision in force, or what is wrong.
+    pub(crate) reply: oneshot::Sender<Result<String, Vec<String>>>,
+}
 
 /// What caused a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +80,11 @@ impl Reloader {
                 Some(request) = self.requests.recv() => (Cause::Admin, Some(request)),
             };
             let reloaded = self.reload(cause, &mut watch).await;
-            if let Some(asked) = asked {
+            let actor = asked.as_ref().map_or(cause.as_str(), |asked| &asked.actor);
+            self.note(actor, &reloaded);
+            if let Some(Request { reply, .. }) = asked {
                 // Whoever asked may have left.
-                let _ = asked.send(reloaded);
+                let _ = reply.send(reloaded);
             }
         }
     }
@@ -111,11 +121,29 @@ impl Reloader {
         Err(problems)
     }
 
+    /// Writes the audit record of a reload.
+    fn note(&self, actor: &str, reloaded: &Result<String, Vec<String>>) {
+        let reason = if reloaded.is_ok() { "configuration-taken" } else { "configuration-refused" };
+        let snapshot = self.server.snapshot();
+        let event = Event {
+            revision: Some(snapshot.revision().into()),
+            error: reloaded.as_ref().err().map(|problems| problems.join("; ").into()),
+            ..Event::new(SystemClock.now(), EventKind::Reload, actor, reason)
+        };
+        self.write(&event);
+    }
+
+    fn write(&self, event: &Event<'_>) {
+        if let Err(error) = self.assembly.audit().note(event) {
+            tracing::error!(reason = &*event.reason, %error, "a reload has no audit record");
+        }
+    }
+
     async fn exchange(&mut self, config: Config) -> Result<String, StartError> {
         for warning in config.warnings.lines() {
             tracing::warn!(config.warning = warning, "the configuration has a warning");
         }
-        let (drain_timeout, tables) = (config.drain_timeout, config.tables.clone());
+        let (drain_timeout, tables, in_force) = (config.drain_timeout, config.tables.clone(), InForce::of(&config));
         self.assembly.tables().ready(&tables).await;
         let (assembly, before) = (self.assembly.clone(), self.server.snapshot());
         let next = tokio::task::spawn_blocking(move || assembly.next(config, &before)).await;
@@ -125,10 +153,12 @@ impl Reloader {
         self.assembly.tables().follow(tables);
         if self.assembly.in_force(sign_in) {
             tracing::info!("keys exchanged");
+            let rotated = Event::new(SystemClock.now(), EventKind::KeyRotation, "portcullis", "keys-exchanged");
+            self.write(&Event { revision: Some((&*revision).into()), ..rotated });
         }
         self.drain_timeout.send_replace(drain_timeout);
         self.metrics.reloaded(&revision);
-        self.state.reloaded(revision.clone());
+        self.state.reloaded(in_force);
         Ok(revision)
     }
 
@@ -156,8 +186,8 @@ impl Reloader {
 impl Cause {
     const fn as_str(self) -> &'static str {
         match self {
-            Self::File => "file",
-            Self::Signal => "signal",
+            Self::File => "watched file",
+            Self::Signal => "SIGHUP",
             Self::Admin => "admin",
         }
     }

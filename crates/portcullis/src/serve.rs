@@ -38,7 +38,8 @@ pub async fn run_file(
     }
     let app = App::build(config).await?;
     ready(&app.bound);
-    serve(path, app, shutdown).await;
+    // Large, and made once: kept out of the futures of callers.
+    Box::pin(serve(path, app, shutdown)).await;
     Ok(())
 }
 
@@ -80,7 +81,7 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
     };
     tokio::join!(
         proxy,
-        admin::serve(admin, Arc::clone(&state), stopped.clone()),
+        admin::serve(admin, Arc::clone(&state), Arc::clone(&server), stopped.clone()),
         tables.run(stopped),
         reloader.run(watched, is_draining),
     );

@@ -1,6 +1,7 @@
 //! The log of the process, on standard error.
 
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -23,12 +24,64 @@ pub(crate) enum LogFormat {
 /// # Errors
 /// The filter cannot be read.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
-    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let parsed = EnvFilter::builder().parse(filter)?;
+    let log = fmt().with_writer(std::io::stderr);
     // A log that was started already (by an embedding program) stays as it is.
-    let _ = match format {
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
-        LogFormat::Json => log.json().flatten_event(true).finish().try_init(),
-    };
+    match format {
+        LogFormat::Text => {
+            let log = log.with_ansi(std::io::stderr().is_terminal());
+            let log = log.with_env_filter(parsed).with_filter_reloading();
+            let handle = log.reload_handle();
+            if log.finish().try_init().is_ok() {
+                keep(filter, move |filter| handle.reload(filter).is_ok());
+            }
+        }
+        LogFormat::Json => {
+            let log = log.json().flatten_event(true).with_env_filter(parsed).with_filter_reloading();
+            let handle = log.reload_handle();
+            if log.finish().try_init().is_ok() {
+                keep(filter, move |filter| handle.reload(filter).is_ok());
+            }
+        }
+    }
     Ok(())
 }
+
+/// Returns what is logged, where the log is ours.
+pub(crate) fn level() -> Option<String> {
+    LEVEL.get().map(|level| level.text.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
+/// Changes what is logged.
+///
+/// # Errors
+/// The filter cannot be read, or the log is not ours.
+pub(crate) fn change_level(filter: &str) -> Result<(), LevelError> {
+    let level = LEVEL.get().ok_or(LevelError::NotOurs)?;
+    let parsed = EnvFilter::builder().parse(filter).map_err(LevelError::Unreadable)?;
+    if !(level.change)(parsed) {
+        return Err(LevelError::NotOurs);
+    }
+    filter.clone_into(&mut level.text.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(())
+}
+
+/// Why what is logged was not changed.
+#[derive(Debug)]
+pub(crate) enum LevelError {
+    Unreadable(ParseError),
+    /// An embedding program started it.
+    NotOurs,
+}
+
+struct Level {
+    text: Mutex<String>,
+    change: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+}
+
+fn keep(filter: &str, change: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) {
+    let _ = LEVEL.set(Level { text: Mutex::new(filter.to_owned()), change: Box::new(change) });
+}
+
+// A process has one log.
+static LEVEL: OnceLock<Level> = OnceLock::new();

@@ -197,6 +197,20 @@ impl Exchange {
             reason,
             "stream closed"
         );
+        let session = self.session.as_deref();
+        let details = rule.map(|rule| ("rule", rule));
+        let noted = self.snapshot.audit.note(&audit::Event {
+            id: Some(id.into()),
+            revision: Some(revision.into()),
+            route: route.map(Into::into),
+            user: session.map(user),
+            session: session.map(|session| session.id().as_str().into()),
+            details: details.as_slice(),
+            ..audit::Event::new(self.snapshot.clock.now(), audit::EventKind::StreamClosed, "portcullis", reason)
+        });
+        if let Err(error) = noted {
+            tracing::error!(request.id = id, %error, "a closed stream has no audit record");
+        }
         self.broke_off(format!("closed: {reason}"));
     }
 

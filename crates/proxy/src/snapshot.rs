@@ -113,6 +113,17 @@ impl Snapshot {
         &self.revision
     }
 
+    /// Returns sign-in, where there is any.
+    #[must_use]
+    pub const fn authenticator(&self) -> Option<&Arc<Authenticator>> {
+        self.authenticator.as_ref()
+    }
+
+    /// Returns the routes, in the order of the configuration.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().map(|route| &route.config)
+    }
+
     /// Returns the listeners.
     #[must_use]
     pub const fn entrances(&self) -> &Entrances {

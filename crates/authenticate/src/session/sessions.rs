@@ -159,6 +159,25 @@ impl Sessions {
         Ok(summaries)
     }
 
+    /// Returns all live sessions, the newest first.
+    pub(crate) async fn all(&self) -> Result<Vec<Arc<Session>>, StoreError> {
+        let mut sessions = Vec::new();
+        for sign_in in self.sign_ins(Key::sign_ins()).await? {
+            sessions.extend(self.load(&sign_in).await?);
+        }
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.created));
+        Ok(sessions)
+    }
+
+    /// Returns the live session of that id.
+    pub(crate) async fn by_id(&self, id: &str) -> Result<Option<Arc<Session>>, StoreError> {
+        let sign_ins = self.sign_ins(Key::sign_ins()).await?;
+        match sign_ins.iter().find(|sign_in| sign_in.session_id().as_str() == id) {
+            Some(sign_in) => self.load(sign_in).await,
+            None => Ok(None),
+        }
+    }
+
     /// Keeps a value for `ttl` unless there is one under that key; returns whether it was kept.
     pub(crate) async fn put_once(
         &self,

@@ -7,12 +7,13 @@ use audit::Log;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
-use super::{Own, State, is_own};
+use super::guard::is_own;
+use super::{InForce, State};
 use crate::tables::{TableMetrics, Tables};
 
 #[test]
 fn names_other_than_ours_are_refused() {
-    let own = Own(Some("10.0.0.5".parse::<IpAddr>().unwrap()));
+    let own = Some("10.0.0.5".parse::<IpAddr>().unwrap());
     for host in ["localhost", "LOCALHOST:9901", "127.0.0.1:9901", "127.9.9.9", "[::1]:9901", "10.0.0.5:9901"] {
         assert!(is_own(host, own), "{host}");
     }
@@ -28,7 +29,8 @@ fn a_state_that_starts_or_drains_is_not_ready() {
     let log = Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
     let mut registry = Registry::default();
     let tables = Arc::new(Tables::new(TableMetrics::register(&mut registry)));
-    let state = State::new(registry, "r".to_owned(), log.clone(), tables, mpsc::channel(1).0);
+    let in_force = InForce { revision: "r".to_owned(), shown: serde_json::Value::Null, token: None };
+    let state = State::new(registry, in_force, log.clone(), tables, mpsc::channel(1).0);
     assert_eq!(state.readiness().0, 503);
     state.serving();
     assert_eq!(state.readiness().0, 200);

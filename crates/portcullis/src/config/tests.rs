@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Config, LoadError, load_with};
 
+mod admin;
 mod audit;
 mod data;
 mod defaults;

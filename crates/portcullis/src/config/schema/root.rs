@@ -352,13 +352,21 @@ pub(crate) const RETENTION: Section = Section {
 };
 
 pub(crate) const ADMIN: Section = Section {
-    doc: "The listener for operators: health and metrics.",
-    keys: &[key(
-        "address",
-        Kind::Format(Format::Address),
-        Presence::Default("127.0.0.1:9901"),
-        "`ip:port`; it has no sign-in, so keep it on loopback or in a network of its own.",
-    )],
+    doc: "The listener for operators: health, metrics, reload, sessions.",
+    keys: &[
+        key(
+            "address",
+            Kind::Format(Format::Address),
+            Presence::Default("127.0.0.1:9901"),
+            "`ip:port`; elsewhere than on loopback it needs `token`.",
+        ),
+        key(
+            "token",
+            Kind::Secret,
+            Presence::Optional("none is asked for"),
+            "What operators send as `Authorization: Bearer`, at least 16 characters; `/healthz` and `/readyz` need none.",
+        ),
+    ],
 };
 
 pub(crate) const BRANDING: Section = Section {

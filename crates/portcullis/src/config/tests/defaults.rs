@@ -44,7 +44,7 @@ fn sections_that_are_missing_have_their_defaults() {
     let instance = config.audit.instance.clone();
     let expected = audit::Config { dir: folder.path().join("audit"), instance, ..audit::Config::default() };
     assert_eq!(format!("{:?}", config.audit), format!("{expected:?}"));
-    assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9901");
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!(*config.look.branding(), pages::Branding::default());
     assert!(config.sign_in.is_none());

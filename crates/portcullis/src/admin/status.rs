@@ -1,0 +1,49 @@
+//! Readiness and metrics.
+
+use std::error::Error as _;
+
+use axum::extract::{RawQuery, State as Extract};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::{Console, lock};
+
+/// Tells whether the process serves; with `verbose`, what is wrong.
+pub(super) async fn readyz(Extract(Console { state, .. }): Extract<Console>, RawQuery(query): RawQuery) -> Response {
+    let (status, phase) = state.readiness();
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
+    if !verbose {
+        return (status, format!("{phase}\n")).into_response();
+    }
+    let revision = state.in_force().revision;
+    let configuration =
+        told("configuration: the last good one serves, because:", "configuration: good", &lock(&state.refused));
+    let certificates =
+        told("certificates: the last good ones serve, because:", "certificates: good", &lock(&state.certificates));
+    let tables = told("tables:", "tables: good", &state.tables.problems());
+    let audit = match state.audit.check() {
+        Ok(()) => "audit log: good".to_owned(),
+        Err(error) => {
+            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+            format!("audit log: requests are refused, because: {error}{source}")
+        }
+    };
+    (status, format!("{phase}\nrevision: {revision}\n{configuration}\n{certificates}\n{tables}\n{audit}\n"))
+        .into_response()
+}
+
+/// Returns all metrics for Prometheus.
+pub(super) async fn metrics(Extract(Console { state, .. }): Extract<Console>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &state.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn told(bad: &str, good: &str, problems: &[String]) -> String {
+    if problems.is_empty() { good.to_owned() } else { format!("{bad}\n  {}", problems.join("\n  ")) }
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,0 +1,132 @@
+//! `portcullis sessions`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use url::form_urlencoded::byte_serialize;
+
+use super::Exit;
+
+/// Show who is signed in, and end sessions
+///
+/// Asks the admin listener of a running proxy.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Sessions {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List live sessions, the newest first
+    List {
+        /// Only those of this user: an id or an e-mail address
+        #[arg(long)]
+        user: Option<String>,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// End a session, or all sessions of a user, and close what they have open
+    Revoke {
+        /// The session, as `list` and audit records call it
+        #[arg(required_unless_present = "user", conflicts_with = "user")]
+        id: Option<String>,
+        /// All sessions of this user: an id or an e-mail address
+        #[arg(long)]
+        user: Option<String>,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+struct AdminArgs {
+    /// The admin listener
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+    /// The value of `admin.token`
+    #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl Sessions {
+    pub(super) fn execute(&self) -> Exit {
+        let of_user =
+            |user: &Option<String>| user.as_ref().map_or_else(String::new, |user| format!("?user={}", encoded(user)));
+        match &self.verb {
+            Verb::List { user, admin } => admin.ask("GET", &format!("/sessions{}", of_user(user)), "sessions"),
+            Verb::Revoke { id: Some(id), admin, .. } => {
+                admin.ask("DELETE", &format!("/sessions/{}", encoded(id)), "revoked")
+            }
+            Verb::Revoke { id: None, user, admin } => {
+                admin.ask("DELETE", &format!("/sessions{}", of_user(user)), "revoked")
+            }
+        }
+    }
+}
+
+impl AdminArgs {
+    fn ask(&self, method: &str, path: &str, list: &str) -> Exit {
+        let answered = match self.send(method, path) {
+            Ok(answered) => answered,
+            Err(error) => {
+                let admin = self.admin;
+                return super::refuse(format_args!("cannot ask `{admin}`: {error}; is the proxy running there?"));
+            }
+        };
+        let Some(answer) = answered.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok()) else {
+            return super::refuse(format_args!("`{}` gave no proper answer: is it the admin listener?", self.admin));
+        };
+        let answer: Value = answer;
+        if let Some(message) = answer.get("message").and_then(Value::as_str) {
+            super::complain(format_args!("portcullis: {message}"));
+            return Exit::Negative;
+        }
+        let sessions = answer.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        super::print(sessions.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn send(&self, method: &str, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.admin, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let token = self.token.as_ref().map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{token}content-type: application/json\r\nconnection: close\r\n\r\n",
+            self.admin
+        );
+        stream.write_all(head.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+fn line(session: &Value) -> String {
+    let text = |pointer| {
+        let text = session.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        // A name from a provider must not steer the terminal.
+        text.chars().filter(|c| !c.is_control()).collect::<String>()
+    };
+    let user = text("/user/email");
+    let user = if user.is_empty() { text("/user/id") } else { user };
+    format!("{}  {}  {}  until {}", text("/id"), user, text("/created"), text("/expires"))
+}
+
+fn encoded(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis sessions list
+  portcullis sessions list --user ada@example.com
+  portcullis sessions revoke zn9b2A77l1YO
+  portcullis sessions revoke --user ada@example.com
+
+Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";

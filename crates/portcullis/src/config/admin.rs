@@ -1,0 +1,42 @@
+//! `admin`: where operators reach us, and how they show who they are.
+
+use std::net::SocketAddr;
+
+use identity::Secret;
+
+use super::builder::Builder;
+use super::fields::Fields;
+use super::{format, schema};
+
+/// The listener for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// What is bound.
+    pub address: SocketAddr,
+    /// What operators have to send.
+    pub token: Option<Secret>,
+}
+
+/// Builds the section.
+pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Option<Admin> {
+    let fields = root.section("admin", &schema::ADMIN);
+    let address = fields.read("address", format::address)?;
+    let token = fields.text("token");
+    if let Some(node) = fields.get("token").filter(|_| token.is_some_and(|token| token.len() < MIN_TOKEN)) {
+        builder.error(
+            node.place,
+            "`token` has less than 16 characters, and could be guessed: make one with `openssl rand -base64 32`",
+        );
+    }
+    if let Some(node) = fields.get("address").filter(|_| token.is_none() && !address.ip().to_canonical().is_loopback())
+    {
+        builder.error(
+            node.place,
+            "whoever reaches this address could end sessions and read the configuration: set `admin.token`, or listen on \
+             `127.0.0.1`",
+        );
+    }
+    Some(Admin { address, token: token.map(|token| Secret::new(token.to_owned())) })
+}
+
+const MIN_TOKEN: usize = 16;
