@@ -69,6 +69,28 @@ async fn each_answer_has_one_record_with_its_reason() -> Result {
 }
 
 #[tokio::test]
+async fn records_have_the_fields_that_are_asked_for_and_lack_those_that_are_not_wanted() -> Result {
+    let upstream = Upstream::hello().await?;
+    let audit = json!({
+        "fields": { "engineer": "'engineering' in user.groups", "missing": "user.claims.nothing" },
+        "redact": { "user.email": "remove", "user.id": "hash", "client_ip": "truncate" },
+    });
+    let proxy = Setup::default()
+        .section(&json!({ "audit": audit }))
+        .route("member", &upstream.url(), &json!({ "allow": "user.authenticated" }))
+        .start()
+        .await?;
+    let mut ada = proxy.signed_in("ada", "member").await?;
+    ada.get("https://member.localhost/a").await?;
+    let records = proxy.stop().await?;
+    let record = records.iter().find(|record| record["path"] == "/a").ok_or("no record")?;
+    assert_eq!(record["fields"], json!({ "engineer": true, "missing": null }));
+    assert_eq!((&record["client_ip"], &record["user"]["email"]), (&json!("127.0.0.0"), &json!("[removed]")));
+    assert!(!serde_json::to_string(&records)?.contains("ada@example.com"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_leaves_early_is_written_down_too() -> Result {
     let upstream = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello").await?;
     let open = json!({ "authenticate": "none", "allow": "request.method == 'GET'" });

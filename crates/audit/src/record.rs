@@ -71,6 +71,9 @@ pub struct Record<'a> {
     /// What the route's rules read and no other field holds, by name.
     #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "entries")]
     pub inputs: Cow<'a, [(Arc<str>, Input)]>,
+    /// What `audit.fields` adds, by name.
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "entries")]
+    pub fields: Cow<'a, [(Arc<str>, serde_json::Value)]>,
     /// The client's `User-Agent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<Cow<'a, str>>,
@@ -263,8 +266,8 @@ fn three_decimals<S: Serializer>(milliseconds: &f64, serializer: S) -> Result<S:
     serializer.serialize_f64((milliseconds * 1000.0).round() / 1000.0)
 }
 
-fn entries<S: Serializer>(inputs: &[(Arc<str>, Input)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(inputs.iter().map(|(name, input)| (&**name, input)))
+fn entries<S: Serializer, T: Serialize>(entries: &[(Arc<str>, T)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(entries.iter().map(|(name, value)| (&**name, value)))
 }
 
 /// Writes the first items of a list; the rest is counted.

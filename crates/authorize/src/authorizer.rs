@@ -16,6 +16,7 @@ use crate::{Config, Decision, Denial, Input, Mode, Permit, Problem, Read, Reason
 #[derive(Debug)]
 pub struct Authorizer {
     routes: Vec<RoutePolicy>,
+    fields: Box<[(Arc<str>, Condition)]>,
 }
 
 /// The policy of one route: its own rules, those of its named policies and those of the guard.
@@ -60,6 +61,11 @@ impl Authorizer {
     #[must_use]
     pub fn route(&self, index: usize) -> Option<&RoutePolicy> {
         self.routes.get(index)
+    }
+
+    /// Evaluates [`Config::fields`] for a record of what was decided: names and values, `null` where one fails.
+    pub fn fields(&self, input: &Input<'_>) -> impl Iterator<Item = (Arc<str>, serde_json::Value)> {
+        self.fields.iter().map(|(name, expression)| (Arc::clone(name), expression.value(input)))
     }
 }
 
@@ -199,7 +205,14 @@ fn compile(config: &Config) -> (Authorizer, Vec<Problem>) {
         let reads = reads.into_iter().cloned().collect();
         RoutePolicy { rules: in_force, candidate, mode, reads_path, reads }
     });
-    (Authorizer { routes: routes.collect() }, problems)
+    let routes = routes.collect();
+    let fields = config.fields.iter().filter_map(|field| {
+        let (expression, faults) = Condition::compile_value(&field.when, &named);
+        problems.extend(faults.into_iter().map(|fault| fault.of(field.origin)));
+        Some((Arc::from(&*field.name), expression?))
+    });
+    let fields = fields.collect();
+    (Authorizer { routes, fields }, problems)
 }
 
 fn no_thread() -> Problem {

@@ -37,17 +37,26 @@ pub(crate) struct Checked {
     pub(crate) reads_path: bool,
 }
 
-/// Checks a condition against the environment and what the configuration names.
-pub(crate) fn check(tree: &Node, named: &Named) -> Checked {
+/// What a value is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// It decides: true or false.
+    Condition,
+    /// It is written down: anything.
+    Value,
+}
+
+/// Checks an expression against the environment and what the configuration names.
+pub(crate) fn check(tree: &Node, named: &Named, wanted: Wanted) -> Checked {
     let mut checker = Checker::new(named);
     let typed = checker.node(tree);
-    if !typed.of.fits(&Type::Bool) {
+    if wanted == Wanted::Condition && !typed.of.fits(&Type::Bool) {
         let fault = Fault::new(tree.at.clone(), format!("a rule is true or false; this is `{}`", typed.of));
         checker.faults.push(fault.help("compare it with something"));
     }
     let Checker { mut faults, needs_sign_in, reads_path, .. } = checker;
     // What follows from another mistake is none of its own.
-    if faults.is_empty() {
+    if faults.is_empty() && wanted == Wanted::Condition {
         faults = verdict::warnings(tree, &typed.code);
     }
     faults.sort_by_key(|fault| fault.at.start);

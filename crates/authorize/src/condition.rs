@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::check::Checked;
+use crate::check::{Checked, Wanted};
 use crate::code::Code;
 use crate::constant::Constant;
 use crate::failure::Failure;
+use crate::inspector::shown;
 use crate::network::NetworkSet;
 use crate::part::Part;
 use crate::table::Table;
+use crate::value::Value;
 use crate::{Config, Input, Problem, Read, RuleRef, Severity, check, evaluate};
 
 /// A condition that was checked.
@@ -74,17 +76,28 @@ impl Named {
 }
 
 impl Condition {
+    /// Compiles an expression of any type, for its value alone: [`Condition::value`].
+    ///
+    /// Call it on a thread that [`on_large_stack`] made.
+    pub(crate) fn compile_value(source: &str, named: &Named) -> (Option<Self>, Vec<Fault>) {
+        Self::compile_wanted(source, named, Wanted::Value)
+    }
+
     /// Compiles one condition. Comes without a condition when a fault is an error.
     ///
     /// Call it on a thread that [`on_large_stack`] made.
     pub(crate) fn compile(source: &str, named: &Named) -> (Option<Self>, Vec<Fault>) {
+        Self::compile_wanted(source, named, Wanted::Condition)
+    }
+
+    fn compile_wanted(source: &str, named: &Named, wanted: Wanted) -> (Option<Self>, Vec<Fault>) {
         // The parser is known to panic on some texts that are no CEL.
-        catch_unwind(AssertUnwindSafe(|| Self::try_compile(source, named))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| Self::try_compile(source, named, wanted))).unwrap_or_else(|_| {
             (None, vec![Fault::new(0..source.chars().count(), "syntax error: the expression cannot be parsed")])
         })
     }
 
-    fn try_compile(source: &str, named: &Named) -> (Option<Self>, Vec<Fault>) {
+    fn try_compile(source: &str, named: &Named, wanted: Wanted) -> (Option<Self>, Vec<Fault>) {
         let characters: Vec<char> = source.chars().collect();
         if source.trim().is_empty() {
             let fault = Fault::new(0..characters.len(), "the expression is empty");
@@ -96,7 +109,7 @@ impl Condition {
         match tree {
             Err(faults) => (None, faults),
             Ok(tree) => {
-                let Checked { code, faults, needs_sign_in, reads_path } = check::check(&tree, named);
+                let Checked { code, faults, needs_sign_in, reads_path } = check::check(&tree, named, wanted);
                 let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
                 let condition = || Self { code, needs_sign_in, reads_path, reads: check::reads(&tree, named).into() };
                 ((!refused).then(condition), faults)
@@ -122,6 +135,13 @@ impl Condition {
     /// Evaluates the condition. A panic is an error like any other, so that it denies this request alone.
     pub(crate) fn holds(&self, input: &Input<'_>) -> Result<bool, Failure> {
         catch_unwind(AssertUnwindSafe(|| evaluate::evaluate(&self.code, input))).unwrap_or(Err(Failure::Panicked))
+    }
+
+    /// Evaluates an expression for a record: its value, bounded and without credentials; nothing where it fails.
+    pub(crate) fn value(&self, input: &Input<'_>) -> serde_json::Value {
+        let shown = |value: &Value<'_>| shown(value, &self.reads);
+        let value = catch_unwind(AssertUnwindSafe(|| evaluate::value(&self.code, input, shown)));
+        value.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     /// Returns whether the condition mentions `user` or `session`.

@@ -20,6 +20,8 @@ pub struct Config {
     pub guard: Guard,
     /// One entry a route, in the order of the routes.
     pub routes: Vec<RouteRules>,
+    /// `audit.fields`: expressions of any type whose values are written down with each decision.
+    pub fields: Vec<Rule>,
 }
 
 /// A named policy.

@@ -32,6 +32,14 @@ pub(crate) fn evaluate(code: &Code, input: &Input<'_>) -> Result<bool, Failure> 
     }
 }
 
+/// Evaluates an expression of any type, and hands its value over while what it borrows is there.
+pub(crate) fn value<T>(code: &Code, input: &Input<'_>, take: impl FnOnce(&Value<'_>) -> T) -> Result<T, Failure> {
+    let tables = HeldTables::default();
+    let value =
+        Evaluation { input, tables: &tables, locals: Vec::new(), query: None, budget: Budget::new() }.value(code)?;
+    Ok(take(&value))
+}
+
 /// Evaluates a part of a condition, within macros whose variables have these values.
 pub(crate) fn part<'a>(
     code: &'a Code,

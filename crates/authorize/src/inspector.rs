@@ -5,6 +5,8 @@ mod explain;
 mod judge;
 mod shown;
 
+pub(crate) use shown::shown;
+
 use std::sync::Arc;
 
 pub use explain::{Explanation, Outcome, PartExplanation, RuleExplanation};

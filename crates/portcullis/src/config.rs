@@ -237,7 +237,9 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
         guard_allows: !guard.allow.is_empty(),
     };
     let route::Built { routes, tls_routes, rules } = route::build(&mut builder, &root, named);
+    let fields = audit::fields(&mut builder, &root);
     let policies = authorize::Config {
+        fields,
         networks: policy::networks(&root),
         tables: data::named(&root, &tables),
         policies,

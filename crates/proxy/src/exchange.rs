@@ -43,6 +43,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<Answerer>,
     pub(crate) verdict: Verdict,
     pub(crate) shadow: Option<ShadowDecision>,
+    /// What `audit.fields` adds to the record.
+    pub(crate) fields: Vec<(Arc<str>, serde_json::Value)>,
     /// Who reads our own answers.
     pub(crate) caller: Caller,
     /// The headers that policies see, where one has looked, for when it decides again.
@@ -107,6 +109,7 @@ impl Exchange {
             upstream: None,
             verdict: Verdict { decision: Decision::Deny, rule: None, reason: "client-left", error: None },
             shadow: None,
+            fields: Vec::new(),
             caller: Caller::of(request),
             headers: None,
             upgrade: Upgrade::None,
@@ -286,6 +289,7 @@ impl Exchange {
             error: self.verdict.error.as_deref().map(Into::into),
             shadow: self.shadow.as_ref().map(shadow),
             inputs: Cow::Borrowed(&[]),
+            fields: Cow::Borrowed(&self.fields),
             user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
             outcome,
         }

@@ -263,23 +263,25 @@ fn decide(
     };
     let stranger = exchange.session.take_if(|session| !accepted(session)).is_some();
     let (seen, headers) = (headers, HeaderFacts::new(headers));
-    let (decided, shadow) = {
+    let (decided, shadow, fields) = {
         let input = facts::input(exchange, address, route, &headers, caller.calls_a_method());
+        let fields: Vec<_> = snapshot.authorizer.fields(&input).collect();
         if exchange.session.is_none() && route.config.authenticate == Authentication::Required {
             let refused = policy
                 .before_sign_in(&input)
                 .map_or_else(|| Refused::Challenge(challenge(exchange, route, origin, stranger)), Refused::Denied);
-            (Err(refused), policy.shadow_before_sign_in(&input))
+            (Err(refused), policy.shadow_before_sign_in(&input), fields)
         } else {
             let decision = policy.decide(&input);
             let shadow = policy.shadow(&input, &decision);
             match decision {
-                Decision::Allow(permit) => (Ok(permit), shadow),
-                Decision::Deny(denial) => (Err(Refused::Denied(denial)), shadow),
+                Decision::Allow(permit) => (Ok(permit), shadow, fields),
+                Decision::Deny(denial) => (Err(Refused::Denied(denial)), shadow, fields),
             }
         }
     };
     exchange.decided_in(began.elapsed());
+    exchange.fields = fields;
     if headers.were_read() || exchange.is_tunnel() {
         exchange.headers = Some(Box::new(seen.clone()));
     }

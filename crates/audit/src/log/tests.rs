@@ -46,6 +46,7 @@ fn record(id: &str) -> Record<'_> {
         error: None,
         shadow: None,
         inputs: Cow::Borrowed(&[]),
+        fields: Cow::Borrowed(&[]),
         user_agent: None,
         outcome: Some(Outcome { status: 200, ..Outcome::default() }),
     }

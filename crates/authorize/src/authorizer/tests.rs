@@ -1,6 +1,6 @@
 //! Tests of `authorizer`: how rules combine.
 
-use crate::fixture::{Scene, config, rules, user};
+use crate::fixture::{Lines, Scene, config, rules, user};
 use crate::{
     Authorizer, Candidate, Config, Decision, Denial, Guard, Mode, Policy, Reason, RouteRules, RuleRef, Severity,
     ShadowDecision,
@@ -270,4 +270,17 @@ fn of_a_hundred_rules_for_groups_only_those_of_the_user_are_asked() {
     };
     assert_eq!(asked(&Scene::signed_out()), 1);
     assert_eq!(asked(&Scene { user: Some(user(&["team-70", "team-7", "other"], "{}")), ..Scene::default() }), 3);
+}
+
+#[test]
+fn fields_of_records_have_any_type_are_null_where_they_fail_and_hold_no_credential() {
+    let mut config = config(&["true"], &[]);
+    let expressions = ["user.email", "size(user.groups) > 0", "user.claims.missing", r#"request.headers["cookie"]"#];
+    config.fields = rules("field", &expressions);
+    let (authorizer, _) = Authorizer::compile(&config).unwrap();
+    let scene = Scene { headers: Lines(vec![("cookie", "session=secret".to_owned())]), ..Scene::default() };
+    let values: Vec<_> = authorizer.fields(&scene.input()).map(|(_, value)| value).collect();
+    assert_eq!(serde_json::Value::from(values), serde_json::json!(["ada@example.com", true, null, "[redacted]"]));
+    config.fields = rules("field", &["user.emial"]);
+    assert!(Authorizer::compile(&config).is_err());
 }

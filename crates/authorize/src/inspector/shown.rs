@@ -12,7 +12,7 @@ use crate::value::{Map, Value};
 /// Returns what may be shown of a value that was made of what is named.
 ///
 /// Whatever is made of a credential is one, except what is true, false or a number.
-pub(super) fn shown<'r>(value: &Value<'_>, reads: impl IntoIterator<Item = &'r Read>) -> Json {
+pub(crate) fn shown<'r>(value: &Value<'_>, reads: impl IntoIterator<Item = &'r Read>) -> Json {
     let mut room = MAX_VALUES;
     let (mut secret, mut any) = (false, false);
     for read in reads {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ::audit::{Durability, Mode, Redact, Redaction, Retention, SigningKey};
 
+use super::builder::Builder;
 use super::fields::Fields;
 use super::schema;
 use super::source::Sources;
@@ -30,6 +31,12 @@ pub(super) fn build(root: &Fields<'_>, sources: &Sources) -> Option<::audit::Con
         redaction: redaction(&fields.section("redact", &schema::REDACT)),
         signing_key,
     })
+}
+
+/// Reads the expressions of `audit.fields`.
+pub(super) fn fields<'n>(builder: &mut Builder<'n>, root: &Fields<'n>) -> Vec<authorize::Rule> {
+    let fields = root.section("audit", &schema::AUDIT);
+    fields.table("fields").filter_map(|(name, node)| builder.expression(node, name)).collect()
 }
 
 fn redaction(fields: &Fields<'_>) -> Redaction {

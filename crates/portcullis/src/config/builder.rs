@@ -51,9 +51,14 @@ impl<'n> Builder<'n> {
             }
             Value::Null | Value::Scalar(_) | Value::List(_) => (node, unnamed, None),
         };
+        Some(Rule { message, ..self.expression(when, &name)? })
+    }
+
+    /// Reads one expression.
+    pub(crate) fn expression(&mut self, node: &'n Node, name: &str) -> Option<Rule> {
         let origin = RuleRef(self.rules.len());
-        self.rules.push(when);
-        Some(Rule { origin, name, when: when.text()?.to_owned(), message })
+        self.rules.push(node);
+        Some(Rule { origin, name: name.to_owned(), when: node.text()?.to_owned(), message: None })
     }
 
     /// Takes over what the compiler of policies found.

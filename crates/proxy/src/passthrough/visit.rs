@@ -237,6 +237,7 @@ impl Visit {
             error: self.error.as_deref().map(Into::into),
             shadow: None,
             inputs: Cow::Borrowed(&[]),
+            fields: Cow::Borrowed(&[]),
             user_agent: None,
             outcome,
         }

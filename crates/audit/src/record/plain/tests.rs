@@ -53,6 +53,7 @@ pub(crate) fn full() -> Record<'static> {
             error: Some("no such key".into()),
         }),
         inputs: Cow::Borrowed(&[]),
+        fields: Cow::Borrowed(&[]),
         user_agent: Some("curl/8".into()),
         outcome: Some(outcome()),
     }
@@ -169,6 +170,7 @@ fn what_is_not_plain_is_left_to_the_careful_way() {
     }
     refused(Record { path: "a".repeat(MAX_TEXT_BYTES + 1).into(), ..full() });
     refused(Record { query_keys: vec!["q".into(); MAX_ITEMS + 1], ..full() });
+    refused(Record { fields: Cow::Owned(vec![("team".into(), "sre".into())]), ..full() });
     refused(Record { inputs: Cow::Owned(vec![("user.name".into(), Input::Redacted)]), ..full() });
     for total in [f64::NAN, f64::INFINITY, -1.0, 1e10] {
         let ms = Milliseconds { total, ..Milliseconds::default() };

@@ -294,6 +294,12 @@ pub(crate) const AUDIT: Section = Section {
         ),
         key("compress", Kind::Flag, Presence::Default("true"), "Compresses closed segments with zstd."),
         key(
+            "fields",
+            Kind::Table(&Kind::Text),
+            Presence::Default("{}"),
+            "Names and CEL expressions; their values are added to each record.",
+        ),
+        key(
             "redact",
             Kind::Section(&REDACT),
             Presence::Optional("all are kept"),

@@ -43,8 +43,9 @@ fn mistakes_in_audit_say_what_to_write() {
          -algorithm ed25519`",
     );
     check("{ signing_key: none.key }", "none.key`: there is no such file; correct the path or make the file");
+    check("{ fields: { team: user.clams.team } }", "`user` has no field `clams`");
     check("{ redact: { path: truncate } }", "`path` cannot be `truncate`: write one of `keep`, `hash`, `remove`");
-    check("{ redact: { email: remove } }", "unknown key `email`: did you mean `user.email`?");
+    check("{ redact: { email: remove } }", "unknown key `email`: known are `user.id`, `user.email`,");
     check("{ retention: 7d }", "`retention` must be a mapping");
     check("{ retention: { age: 7 } }", "`age`: `7` is no duration");
 }
