@@ -17,7 +17,7 @@ pub(crate) use format::clauses;
 pub(crate) use pattern::{Pattern, PatternError, find_computed};
 #[cfg(all(test, feature = "conformance"))]
 pub(crate) use time::duration;
-pub(crate) use time::{Part, bounded, in_range, zone};
+pub(crate) use time::{Part, bounded, in_range, zone, zones};
 
 use crate::budget::Budget;
 use crate::failure::Failure;

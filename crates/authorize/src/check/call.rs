@@ -57,13 +57,16 @@ impl Checker<'_> {
     fn unknown_function(&mut self, call: &Call, nodes: &[&Node]) -> Typed {
         for node in nodes {
             // `user.isAdmin()` is one mistake, not two.
-            if self.group(node).is_none() {
+            if !self.begins_a_name(node) {
                 self.node(node);
             }
         }
+        let prefix = call.target.as_deref().filter(|target| self.group(target).is_none() && self.begins_a_name(target));
+        let prefix = prefix.and_then(|target| self.dotted(target)).map(|prefix| prefix + ".").unwrap_or_default();
+        let name = format!("{prefix}{}", call.name);
         let names = function::signatures().iter().map(|known| known.name).chain(MACROS.iter().copied());
-        let fault = Fault::new(call.name_at.clone(), format!("unknown function `{}`", call.name));
-        let fault = match nearest(&call.name, names) {
+        let fault = Fault::new(call.name_at.clone(), format!("unknown function `{name}`"));
+        let fault = match nearest(&name, names) {
             Some(name) => fault.help(did_you_mean(name)),
             None => fault,
         };
@@ -104,8 +107,10 @@ impl Checker<'_> {
                 None => Typed::unknown(),
             },
             (Function::Format, [Code::Constant(Constant::Text(text)), values]) => {
-                self.check_format(text, values, nodes);
-                self.plain(function, of, code, nodes)
+                match format_fault(text, values, nodes) {
+                    Some(fault) => self.fault(fault),
+                    None => self.plain(function, of, code, nodes),
+                }
             }
             (Function::InCidr, [_, Code::Constant(Constant::Text(text))]) => {
                 let networks = self.literal_network(text, nodes);
@@ -132,7 +137,10 @@ impl Checker<'_> {
                 },
                 None => {
                     let fault = Fault::new(last(nodes), format!("unknown time zone `{name}`"));
-                    self.fault(fault.help("write a name such as `Europe/Berlin` or an offset such as `+02:00`"))
+                    let zones = function::zones();
+                    let help = nearest(name, zones.iter().map(String::as_str)).map(did_you_mean);
+                    let other = || "write a name such as `Europe/Berlin` or an offset such as `+02:00`".to_owned();
+                    self.fault(fault.help(help.unwrap_or_else(other)))
                 }
             },
             (Function::Time(part), [_]) if of_time => match code.into_iter().next() {
@@ -168,21 +176,6 @@ impl Checker<'_> {
             }
             Some((Ok(None), _)) | None => Typed::new(of, Code::Call(function, code.into())),
         }
-    }
-
-    /// Looks for clauses that are none, and for values that are missing.
-    fn check_format(&mut self, text: &str, values: &Code, nodes: &[&Node]) {
-        let given = match values {
-            Code::Constant(Constant::List(items)) => Some(items.len()),
-            Code::List(items) => Some(items.len()),
-            _ => None,
-        };
-        let message = match (function::clauses(text), given) {
-            (Err(failure), _) => failure.to_string(),
-            (Ok(wanted), Some(given)) if wanted > given => format!("the text takes {wanted} values; there are {given}"),
-            (Ok(_), _) => return,
-        };
-        self.faults.push(Fault::new(nodes.first().map_or(0..0, |node| node.at.clone()), message));
     }
 
     fn literal_network(&mut self, text: &str, nodes: &[&Node]) -> Arc<NetworkSet> {
@@ -254,6 +247,21 @@ fn in_networks(of: Type, code: Vec<Code>, networks: Arc<NetworkSet>) -> Typed {
         None => Code::InNetworks(Box::new(address), networks),
     };
     Typed::new(of, code)
+}
+
+/// Looks for clauses that are none, and for values that are missing.
+fn format_fault(text: &str, values: &Code, nodes: &[&Node]) -> Option<Fault> {
+    let given = match values {
+        Code::Constant(Constant::List(items)) => Some(items.len()),
+        Code::List(items) => Some(items.len()),
+        _ => None,
+    };
+    let message = match (function::clauses(text), given) {
+        (Err(failure), _) => format!("`{text}` is {failure}"),
+        (Ok(wanted), Some(given)) if wanted > given => format!("the text takes {wanted} values; there are {given}"),
+        (Ok(_), _) => return None,
+    };
+    Some(Fault::new(nodes.first().map_or(0..0, |node| node.at.clone()), message))
 }
 
 fn last(nodes: &[&Node]) -> Range<usize> {

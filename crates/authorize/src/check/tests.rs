@@ -191,6 +191,21 @@ fn literals_are_read_at_load() {
 }
 
 #[test]
+fn functions_with_a_dot_and_texts_for_format_are_checked() {
+    check(r#"strings.quot("a") == "b""#, "quot", "unknown function `strings.quot`", "did you mean `strings.quote`?");
+    let clauses = "`%y` is not a text for `format`: it takes %s %d %f %e %b %x %X %o and %%";
+    check(r#""%y".format([1]) == "z""#, r#""%y""#, clauses, "");
+    let values = "the text takes 2 values; there are 1";
+    check(r#""%s %d".format([user.name]) == "z""#, r#""%s %d""#, values, "");
+    check(
+        r#"request.time.getHours("Europe/Berln") > 1"#,
+        r#""Europe/Berln""#,
+        "unknown time zone `Europe/Berln`",
+        "did you mean `Europe/Berlin`?",
+    );
+}
+
+#[test]
 fn a_network_with_bits_behind_its_prefix_is_a_warning() {
     check(
         r#"request.ip.inCIDR("10.0.0.1/8")"#,

@@ -77,6 +77,11 @@ pub(crate) fn zone(name: &str) -> Option<TimeZone> {
     TimeZoneDatabase::bundled().get(name).ok()
 }
 
+/// Returns the names of all zones.
+pub(crate) fn zones() -> Vec<String> {
+    TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect()
+}
+
 pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Value<'a>, Failure> {
     match (function, arguments) {
         (Function::ToTimestamp, [Value::Timestamp(time)]) => Ok(Value::Timestamp(*time)),
