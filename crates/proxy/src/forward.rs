@@ -7,7 +7,6 @@ mod address;
 mod frames;
 mod leg;
 mod outgoing;
-mod replay;
 mod response;
 mod retry;
 mod upgrade;
@@ -27,12 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::outgoing::Outgoing;
-use self::replay::Replay;
 use self::retry::Retries;
 use crate::config::RetryOn;
 use crate::upstream::{
-    Active, Cluster, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress, RequestBody, Spoken, Target,
-    TrailerRules, UpstreamBody, UpstreamFailure, Watch,
+    Active, Arriving, Cluster, ConnectionError, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress,
+    RequestBody, Spoken, Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
 };
 
 use address::address;
@@ -223,17 +221,21 @@ impl<'a> Exchange<'a> {
                     return Tried::Unreachable((request, received), failure);
                 }
             };
-            let replay = (freshness == Freshness::Any).then(|| Replay::of(&lease, &request)).flatten();
+            let (spoken, may_close) = (lease.spoken(), lease.is_reused() && freshness == Freshness::Any);
             if let Err(failure) = address(&mut request, target, &lease, self.forward.host) {
                 return Tried::Answered(Err(failure));
             }
-            match self.answer(target, &lease, request, limit).await {
-                Ok(response) => return self.finish(target, (lease, active), response, received.take()),
+            match self.answer(target, lease, request, limit).await {
+                Ok(response) => return self.finish(target, (spoken, active), response, received.take()),
                 Err(NotAnswered::NotSent(unsent)) => request = *unsent,
-                Err(NotAnswered::Lost(error)) => match replay.and_then(Replay::request) {
-                    Some(again) => request = again,
-                    None => return self.lost(target, &error),
-                },
+                // A reused connection may have been closing. What is idempotent (RFC 9110 §9.2.2) and has no body is sent
+                // again; anything else never is.
+                Err(NotAnswered::Lost { error, request: lost }) => {
+                    match lost.filter(|lost| may_close && lost.method().is_idempotent()) {
+                        Some(again) => request = *again,
+                        None => return self.lost(target, &error),
+                    }
+                }
                 Err(NotAnswered::Silent(failure)) => {
                     self.cluster.failed(target);
                     return Tried::failed(RetryOn::GatewayTimeout, Err(self.failed(target, failure)));
@@ -250,10 +252,10 @@ impl<'a> Exchange<'a> {
     async fn answer(
         &self,
         target: &Target,
-        lease: &Lease,
+        lease: Lease,
         request: Request<RequestBody>,
         limit: Option<Duration>,
-    ) -> Result<Response<Incoming>, NotAnswered> {
+    ) -> Result<Response<Arriving>, NotAnswered> {
         let answer = self.answer_in_time(target, lease, request);
         let Some(limit) = limit else { return answer.await };
         timeout(limit, answer).await.unwrap_or_else(|_| {
@@ -265,9 +267,9 @@ impl<'a> Exchange<'a> {
     async fn answer_in_time(
         &self,
         target: &Target,
-        lease: &Lease,
+        lease: Lease,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, NotAnswered> {
+    ) -> Result<Response<Arriving>, NotAnswered> {
         let answer = target.endpoint.send(lease, request);
         if self.forward.grpc {
             return answer.await;
@@ -290,8 +292,8 @@ impl<'a> Exchange<'a> {
     fn finish(
         &self,
         target: &Target,
-        (lease, active): (Lease, Option<Active>),
-        response: Response<Incoming>,
+        (spoken, active): (Spoken, Option<Active>),
+        response: Response<Arriving>,
         received: Option<oneshot::Sender<()>>,
     ) -> Tried {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -305,12 +307,11 @@ impl<'a> Exchange<'a> {
         } else {
             self.cluster.succeeded(target);
         }
-        let spoken = lease.spoken();
         let (mut parts, body) = response.into_parts();
         downstream(&mut parts.headers);
         // What an upstream of HTTP/1.0 sends is no reason to speak it downstream.
         parts.version = Version::HTTP_11;
-        let mut body = UpstreamBody::new(body, (lease.into_slot(), active), received);
+        let mut body = UpstreamBody::new(body, active, received);
         if !body.is_end_stream() {
             let events = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENTS));
             if let Some(idle) = self.cluster.timeouts().idle.filter(|_| !self.forward.grpc && !events) {
@@ -338,14 +339,14 @@ impl<'a> Exchange<'a> {
     }
 
     /// Returns whether a response says that the endpoint cannot answer, rather than what it has to say.
-    fn is_failure(&self, response: &Response<Incoming>) -> bool {
+    fn is_failure(&self, response: &Response<Arriving>) -> bool {
         match response.status() {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => true,
             _ => self.forward.grpc && response.headers().get(GRPC_STATUS).is_some_and(|status| status == UNAVAILABLE),
         }
     }
 
-    fn lost(&self, target: &Target, error: &hyper::Error) -> Tried {
+    fn lost(&self, target: &Target, error: &ConnectionError) -> Tried {
         if self.forward.progress.as_ref().is_some_and(|progress| progress.is_broken()) {
             let failure = UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
             return Tried::Answered(Err(self.failed(target, failure)));

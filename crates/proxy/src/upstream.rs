@@ -30,11 +30,11 @@ use crate::config::{EndpointScheme, HashBy, HostHeader, LoadBalancing, OutlierDe
 use crate::{BuildError, Endpoint as Address};
 
 pub(crate) use balance::{Selection, stable_hash};
-pub(crate) use body::{Expectation, Progress, RequestBody, TrailerRules, UpstreamBody, Watch};
+pub(crate) use body::{Arriving, Asked, Expectation, Progress, RequestBody, TrailerRules, UpstreamBody, Watch};
 pub(crate) use connect::Spoken;
 pub(crate) use credential::Credential;
 pub(crate) use endpoint::{Active, Endpoint, Freshness, Lease};
-pub(crate) use failure::{FailureKind, Failures, UpstreamFailure};
+pub(crate) use failure::{ConnectionError, FailureKind, Failures, UpstreamFailure};
 pub(crate) use http1::{Unanswered as NotAnswered, builder as http1_builder};
 pub(crate) use kept::Kept;
 pub(crate) use pools::Pools;

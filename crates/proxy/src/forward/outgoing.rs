@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Forward;
-use crate::upstream::{Expectation, Kept, Progress, RequestBody};
+use crate::upstream::{Asked, Expectation, Kept, Progress, RequestBody};
 
 /// A request that is sent, and what tells its body that the response has come whole.
 pub(super) type Outgoing = (Request<RequestBody>, Option<oneshot::Sender<()>>);
@@ -51,6 +51,7 @@ pub(super) fn outgoing(forward: &Forward<'_>, request: Request<Incoming>, keep: 
     };
     let mut request = Request::from_parts(parts, body);
     if let Some(asked) = asked {
+        request.extensions_mut().insert(Asked(asked.clone()));
         hyper::ext::on_informational(&mut request, move |response| {
             if response.status() == StatusCode::CONTINUE {
                 asked.cancel();

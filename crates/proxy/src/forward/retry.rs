@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::Forward;
 use super::outgoing::{Keep, KeptBody, Outgoing, outgoing};
 use crate::config::{Retry, RetryOn};
-use crate::upstream::{Cluster, Credential, RequestBody};
+use crate::upstream::{Cluster, ConnectionError, Credential, RequestBody};
 
 /// The tries that a request has left.
 pub(super) struct Retries<'a> {
@@ -147,7 +147,7 @@ pub(super) fn reason_of_status(status: StatusCode) -> Option<RetryOn> {
 
 /// Returns what an error under a request is in the words of `retry.on`. A stream that the peer refused, or that came after
 /// the last one that it takes, was not looked at (RFC 9113 §6.8, §8.7).
-pub(super) fn reason_of_loss(error: &hyper::Error) -> RetryOn {
+pub(super) fn reason_of_loss(error: &ConnectionError) -> RetryOn {
     let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
     let refused = http2.is_some_and(|error| match error.reason() {
         Some(h2::Reason::REFUSED_STREAM) => error.is_reset() && error.is_remote(),

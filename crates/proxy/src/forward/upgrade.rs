@@ -33,8 +33,8 @@ use super::leg::{Farewell, Leg};
 use super::response::downstream;
 use super::{Forward, Forwarded, Upgrade};
 use crate::upstream::{
-    Cluster, FailureKind, Failures, RequestBody, Spoken, Target, UpstreamBody, UpstreamFailure, UpstreamStream,
-    http1_builder,
+    Arriving, Cluster, FailureKind, Failures, RequestBody, Spoken, Target, UpstreamBody, UpstreamFailure,
+    UpstreamStream, http1_builder,
 };
 
 /// Opens a WebSocket upstream; answers what the upstream answers where it refuses.
@@ -169,7 +169,7 @@ fn answer(response: Response<Incoming>, upgrade: Upgrade) -> Response<UpstreamBo
         }
         (false, _) => {}
     }
-    Response::from_parts(parts, UpstreamBody::new(body, (None, None), None))
+    Response::from_parts(parts, UpstreamBody::new(Arriving::Hyper { body, _slot: None }, None, None))
 }
 
 /// What a tunnel carried.

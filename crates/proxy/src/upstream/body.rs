@@ -14,6 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Active;
+use super::failure::ConnectionError;
+use super::http1;
 use super::http2::Slot;
 use super::kept::{Kept, Part, Reader};
 use crate::Underscores;
@@ -29,6 +31,10 @@ pub(crate) struct RequestBody {
     expectation: Option<Expectation>,
     trailers: Option<TrailerRules>,
 }
+
+/// Cancelled when the upstream asks for a request's body. Travels with the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked(pub(crate) CancellationToken);
 
 /// Where a request's body comes from.
 #[derive(Debug)]
@@ -322,25 +328,31 @@ impl Watch<'_> {
 /// A response's body on its way downstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamBody {
-    inner: Incoming,
+    inner: Arriving,
     ended: bool,
     idle: Option<Idle>,
     deadline: Option<Pin<Box<Sleep>>>,
     /// Tells the request's body that the response was received whole. Dropped without, the request is given up.
     received: Option<oneshot::Sender<()>>,
-    /// Held while the stream counts against the connection's, and the request as one of the endpoint's.
-    _counted: Counted,
+    /// Held while the request counts as one of the endpoint's.
+    _active: Option<Active>,
 }
 
-/// What counts a request while its response lasts.
-pub(crate) type Counted = (Option<Slot>, Option<Active>);
+/// Where a response's body comes from.
+#[derive(Debug)]
+pub(crate) enum Arriving {
+    /// An HTTP/1.1 connection.
+    Http1(http1::Body),
+    /// hyper: an upgrade that was refused, or a stream of HTTP/2 with the place that it takes of its connection's.
+    Hyper { body: Incoming, _slot: Option<Slot> },
+}
 
 /// What breaks off a response's body.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     /// The upstream stopped, reset the stream or broke the framing.
     #[error("response body: {0}")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] ConnectionError),
     /// `timeout.idle` passed.
     #[error("response body: no byte in either direction for {0:?}")]
     Idle(Duration),
@@ -358,8 +370,8 @@ struct Idle {
 }
 
 impl UpstreamBody {
-    pub(crate) const fn new(inner: Incoming, counted: Counted, received: Option<oneshot::Sender<()>>) -> Self {
-        Self { inner, ended: false, idle: None, deadline: None, received, _counted: counted }
+    pub(crate) const fn new(inner: Arriving, active: Option<Active>, received: Option<oneshot::Sender<()>>) -> Self {
+        Self { inner, ended: false, idle: None, deadline: None, received, _active: active }
     }
 
     /// Ends the body with an error where neither it nor the request has moved for `limit`.
@@ -370,6 +382,32 @@ impl UpstreamBody {
     /// Ends the body with an error at `deadline`.
     pub(crate) fn limit_total(&mut self, deadline: Instant) {
         self.deadline = Some(Box::pin(sleep_until(deadline)));
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = ConnectionError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Hyper { body, .. } => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Hyper { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Hyper { body, .. } => body.size_hint(),
+        }
     }
 }
 

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::uri::Scheme;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::body::RequestBody;
+use super::body::{Arriving, RequestBody};
 use super::connect::{Connector, Purpose, Speaks, Spoken};
 use super::failure::{FailureKind, UpstreamFailure};
 use super::health::Health;
@@ -45,7 +44,7 @@ pub(crate) struct Active(Arc<Endpoint>);
 #[derive(Debug)]
 pub(crate) enum Lease {
     /// An HTTP/1.1 connection; `reused` has served before, and may be closing.
-    Http1 { connection: Arc<http1::Connection>, reused: bool },
+    Http1 { connection: Box<http1::Connection>, reused: bool },
     /// A stream of an HTTP/2 connection.
     Http2(Slot),
 }
@@ -193,7 +192,7 @@ impl Endpoint {
         // Seldom needed, and large: kept out of the future of every request.
         let (stream, spoken) = Box::pin(self.connector.connect(Purpose::Exchange)).await?;
         match spoken {
-            Spoken::Http1 => Ok(Lease::Http1 { connection: self.http1.own().open(stream).await?, reused: false }),
+            Spoken::Http1 => Ok(Lease::Http1 { connection: self.http1.own().open(stream), reused: false }),
             Spoken::Http2 => {
                 self.chose_http1.store(false, Ordering::Relaxed);
                 self.http2.open(stream).await?;
@@ -242,7 +241,7 @@ impl Endpoint {
         match self.connector.connect(Purpose::Exchange).await? {
             (stream, Spoken::Http1) if !probed => {
                 let pool = self.http1.own();
-                pool.put(pool.open(stream).await?);
+                pool.put(pool.open(stream));
                 self.chose_http1.store(true, Ordering::Relaxed);
                 Ok(())
             }
@@ -262,35 +261,29 @@ impl Endpoint {
         if found { Ok(()) } else { Err(UpstreamFailure::new(FailureKind::Protocol, NO_HTTP2)) }
     }
 
-    /// Sends a request over a connection.
+    /// Sends a request over a connection. What the probe found is forgotten where a connection shows that it holds no
+    /// longer; one that merely closes on a request shows nothing: apps do that.
     pub(crate) async fn send(
         &self,
-        lease: &Lease,
+        lease: Lease,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        let answer = match lease {
-            Lease::Http1 { connection, .. } => connection.send(request).await,
-            Lease::Http2(slot) => slot.send(request, self.connector.limit).await,
-        };
-        if let (Speaks::Probed, Err(unanswered)) = (self.connector.speaks, &answer) {
-            self.doubt(lease, unanswered);
-        }
-        answer
-    }
-
-    /// Forgets what the probe found where a connection shows that it holds no longer. One that merely closes on a request
-    /// shows nothing: apps do that.
-    fn doubt(&self, lease: &Lease, unanswered: &Unanswered) {
-        match (lease, unanswered) {
-            (Lease::Http1 { .. }, Unanswered::Lost(error)) if error.is_parse() => {
-                self.chose_http1.store(false, Ordering::Relaxed);
+    ) -> Result<Response<Arriving>, Unanswered> {
+        let is_probed = self.connector.speaks == Speaks::Probed;
+        match lease {
+            Lease::Http1 { connection, reused } => {
+                let answer = connection.send(request).await;
+                if is_probed && answer.as_ref().is_err_and(|unanswered| unanswered.is_of_another_protocol(reused)) {
+                    self.chose_http1.store(false, Ordering::Relaxed);
+                }
+                Ok(answer?.map(Arriving::Http1))
             }
-            // The settings of an HTTP/2 server came before the request went.
-            (Lease::Http1 { reused: false, .. }, Unanswered::NotSent(_)) => {
-                self.chose_http1.store(false, Ordering::Relaxed);
+            Lease::Http2(slot) => {
+                let answer = slot.send(request, self.connector.limit).await;
+                if is_probed && answer.is_err() && !slot.is_settled() {
+                    self.shows_http2.store(false, Ordering::Relaxed);
+                }
+                Ok(answer?.map(|body| Arriving::Hyper { body, _slot: Some(slot) }))
             }
-            (Lease::Http2(slot), _) if !slot.is_settled() => self.shows_http2.store(false, Ordering::Relaxed),
-            _ => {}
         }
     }
 }
@@ -310,12 +303,9 @@ impl Lease {
         }
     }
 
-    /// Returns the stream's slot, to be held until the response's body ends.
-    pub(crate) fn into_slot(self) -> Option<Slot> {
-        match self {
-            Self::Http1 { .. } => None,
-            Self::Http2(slot) => Some(slot),
-        }
+    /// Returns whether the connection has served before.
+    pub(crate) const fn is_reused(&self) -> bool {
+        matches!(self, Self::Http1 { reused: true, .. })
     }
 }
 

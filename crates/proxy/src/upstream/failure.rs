@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use super::{Target, tls};
+use super::{Target, http1, tls};
 
 /// What went wrong, as the downstream is told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,17 @@ pub(crate) enum FailureKind {
     Timeout,
     /// The request's body broke off downstream; the upstream is not to blame.
     ClientBody,
+}
+
+/// Why a connection failed under an exchange.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    /// An HTTP/1.1 connection.
+    #[error(transparent)]
+    Http1(#[from] http1::Broken),
+    /// An HTTP/2 connection, or one that was to be upgraded.
+    #[error(transparent)]
+    Hyper(#[from] hyper::Error),
 }
 
 /// An exchange that ended without a response.
@@ -45,7 +56,7 @@ impl UpstreamFailure {
     }
 
     /// Reads what a connection said when it failed under a request.
-    pub(crate) fn broken(error: &hyper::Error) -> Self {
+    pub(crate) fn broken(error: &(dyn Error + 'static)) -> Self {
         let (kind, mut detail) = (FailureKind::Protocol, error.to_string());
         let mut source = error.source();
         while let Some(cause) = source {

@@ -1,23 +1,37 @@
 //! HTTP/1.1 connections: one exchange at a time, kept for the next.
+//!
+//! No task drives a connection: whoever waits for a response reads it, and while a connection waits for a request nobody
+//! looks at it. So it is looked at before it is used again.
+
+mod body;
+mod broken;
+mod chunked;
+mod exchange;
+mod head;
+mod outgoing;
+mod side;
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{TrySendError, http1};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use super::body::RequestBody;
-use super::failure::UpstreamFailure;
-use super::socket::Probe;
+use super::failure::{ConnectionError, UpstreamFailure};
 use super::stream::Stream;
+
+pub(crate) use body::Body;
+pub(crate) use broken::Broken;
+use side::Side;
 
 /// Connections of one endpoint that wait for a request.
 #[derive(Debug, Default)]
@@ -29,73 +43,64 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct Waiting {
     /// The one used last is at the back, and taken first, so that the rest can grow old and go.
-    connections: VecDeque<(Arc<Connection>, Instant)>,
+    connections: VecDeque<(Box<Connection>, Instant)>,
     is_swept: bool,
 }
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    stream: Side,
     pool: Weak<Pool>,
-    probe: Probe,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// Without it the connection closes once its exchange is over.
-    sender: Option<SendRequest<RequestBody>>,
-    /// The head of the response has come. Before that, the sender's readiness may speak of the time before the request.
-    is_answered: bool,
+    /// What was read and not used yet.
+    read: BytesMut,
+    /// Where heads of requests are written.
+    line: Vec<u8>,
     /// It has carried a request.
     is_used: bool,
 }
 
 impl Pool {
     /// Takes the connection that was used last.
-    pub(super) fn take(&self) -> Option<Arc<Connection>> {
+    pub(super) fn take(&self) -> Option<Box<Connection>> {
         let mut waiting = self.lock();
         while let Some((connection, since)) = waiting.connections.pop_back() {
             if since.elapsed() > IDLE {
                 // All others are older.
-                waiting.close_all();
-                connection.close();
+                waiting.connections.clear();
                 return None;
             }
-            if connection.is_open() && connection.is_quiet() {
+            if connection.is_quiet() {
                 return Some(connection);
             }
-            connection.close();
         }
         None
     }
 
     /// Makes a connection of `stream`, which is not waiting for requests yet.
-    pub(super) async fn open(self: &Arc<Self>, stream: Stream) -> Result<Arc<Connection>, UpstreamFailure> {
-        let probe = stream.probe();
-        let (sender, connection) =
-            builder().handshake(TokioIo::new(stream)).await.map_err(|error| UpstreamFailure::broken(&error))?;
-        let state = Mutex::new(State { sender: Some(sender), is_answered: false, is_used: false });
-        let shared = Arc::new(Connection { pool: Arc::downgrade(self), probe, state });
+    pub(super) fn open(self: &Arc<Self>, stream: Stream) -> Box<Connection> {
         self.open.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(drive(connection, Arc::clone(&shared)));
-        Ok(shared)
+        Box::new(Connection {
+            stream: Side::Whole(stream),
+            pool: Arc::downgrade(self),
+            read: BytesMut::new(),
+            line: Vec::new(),
+            is_used: false,
+        })
     }
 
     /// Returns how many connections are open, and how many of them wait for a request.
     pub(super) fn counts(&self) -> (usize, usize) {
-        let idle = self.lock().connections.iter().filter(|(connection, _)| connection.is_open()).count();
+        let idle = self.lock().connections.len();
         (self.open.load(Ordering::Relaxed).max(idle), idle)
     }
 
     /// Lets a connection wait for a request.
-    pub(super) fn put(self: &Arc<Self>, connection: Arc<Connection>) {
+    pub(super) fn put(self: &Arc<Self>, connection: Box<Connection>) {
         let mut waiting = self.lock();
         waiting.connections.push_back((connection, Instant::now()));
-        if waiting.connections.len() > MOST_IDLE
-            && let Some((oldest, _)) = waiting.connections.pop_front()
-        {
-            oldest.close();
+        if waiting.connections.len() > MOST_IDLE {
+            waiting.connections.pop_front();
         }
         if !waiting.is_swept {
             waiting.is_swept = true;
@@ -103,15 +108,10 @@ impl Pool {
         }
     }
 
-    /// Closes what waited too long; returns whether any still waits.
+    /// Closes what waited too long or was closed by its peer; returns whether any still waits.
     fn sweep(&self) -> bool {
         let mut waiting = self.lock();
-        while waiting.connections.front().is_some_and(|(_, since)| since.elapsed() >= IDLE) {
-            if let Some((oldest, _)) = waiting.connections.pop_front() {
-                oldest.close();
-            }
-        }
-        waiting.connections.retain(|(connection, _)| connection.is_open());
+        waiting.connections.retain(|(connection, since)| since.elapsed() < IDLE && connection.is_quiet());
         waiting.is_swept = !waiting.connections.is_empty();
         waiting.is_swept
     }
@@ -121,75 +121,62 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.lock().close_all();
-    }
-}
-
-impl Waiting {
-    fn close_all(&mut self) {
-        for (connection, _) in self.connections.drain(..) {
-            connection.close();
-        }
-    }
-}
-
 impl Connection {
-    /// Sends a request on a connection that is not waiting.
-    pub(super) async fn send(
-        self: &Arc<Self>,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        let answer = {
-            let mut state = self.lock();
-            state.is_used = true;
-            match &mut state.sender {
-                Some(sender) => sender.try_send_request(request),
-                None => return Err(Unanswered::NotSent(Box::new(request))),
-            }
-        };
-        let response = answer.await.map_err(Unanswered::from)?;
-        self.lock().is_answered = true;
-        self.wait_if_done();
-        Ok(response)
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn send(self: Box<Self>, request: Request<RequestBody>) -> Result<Response<Body>, Unanswered> {
+        exchange::exchange(self, request).await
     }
 
-    /// Lets the connection wait for the next request if its exchange is over. Called after each turn of the driver and
-    /// once the response's head has come: whichever of the two is later sees what the other did.
-    fn wait_if_done(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if !state.is_answered || !state.sender.as_ref().is_some_and(SendRequest::is_ready) {
-            return;
-        }
-        state.is_answered = false;
-        match self.pool.upgrade() {
-            Some(pool) => {
-                drop(state);
-                pool.put(Arc::clone(self));
-            }
-            None => state.sender = None,
+    /// Reads more; ready with whether there was more.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<bool>> {
+        self.read.reserve(room);
+        let reading = pin!(self.stream.read_buf(&mut self.read));
+        reading.poll(cx).map_ok(|read| read > 0)
+    }
+
+    /// Lets the connection wait for the next request. One on which more came than was asked for is closed.
+    fn give_back(mut self: Box<Self>) {
+        // TLS may hold what came behind the response, where no look at the socket finds it.
+        let mut byte = [0];
+        let mut rest = ReadBuf::new(&mut byte);
+        let looked = Pin::new(&mut self.stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut rest);
+        if looked.is_pending()
+            && self.read.is_empty()
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.put(self);
         }
     }
 
-    fn is_open(&self) -> bool {
-        self.lock().sender.as_ref().is_some_and(|sender| !sender.is_closed())
+    /// Takes the half that writes; the other one stays.
+    fn split(&mut self) -> Option<Side> {
+        let (left, writing) = std::mem::replace(&mut self.stream, Side::Gone).split()?;
+        self.stream = left;
+        Some(writing)
     }
 
-    /// Returns whether nothing has come since the last answer ended. What has, nobody asked for: an upstream that sends
-    /// more than an answer would have it taken for the answer to the next request, which may be somebody else's. hyper
-    /// looks too, but not between the arrival of the bytes and the next turn of its task.
+    /// Puts the halves together, and lets the connection wait for the next request.
+    fn rejoin(mut self: Box<Self>, writing: Side) {
+        if let Some(whole) = std::mem::replace(&mut self.stream, Side::Gone).join(writing) {
+            self.stream = whole;
+            self.give_back();
+        }
+    }
+
+    /// Returns whether the peer is silent: it neither closed nor sent anything since the last answer ended. What it sent,
+    /// nobody asked for: an upstream that sends more than an answer would have it taken for the answer to the next
+    /// request, which may be somebody else's.
     fn is_quiet(&self) -> bool {
         // Before the first request, tickets of TLS may wait to be read.
-        !self.lock().is_used || self.probe.is_quiet()
+        !self.is_used || self.stream.is_quiet()
     }
+}
 
-    fn close(&self) {
-        self.lock().sender = None;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.open.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -199,7 +186,11 @@ pub(crate) enum Unanswered {
     /// Nothing of it was written: the connection had closed. It can be sent again, whatever it is.
     NotSent(Box<Request<RequestBody>>),
     /// It may have been received.
-    Lost(hyper::Error),
+    Lost {
+        error: ConnectionError,
+        /// The request, where it had no body and could be sent again.
+        request: Option<Box<Request<RequestBody>>>,
+    },
     /// The upstream was silent for too long.
     Silent(UpstreamFailure),
 }
@@ -208,25 +199,19 @@ impl From<TrySendError<Request<RequestBody>>> for Unanswered {
     fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
         match error.take_message() {
             Some(request) => Self::NotSent(Box::new(request)),
-            None => Self::Lost(error.into_error()),
+            None => Self::Lost { error: error.into_error().into(), request: None },
         }
     }
 }
 
-/// Moves the connection's bytes until it closes.
-async fn drive(mut connection: http1::Connection<TokioIo<Stream>, RequestBody>, shared: Arc<Connection>) {
-    let ended = poll_fn(|cx| {
-        let turn = Pin::new(&mut connection).poll(cx);
-        if turn.is_pending() {
-            shared.wait_if_done();
+impl Unanswered {
+    /// Returns whether the peer of an HTTP/1.1 connection seems to speak another protocol.
+    pub(super) const fn is_of_another_protocol(&self, reused: bool) -> bool {
+        match self {
+            Self::Lost { error: ConnectionError::Http1(broken), .. } => broken.is_nonsense(),
+            Self::NotSent(_) => !reused,
+            Self::Lost { .. } | Self::Silent(_) => false,
         }
-        turn
-    });
-    if let Err(error) = ended.await {
-        tracing::debug!(error = %error, "upstream connection ended");
-    }
-    if let Some(pool) = shared.pool.upgrade() {
-        pool.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -239,10 +224,10 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-/// Returns the settings of every HTTP/1.1 connection, those for upgrades too.
+/// Returns the settings of connections that are upgraded, which are hyper's.
 pub(crate) fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.max_header_size(MAX_RESPONSE_HEAD).max_headers(MAX_RESPONSE_HEADERS);
+    builder.max_header_size(head::MAX_HEAD).max_headers(head::MAX_HEADERS);
     builder
 }
 
@@ -252,12 +237,6 @@ const IDLE: Duration = Duration::from_secs(4);
 
 /// Connections of one endpoint that wait at most.
 const MOST_IDLE: usize = 256;
-
-/// Bytes of a response's head, and of its trailers.
-const MAX_RESPONSE_HEAD: usize = 128 * 1024;
-
-/// Headers of a response.
-const MAX_RESPONSE_HEADERS: usize = 200;
 
 #[cfg(test)]
 mod tests;

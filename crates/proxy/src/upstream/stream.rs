@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use super::socket::{Probe, Socket};
+use super::socket::Socket;
 
 /// A connection to an upstream, in clear or over TLS.
 #[derive(Debug)]
@@ -17,11 +17,11 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Returns what looks at the connection below.
-    pub(super) fn probe(&self) -> Probe {
+    /// Returns whether the connection below neither ended nor has anything that nobody has read.
+    pub(super) fn is_quiet(&self) -> bool {
         match self {
-            Self::Clear(socket) => socket.probe(),
-            Self::Tls(tls) => tls.get_ref().0.probe(),
+            Self::Clear(socket) => socket.is_quiet(),
+            Self::Tls(tls) => tls.get_ref().0.is_quiet(),
         }
     }
 }
