@@ -306,7 +306,8 @@ fn http1(config: &Listener) -> hyper::server::conn::http1::Builder {
     let mut http = hyper::server::conn::http1::Builder::new();
     // Time limits are those of `supervise`: hyper's own does not tell an idle connection from a slow head.
     http.timer(TokioTimer::new()).header_read_timeout(None);
-    http.max_header_size(config.limits.max_header_bytes).max_headers(MAX_HEADERS);
+    // hyper takes 100 headers at most. Any other number would be an allocation for each head.
+    http.max_header_size(config.limits.max_header_bytes);
     // A bound of the buffer alone would let a head be twice as long.
     http.max_buf_size(config.limits.max_header_bytes.max(MIN_BUFFER));
     http
@@ -364,8 +365,6 @@ fn ended_by(error: hyper::Error, connection: &Connection) -> io::Error {
 
 /// The first bytes of a cleartext HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Without a bound a client makes us keep as many headers as fit its bytes.
-const MAX_HEADERS: usize = 128;
 /// hyper refuses a smaller buffer.
 const MIN_BUFFER: usize = 8192;
 /// How long an HTTP/2 ping may stay unanswered.

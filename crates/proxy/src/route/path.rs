@@ -14,6 +14,8 @@ pub(super) struct Paths {
     regexes: Vec<(Regex, Vec<Candidate>)>,
     // By prefix without trailing slash; the empty text holds routes that have any path.
     prefixes: HashMap<Box<str>, Vec<Candidate>>,
+    // Of the prefixes: what is longer need not be looked up.
+    longest: usize,
 }
 
 /// A path of a route, in normal form.
@@ -32,7 +34,10 @@ impl Paths {
     pub(super) fn group(&mut self, pattern: Pattern) -> &mut Vec<Candidate> {
         match pattern {
             Pattern::Exact(path) => self.exact.entry(path.into()).or_default(),
-            Pattern::Prefix(path) => self.prefixes.entry(path.into()).or_default(),
+            Pattern::Prefix(path) => {
+                self.longest = self.longest.max(path.len());
+                self.prefixes.entry(path.into()).or_default()
+            }
             Pattern::Regex(regex) => {
                 let length = regex.as_str().len();
                 let known = self.regexes.iter().position(|(other, _)| other.as_str() == regex.as_str());
@@ -52,7 +57,10 @@ impl Paths {
         let exact = self.exact.get(path);
         let found = exact
             .or_else(|| self.regexes.iter().find(|(regex, _)| regex.is_match(path)).map(|(_, group)| group))
-            .or_else(|| ancestors(path).find_map(|ancestor| self.prefixes.get(ancestor)));
+            .or_else(|| {
+                let mut short = ancestors(path).filter(|ancestor| ancestor.len() <= self.longest);
+                short.find_map(|ancestor| self.prefixes.get(ancestor))
+            });
         found.map_or(&[], Vec::as_slice)
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Body {
     left: Left,
     keeps_alive: bool,
     upload: Option<Upload>,
+    // Why the body broke off, until it is told.
+    broken: Option<Broken>,
 }
 
 /// What is to come.
@@ -42,7 +44,7 @@ impl Body {
             ResponseFraming::Chunked => Left::Chunked(Chunked::Size),
             ResponseFraming::Close => Left::UntilClose,
         };
-        let mut body = Self { connection: Some(connection), left, keeps_alive, upload };
+        let mut body = Self { connection: Some(connection), left, keeps_alive, upload, broken: None };
         if body.left == Left::Length(0) {
             body.end();
         }
@@ -121,16 +123,24 @@ impl http_body::Body for Body {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let polled = self.poll_data(cx);
-        if let Poll::Ready(Some(Err(_))) = polled {
-            self.upload.take().into_iter().for_each(Upload::give_up);
-            self.connection = None;
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
         }
-        polled
+        match ready!(self.poll_data(cx)) {
+            Some(Err(broken)) => {
+                self.upload.take().into_iter().for_each(Upload::give_up);
+                self.connection = None;
+                // A turn for what came before: once told, the stream downstream is reset with all that it has not sent.
+                self.broken = Some(broken);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => Poll::Ready(frame),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.connection.is_none()
+        self.connection.is_none() && self.broken.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
