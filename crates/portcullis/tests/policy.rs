@@ -194,6 +194,11 @@ fn the_examples_and_the_tests_in_the_documentation_pass() {
     let output = policy(&root(), &["test", "--config", "config/policies.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
 
+    let text = stdout(&output);
+    let rules = text.split("coverage: ").nth(1).and_then(|rest| rest.split(" rules").next()).unwrap();
+    let (covered, all) = rules.split_once(" of ").unwrap();
+    assert_eq!(covered, all, "each rule is once true and once false: {text}");
+
     let config = "networks: { vpn: [10.8.0.0/16], office: [203.0.113.0/24] }\npolicy_files: []\n\
                   data: { owners: { csv: owners.csv, key: host } }\n";
     let documented = fs::read_to_string(root().join("docs/policies.md")).unwrap();

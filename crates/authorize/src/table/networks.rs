@@ -38,7 +38,7 @@ impl Networks {
                 }
             }
         }
-        Ok(Self { v4: Flat::new(v4, |end| end.checked_add(1))?, v6: Flat::new(v6, |end| end.checked_add(1))? })
+        Ok(Self { v4: Flat::new(v4)?, v6: Flat::new(v6)? })
     }
 
     /// Returns the row of the longest network that holds the address.
@@ -65,10 +65,14 @@ struct Flat<A> {
     // Invariant: sorted, and as long as `rows`.
     starts: Box<[A]>,
     rows: Box<[u32]>,
+    // Invariant: at each value of the first `bits` bits, how many starts lie before it; and at the end, how many there are.
+    // So a search looks at few of them, close together, instead of halving all.
+    before: Box<[u32]>,
+    bits: u32,
 }
 
-impl<A: Ord + Copy> Flat<A> {
-    fn new(mut ranges: Vec<Range<A>>, after: impl Fn(A) -> Option<A>) -> Result<Self, (usize, usize)> {
+impl<A: Bits> Flat<A> {
+    fn new(mut ranges: Vec<Range<A>>) -> Result<Self, (usize, usize)> {
         ranges.sort_unstable_by_key(|range| (range.start, range.length, range.row));
         let mut cuts: Vec<(A, u32)> = Vec::with_capacity(2 * ranges.len());
         let mut cut = |start: A, row: Option<u32>| {
@@ -79,7 +83,7 @@ impl<A: Ord + Copy> Flat<A> {
         let mut around: Vec<Range<A>> = Vec::new();
         for range in ranges {
             while let Some(ended) = around.pop_if(|outer| outer.end < range.start) {
-                if let Some(next) = after(ended.end) {
+                if let Some(next) = ended.end.next() {
                     cut(next, around.last().map(|outer| outer.row));
                 }
             }
@@ -91,19 +95,56 @@ impl<A: Ord + Copy> Flat<A> {
             around.push(range);
         }
         while let Some(ended) = around.pop() {
-            if let Some(next) = after(ended.end) {
+            if let Some(next) = ended.end.next() {
                 cut(next, around.last().map(|outer| outer.row));
             }
         }
         let (starts, rows): (Vec<A>, Vec<u32>) = cuts.into_iter().unzip();
-        Ok(Self { starts: starts.into(), rows: rows.into() })
+        let bits = starts.len().checked_ilog2().unwrap_or_default().min(MAX_BITS);
+        let count = |first: usize| starts.partition_point(|start| start.first(bits) < first);
+        let before = (0..=1 << bits).map(|first| u32::try_from(count(first)).unwrap_or(u32::MAX)).collect();
+        Ok(Self { starts: starts.into(), rows: rows.into(), before, bits })
     }
 
     fn find(&self, address: A) -> Option<u32> {
-        let after = self.starts.partition_point(|start| *start <= address);
+        let first = address.first(self.bits);
+        let (from, to) = (*self.before.get(first)? as usize, *self.before.get(first + 1)? as usize);
+        let after = from + self.starts.get(from..to)?.partition_point(|start| *start <= address);
         self.rows.get(after.checked_sub(1)?).copied().filter(|row| *row != NO_ROW)
     }
 }
+
+/// The bits of an address.
+trait Bits: Ord + Copy {
+    /// Returns the address behind this one.
+    fn next(self) -> Option<Self>;
+
+    /// Returns the first bits as a number.
+    fn first(self, bits: u32) -> usize;
+}
+
+impl Bits for u32 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+
+    fn first(self, bits: u32) -> usize {
+        self.checked_shr(Self::BITS - bits).unwrap_or_default() as usize
+    }
+}
+
+impl Bits for u128 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+
+    fn first(self, bits: u32) -> usize {
+        self.checked_shr(Self::BITS - bits).unwrap_or_default() as usize
+    }
+}
+
+/// The first bits that tell addresses apart before the search: 256 KiB for a table with as many networks.
+const MAX_BITS: u32 = 16;
 
 /// Stands where no network holds; no table has so many rows.
 const NO_ROW: u32 = u32::MAX;

@@ -132,6 +132,7 @@ impl Source {
 
     /// Reads the file again, or asks the server.
     pub(super) async fn refresh(self: &Arc<Self>) {
+        let before = self.table.rows();
         let outcome = match &self.origin {
             Origin::File(_) => {
                 let this = Arc::clone(self);
@@ -140,13 +141,12 @@ impl Source {
             Origin::Url(server) => self.fetch(server).await,
         };
         match &outcome {
-            Ok(()) => tracing::debug!(table.name = self.name, table.rows = self.rows(), "table read"),
+            Ok(()) if same(before.as_ref(), self.table.rows().as_ref()) => {}
+            Ok(()) => tracing::info!(table.name = self.name, table.rows = self.rows(), "table read"),
             Err(problem) => {
-                tracing::error!(
-                    table.name = self.name,
-                    error = problem,
-                    "a table cannot be read; the last good copy is in use"
-                );
+                let consequence =
+                    if before.is_some() { "the last good copy is in use" } else { "what asks it is refused" };
+                tracing::error!(table.name = self.name, error = problem, "a table cannot be read; {consequence}");
             }
         }
         self.state().problem = outcome.err();
@@ -170,4 +170,8 @@ impl Source {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn same(before: Option<&Arc<Rows>>, now: Option<&Arc<Rows>>) -> bool {
+    before.zip(now).is_some_and(|(before, now)| Arc::ptr_eq(before, now))
 }
