@@ -82,9 +82,11 @@ pub enum StartError {
 impl App {
     /// Opens and binds.
     ///
+    /// `handed_over` are sockets that are listened on already.
+    ///
     /// # Errors
     /// The first thing that cannot be opened. Nothing was accepted before.
-    pub async fn build(config: Config) -> Result<Self, StartError> {
+    pub async fn build(config: Config, handed_over: Vec<std::net::TcpListener>) -> Result<Self, StartError> {
         // Two providers of cryptography in one process would let a dependency choose the weaker; the first one wins, and
         // an embedding program may have installed it already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -99,7 +101,7 @@ impl App {
         let (assembly, snapshot) = Assembly::start(config, metrics, Arc::clone(&tables), Arc::new(SystemClock))?;
 
         // Ports last: whoever can connect is served.
-        let server = Server::bind(snapshot).map_err(StartError::Listeners)?;
+        let server = Server::bind(snapshot, handed_over).map_err(StartError::Listeners)?;
         let unbound = |source| StartError::Admin { address: admin_address, source };
         let admin = TcpListener::bind(admin_address).await.map_err(unbound)?;
         let revision = server.snapshot().revision().to_owned();

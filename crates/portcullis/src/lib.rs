@@ -12,6 +12,7 @@ pub mod config;
 mod reload;
 pub mod serve;
 mod situation;
+mod supervisor;
 mod tables;
 mod telemetry;
 mod watch;

@@ -1,5 +1,6 @@
 //! Serves a configuration from start to drain.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,12 +32,25 @@ pub async fn run_file(
     ready: impl FnOnce(&Bound) + Send,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), RunError> {
+    run_file_on(path, Vec::new(), ready, shutdown).await
+}
+
+/// As [`run_file`], on sockets that were listened on before this process began.
+///
+/// # Errors
+/// As for [`run_file`].
+pub async fn run_file_on(
+    path: &Path,
+    handed_over: Vec<TcpListener>,
+    ready: impl FnOnce(&Bound) + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), RunError> {
     // Read and checked whole before any file is made or any port is bound.
     let config = config::load(path)?;
     for warning in config.warnings.lines() {
         tracing::warn!(config.warning = warning, "the configuration has a warning");
     }
-    let app = App::build(config).await?;
+    let app = Box::pin(App::build(config, handed_over)).await?;
     ready(&app.bound);
     // Large, and made once: kept out of the futures of callers.
     Box::pin(serve(path, app, shutdown)).await;

@@ -36,7 +36,11 @@ struct Proxy {
 }
 
 fn start(config: &Path) -> Proxy {
-    let mut child = portcullis(config).spawn().unwrap();
+    started(portcullis(config))
+}
+
+fn started(mut command: Command) -> Proxy {
+    let mut child = command.spawn().unwrap();
     let log = BufReader::new(child.stderr.take().unwrap());
     let mut proxy = Proxy { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
     loop {
@@ -139,6 +143,73 @@ fn sigterm_lets_a_request_end_and_exits_with_0() {
     assert!(answer.ends_with("hello"), "{answer}");
     assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
     assert_eq!(records(&folder)[0]["status"], 200);
+}
+
+/// Starts on a socket that the test goes on to hold, as systemd does.
+fn start_on(config: &Path, socket: &TcpListener) -> Proxy {
+    let program = env!("CARGO_BIN_EXE_portcullis");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 exec \"$@\"", "sh", program, "run"]);
+    command.args(["--log-format", "json", "--config"]).arg(config).stderr(Stdio::piped());
+    command.stdin(Stdio::from(std::os::fd::OwnedFd::from(socket.try_clone().unwrap())));
+    started(command)
+}
+
+#[test]
+fn a_restart_on_a_socket_that_is_handed_over_loses_no_request() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream_address = upstream.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = upstream.accept() {
+            std::thread::spawn(move || {
+                while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+                }
+            });
+        }
+    });
+    let folder = TempDir::new().unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let path = config(&folder, &address.to_string(), &upstream_address);
+    let mut proxy = start_on(&path, &socket);
+    assert_eq!(proxy.address, address);
+    let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (stop, answers) = (Arc::clone(&stop), Arc::clone(&answers));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut stream = TcpStream::connect(address).unwrap();
+                    write!(stream, "GET / HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n").unwrap();
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).unwrap();
+                    assert!(answer.ends_with("hello"), "{answer}");
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let ten_more = |answers: &AtomicU32| {
+        let before = answers.load(Ordering::Relaxed);
+        while answers.load(Ordering::Relaxed) < before + 10 {
+            std::thread::yield_now();
+        }
+    };
+    for _ in 0..3 {
+        ten_more(&answers);
+        proxy.signal("TERM");
+        assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
+        proxy = start_on(&path, &socket);
+    }
+    ten_more(&answers);
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
 }
 
 #[test]

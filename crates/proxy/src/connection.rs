@@ -129,7 +129,7 @@ pub(crate) async fn serve(
     let _ = stream.set_nodelay(true);
     bound_unread(&stream, entrance.config.limits.idle_timeout);
     let connected = proxy_protocol::connected(&mut stream, peer.into(), &entrance.config, &entrance.trusted_proxies);
-    let ended = match serving.stop.run_until_cancelled(connected).await {
+    let ended = match serving.first_words(connected).await {
         None => return,
         Some(Err(error)) => {
             // Whoever leaves without a word, as health checks do, was not refused.
@@ -184,7 +184,7 @@ async fn serve_tls(
     serving: &Serving,
 ) -> io::Result<()> {
     let handshake = timeout(entrance.config.limits.handshake_timeout, terminator.accept(stream));
-    let handshake = serving.stop.run_until_cancelled(handshake).await;
+    let handshake = serving.first_words(handshake).await;
     let shaken = handshake.map_or_else(
         || Err(io::Error::other("shutting down")),
         |in_time| in_time.unwrap_or_else(|_| Err(over(entrance, Limit::HandshakeTimeout))),
@@ -218,7 +218,7 @@ async fn serve_cleartext(
     serving: &Serving,
 ) -> io::Result<()> {
     let sniffing = sniff(&mut stream, entrance.config.limits.idle_timeout, entrance.config.limits.header_timeout);
-    let Some(sniffed) = serving.stop.run_until_cancelled(sniffing).await else { return Ok(()) };
+    let Some(sniffed) = serving.first_words(sniffing).await else { return Ok(()) };
     let Some((protocol, read)) = sniffed.map_err(|late| over(entrance, late))? else { return Ok(()) };
     serve_http(stream, read, protocol, connection(address, place, None, entrance, serving)?).await
 }

@@ -59,11 +59,12 @@ struct Door {
 }
 
 impl Server {
-    /// Binds every listener of a configuration, or none, and starts the threads that serve connections.
+    /// Binds every listener of a configuration, or none, and starts the threads that serve connections. A listener whose
+    /// address one of the sockets in `handed_over` has takes that one, with the clients who wait there.
     ///
     /// # Errors
     /// An address cannot be bound, or there are no threads.
-    pub fn bind(snapshot: Snapshot) -> Result<Self, Vec<ServeError>> {
+    pub fn bind(snapshot: Snapshot, mut handed_over: Vec<std::net::TcpListener>) -> Result<Self, Vec<ServeError>> {
         let workers = Workers::start().map_err(|error| vec![ServeError::Threads(error)])?;
         let serving = Serving {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -74,7 +75,10 @@ impl Server {
             close: CancellationToken::new(),
             desks: workers.desks(),
         };
-        let list = bind_all(&serving, &serving.snapshot.load(), &[])?;
+        let list = bind_all(&serving, &serving.snapshot.load(), &[], &mut handed_over)?;
+        for unused in handed_over.iter().filter_map(|socket| socket.local_addr().ok()) {
+            tracing::warn!(server.address = %unused, "a socket was handed over for an address that no listener has");
+        }
         let doors = Mutex::new(Doors { list, state: State::Closed });
         Ok(Self { doors, accepting: TaskTracker::new(), serving, workers: Mutex::new(Some(workers)) })
     }
@@ -99,7 +103,7 @@ impl Server {
     /// An address cannot be bound.
     pub fn exchange(&self, snapshot: Snapshot, drain: Duration) -> Result<(), Vec<ServeError>> {
         let mut doors = self.doors();
-        let mut added = bind_all(&self.serving, &snapshot, &doors.list)?;
+        let mut added = bind_all(&self.serving, &snapshot, &doors.list, &mut Vec::new())?;
         // All files of it are good, those of certificates among them.
         snapshot.entrances.certificates_reloaded(true);
         let snapshot = Arc::new(snapshot);
@@ -150,14 +154,19 @@ impl Server {
 }
 
 /// Binds the listeners of a configuration that have no socket among `bound`.
-fn bind_all(serving: &Serving, snapshot: &Snapshot, bound: &[Door]) -> Result<Vec<Door>, Vec<ServeError>> {
+fn bind_all(
+    serving: &Serving,
+    snapshot: &Snapshot,
+    bound: &[Door],
+    handed_over: &mut Vec<std::net::TcpListener>,
+) -> Result<Vec<Door>, Vec<ServeError>> {
     let mut doors = Vec::new();
     let mut errors = Vec::new();
     for entrance in snapshot.entrances.iter() {
         if bound.iter().any(|door| door.entrance.borrow().id == entrance.id) {
             continue;
         }
-        match Door::bind(entrance, serving) {
+        match Door::bind(entrance, serving, handed_over) {
             Ok(door) => doors.push(door),
             Err(source) => {
                 let Listener { name, address, .. } = &entrance.config;
@@ -169,8 +178,18 @@ fn bind_all(serving: &Serving, snapshot: &Snapshot, bound: &[Door]) -> Result<Ve
 }
 
 impl Door {
-    fn bind(entrance: &Arc<Entrance>, serving: &Serving) -> io::Result<Self> {
-        let socket = bind_socket(entrance.config.address)?;
+    fn bind(
+        entrance: &Arc<Entrance>,
+        serving: &Serving,
+        handed_over: &mut Vec<std::net::TcpListener>,
+    ) -> io::Result<Self> {
+        let address = entrance.config.address;
+        let is_ours = |socket: &std::net::TcpListener| socket.local_addr().is_ok_and(|bound| bound == address);
+        let socket = match handed_over.iter().position(is_ours) {
+            Some(index) => handed_over.swap_remove(index),
+            None => bind_socket(address)?,
+        };
+        socket.set_nonblocking(true)?;
         let serving =
             Serving { stop: serving.stop.child_token(), close: serving.close.child_token(), ..serving.clone() };
         let (sender, _) = watch::channel(Arc::clone(entrance));
@@ -223,6 +242,20 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// Awaits the first words of a client. One that was accepted just before the stop has a moment to say them: to it
+    /// nothing told that nobody listens here any more.
+    pub(crate) async fn first_words<T>(&self, words: impl Future<Output = T>) -> Option<T> {
+        let silence = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            said = words => Some(said),
+            () = silence => None,
+        }
+    }
+
     async fn drain(&self, limit: Duration) {
         self.connections.close();
         self.tunnels.close();
@@ -304,6 +337,7 @@ fn bind_socket(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const BACKLOG: i32 = 1024;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 

@@ -32,7 +32,7 @@ pub(crate) async fn serve(
     serving: &Serving,
 ) -> io::Result<()> {
     let reading = timeout(entrance.config.limits.handshake_timeout, hello::read(&mut stream));
-    let Some(read) = serving.stop.run_until_cancelled(reading).await else { return Ok(()) };
+    let Some(read) = serving.first_words(reading).await else { return Ok(()) };
     let hello = match read {
         // Whoever leaves without a word asked for nothing.
         Ok(Ok(None)) => return Ok(()),

@@ -114,7 +114,7 @@ impl Setup {
             tls_routes: self.tls_routes.into_iter().map(|(route, _)| route).collect(),
         };
         let snapshot = snapshot(vec![self.listener], config, authorizer, authenticator, log.clone(), &metrics, None);
-        let server = Arc::new(Server::bind(snapshot.unwrap()).unwrap());
+        let server = Arc::new(Server::bind(snapshot.unwrap(), Vec::new()).unwrap());
         let (stop, stopped) = oneshot::channel();
         let (serving, drain) = (Arc::clone(&server), self.drain);
         let serving = async move {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Exit;
+use crate::app::Bound;
 use crate::config::LoadError;
 use crate::serve::{self, RunError};
+use crate::supervisor::{self, Standing};
 
 /// Serve a configuration until SIGTERM or Ctrl-C
 ///
@@ -23,8 +25,15 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(&self) -> Exit {
+        let sockets = supervisor::sockets();
         block_on(async {
-            match serve_until_signalled(Box::pin(serve::run_file(&self.config, |_| {}, signal()))).await {
+            let ready = |_: &Bound| supervisor::tell(Standing::Ready);
+            let shutdown = async {
+                signal().await;
+                supervisor::tell(Standing::Stopping);
+            };
+            let serving = serve::run_file_on(&self.config, sockets, ready, shutdown);
+            match serve_until_signalled(Box::pin(serving)).await {
                 Ok(exit) => exit,
                 Err(RunError::Load(LoadError::Invalid(report))) => {
                     super::complain(report.to_string().trim_end());

@@ -164,7 +164,7 @@ fn what_is_wrong_with_a_listener_is_said_before_anything_is_served() {
     let config = Config { revision: "r1".into(), authenticate: None, routes: Vec::new(), tls_routes: Vec::new() };
     let (authorizer, _) = authorize::Authorizer::compile(&authorize::Config::default()).unwrap();
     let next = snapshot(vec![listener(), busy], config, authorizer, None, log, &metrics, None).unwrap();
-    let errors = Server::bind(next).unwrap_err();
+    let errors = Server::bind(next, Vec::new()).unwrap_err();
     let error = errors[0].to_string();
     assert!(error.starts_with("listener `test`: cannot bind `127.0.0.1:"), "{error}");
     assert!(error.ends_with("; stop what uses it, or set another `address`"), "{error}");
