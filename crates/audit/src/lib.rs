@@ -5,6 +5,7 @@ mod chain;
 mod config;
 mod error;
 mod event;
+mod input_key;
 mod line;
 mod log;
 mod mark;
@@ -19,6 +20,7 @@ pub use archive::{Archive, Form, Lines, Segment, SegmentName, Summary, Values};
 pub use config::{Config, Durability, Mode, Retention};
 pub use error::AuditError;
 pub use event::{Event, EventKind};
+pub use input_key::InputKey;
 pub use log::{LATENCY_BOUNDS, Log, Sink, SinkCounts, Slot, Statistics};
 pub use record::{
     ClientCertificate, Decision, Ended, Input, Kind, Milliseconds, Outcome, Record, Refused, Shadow, Tls, Upstream,

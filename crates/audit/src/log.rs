@@ -34,7 +34,7 @@ use self::segment::Segments;
 use self::tee::{Stdout, Tee};
 use self::upkeep::Upkeep;
 use crate::redact::Redactor;
-use crate::{AuditError, Config, Durability, Ended, Event, Mode, Record, chain, line};
+use crate::{AuditError, Config, Durability, Ended, Event, InputKey, Mode, Record, chain, line};
 
 /// The log. Cheap to clone; all clones write to the same segments.
 #[derive(Clone, Debug)]
@@ -113,6 +113,14 @@ struct Unrecorded {
 }
 
 impl Log {
+    /// Returns the key under which inputs are hashed; it lies beside the segments, and is made when it is first needed.
+    ///
+    /// # Errors
+    /// It can be neither read nor made.
+    pub fn input_key(&self) -> io::Result<InputKey> {
+        InputKey::open(&self.inner.shared.dir)
+    }
+
     /// Opens the log: makes the directory, finds the end of the chain and starts a segment, so that a log that cannot be
     /// written stops the start.
     ///

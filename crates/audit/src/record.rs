@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 /// One line of the log. Texts are borrowed where they can be: a record lives only until it is written.
 ///
-/// Cookies, tokens and query values have no field here, so they cannot be written.
+/// Cookies and tokens have no field here; whoever fills `inputs` sees to it that none gets there.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record<'a> {
     /// When the request arrived.

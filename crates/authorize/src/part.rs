@@ -70,8 +70,8 @@ impl Part {
         }
     }
 
-    /// Returns whether the part is a literal, whose text says its value already.
+    /// Returns whether the part is made of literals, so that its text says its value already.
     pub(crate) const fn is_literal(&self) -> bool {
-        matches!(self.code, Code::Constant(_)) && matches!(self.kind, Kind::Leaf)
+        matches!(self.code, Code::Constant(_))
     }
 }

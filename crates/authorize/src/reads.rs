@@ -4,6 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::Input;
+use crate::environment::Fact;
+use crate::value::Value;
+
 /// One thing that a rule reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Read {
@@ -20,6 +24,17 @@ impl Read {
     #[must_use]
     pub fn is_secret(&self) -> bool {
         !self.presence && self.key.as_deref().is_some_and(sounds_secret)
+    }
+
+    /// Returns its value in a request; `None` where an entry is not there.
+    #[must_use]
+    pub fn value(&self, input: &Input<'_>) -> Option<serde_json::Value> {
+        let value = (Fact::named(self.field)?.read)(input);
+        match (&self.key, &value) {
+            (Some(key), Value::Map(map)) => map.get_text(key).map(|value| value.to_json()),
+            (Some(_), _) => None,
+            (None, value) => Some(value.to_json()),
+        }
     }
 
     /// Returns whether this is one entry of `request.headers`, `request.query` or `user.claims`.

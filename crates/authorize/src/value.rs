@@ -13,6 +13,7 @@ use crate::Headers;
 use crate::budget::Budget;
 use crate::constant::Constant;
 use crate::failure::Failure;
+use crate::function::Function;
 use crate::table::Record;
 
 /// The bytes of a text that count as one step of the budget.
@@ -82,6 +83,33 @@ impl<'a> Value<'a> {
             serde_json::Value::String(text) => Self::text(text.as_str()),
             serde_json::Value::Array(items) => Self::List(List::Json(items)),
             serde_json::Value::Object(entries) => Self::Map(Map::Json(entries)),
+        }
+    }
+
+    /// Returns the value as JSON: times, durations and addresses as the texts that `string()` makes of them.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Int(value) => (*value).into(),
+            Self::Uint(value) => (*value).into(),
+            Self::Double(value) => (*value).into(),
+            Self::Text(text) => (&**text).into(),
+            Self::Type(name) => (*name).into(),
+            Self::Bytes(_) | Self::Timestamp(_) | Self::Duration(_) | Self::Ip(_) | Self::Cidr(_) => {
+                match Function::ToText.call(std::slice::from_ref(self)) {
+                    Ok(Self::Text(text)) => text.into_owned().into(),
+                    Ok(_) | Err(_) => serde_json::Value::Null,
+                }
+            }
+            Self::List(list) => list.iter().map(|item| item.to_json()).collect(),
+            Self::Map(map) => {
+                let entry = |key: Self| match (&key, map.get(&key)) {
+                    (Self::Text(name), Some(value)) => Some((name.to_string(), value.to_json())),
+                    (_, _) => None,
+                };
+                map.keys().iter().filter_map(entry).collect()
+            }
         }
     }
 

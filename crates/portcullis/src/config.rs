@@ -43,14 +43,17 @@ pub use admin::Admin;
 use builder::Builder;
 use expand::Environment;
 use fields::Fields;
+pub(crate) use format::duration;
 pub(crate) use given_rows::GivenRows;
 pub(crate) use policy_set::{PolicySet, load_policies};
 pub(crate) use policy_test::{Case, Expectation, Outcome};
 use problem::Problem;
 pub use problem::Report;
 use route::Named;
+pub(crate) use schema::policy_tests::{IP_SOURCES, PROTOCOLS, SCHEMES, TLS_VERSIONS};
 pub use sign_in::SignIn;
 use source::{FileId, Place, Sources};
+pub(crate) use suggest::hint;
 use tree::{Node, Value, quoted};
 pub(crate) use watched::Watched;
 
@@ -65,6 +68,8 @@ pub struct Config {
     pub proxy: proxy::Config,
     /// The compiled policies, in the order of the routes.
     pub authorizer: Authorizer,
+    /// What they were compiled from.
+    pub(crate) rules: authorize::Config,
     /// The tables of `data`.
     pub(crate) tables: Vec<Arc<Source>>,
     /// Sign-in; without it no route asks for it.
@@ -256,12 +261,14 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
             None
         }
     };
+    let record_inputs = audit::inputs(&mut builder, &root);
     let config = authorizer.and_then(|authorizer| {
         let authenticate = sign_in.as_ref().map(|sign_in| sign_in.config.url.clone());
         Some(Config {
             listeners,
-            proxy: proxy::Config { revision, authenticate, routes, tls_routes },
+            proxy: proxy::Config { revision, authenticate, routes, tls_routes, record_inputs },
             authorizer,
+            rules: policies,
             tables,
             sign_in,
             audit: audit::build(&root, &builder.sources)?,
@@ -306,7 +313,7 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
 }
 
 /// Says what the system said, without its number.
-fn reason(error: &std::io::Error) -> String {
+pub(crate) fn reason(error: &std::io::Error) -> String {
     if error.kind() == std::io::ErrorKind::NotFound {
         return "there is no such file".to_owned();
     }

@@ -9,6 +9,7 @@ mod assembly;
 mod audit_metrics;
 pub mod cli;
 pub mod config;
+mod recorded;
 mod reload;
 pub mod serve;
 mod situation;

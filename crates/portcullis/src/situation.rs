@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use authorize::{ClientCertificate, Grpc, Headers, Input, Request, RouteFacts, SessionFacts, Tls};
 use identity::{Identity, Ip};
 use jiff::Timestamp;
+use proxy::{Host, Route};
 
 /// Everything that an [`Input`] borrows from.
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ pub(crate) struct Situation {
     pub(crate) tls_version: &'static str,
     pub(crate) sni: String,
     pub(crate) certificate: Option<ClientCertificate>,
-    pub(crate) user: Option<Identity>,
+    pub(crate) user: Option<Arc<Identity>>,
     pub(crate) session: Option<SessionTexts>,
     pub(crate) route: String,
     pub(crate) route_host: String,
@@ -76,7 +78,7 @@ impl Situation {
                 grpc: Grpc { service, method },
                 tls: Tls { version: self.tls_version, sni: &self.sni, client_certificate: self.certificate.as_ref() },
             },
-            user: self.user.as_ref(),
+            user: self.user.as_deref(),
             session: self.session.as_ref().map(|session| SessionFacts {
                 id: &session.id,
                 created: session.created,
@@ -96,4 +98,12 @@ pub(crate) fn word(known: &[&'static str], text: &str) -> Option<&'static str> {
 pub(crate) fn push_parameter(query: &mut String, key: &str, value: &str) {
     let encoded = url::form_urlencoded::Serializer::new(std::mem::take(query)).append_pair(key, value).finish();
     *query = encoded;
+}
+
+/// Returns the host of a route, as policies see it.
+pub(crate) fn route_host(route: &Route) -> String {
+    match &route.host {
+        Host::Exact(host) => host.clone(),
+        Host::Wildcard(parent) => format!("*.{parent}"),
+    }
 }

@@ -2,8 +2,10 @@
 #![cfg(test)]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -269,4 +271,275 @@ tests:
         "p.yaml:8:88: row 1: `10.1.1.1/8` is a network with bits behind its prefix",
     ];
     refused(&bad, &["test", "--config", "portcullis.yaml"], &expected);
+}
+
+/// A running proxy that refuses to forward: its upstream takes no connection.
+struct Proxy {
+    child: Child,
+    address: String,
+}
+
+fn serve(folder: &Path) -> Proxy {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(["run", "--log-format", "json"]).current_dir(folder).stderr(Stdio::piped());
+    let mut proxy = Proxy { child: command.spawn().unwrap(), address: String::new() };
+    let mut log = BufReader::new(proxy.child.stderr.take().unwrap());
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it was ready");
+        let event: Value = serde_json::from_str(&line).unwrap();
+        match event["message"].as_str() {
+            Some("listening") => proxy.address = event["server.address"].as_str().unwrap().to_owned(),
+            Some("ready") => break,
+            _ => {}
+        }
+    }
+    // The pipe is read to its end, so that the proxy can always write to it.
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    proxy
+}
+
+impl Proxy {
+    fn ask(&self, target: &str, headers: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n{headers}\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn stop(mut self) {
+        let status = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Only where a test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SERVED: &str = r#"
+listeners: [{ address: 127.0.0.1:0 }]
+admin: { address: 127.0.0.1:0 }
+networks: { home: [127.0.0.0/8] }
+audit: { record_inputs: { request.headers.x-team: full, request.headers.x-secret-*: redacted } }
+routes:
+  - name: app
+    from: http://app.test
+    to: http://127.0.0.1:9
+    authenticate: none
+    allow:
+      - name: admins
+        when: 'request.headers["x-role"] == "admin" && request.ip.inNetwork("home")'
+      - name: team
+        when: 'request.headers["x-team"].startsWith("a")'
+    deny:
+      - name: no-tokens
+        when: '"access_token" in request.query || request.headers["authorization"].startsWith("Basic")'
+        message: No tokens in URLs.
+"#;
+
+fn served() -> (TempDir, Vec<String>) {
+    let folder = folder(&[("portcullis.yaml", SERVED)]);
+    let proxy = serve(folder.path());
+    let answers = [
+        proxy.ask("/?access_token=hunter2", "authorization: Bearer hunter2\r\n"),
+        proxy.ask("/a", "authorization: Bearer hunter2\r\nx-role: admin\r\nx-team: b\r\n"),
+        proxy.ask("/b", "authorization: Bearer hunter2\r\nx-role: guest\r\nx-team: ab\r\n"),
+        proxy.ask("/c", "authorization: Bearer hunter2\r\nx-role: guest\r\nx-team: b\r\n"),
+    ];
+    proxy.stop();
+    (folder, answers.into())
+}
+
+fn log_of(folder: &TempDir) -> String {
+    let files = fs::read_dir(folder.path().join("audit")).unwrap().map(|file| file.unwrap().path());
+    files
+        .filter(|file| file.extension().is_some_and(|end| end == "jsonl"))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_rules_read_is_recorded_and_no_credential_is() {
+    let (folder, _) = served();
+    let log = log_of(&folder);
+    assert!(!log.contains("hunter2") && !log.contains("admin\",") && !log.contains("guest"), "{log}");
+    let records: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let inputs: Vec<&Value> =
+        records.iter().filter(|record| record["kind"] == "request").map(|record| &record["inputs"]).collect();
+    assert_eq!(inputs.len(), 4);
+    assert_eq!(inputs[0]["request.query.access_token"], "redacted");
+    assert_eq!(inputs[0]["request.headers.authorization"], "redacted");
+    assert_eq!(inputs[0]["request.headers.x-team"], Value::Null);
+    assert_eq!(inputs[1]["request.query.access_token"], Value::Null);
+    assert_eq!(inputs[1]["request.headers.x-team"]["is"], "b");
+    assert_eq!(inputs[1]["request.headers.x-role"]["hash"].as_str().unwrap().len(), 22);
+    assert_eq!(inputs[2]["request.headers.x-role"], inputs[3]["request.headers.x-role"]);
+}
+
+#[test]
+fn a_refusal_is_explained_by_the_id_on_its_page_and_in_its_json() {
+    let folder = folder(&[(
+        "portcullis.yaml",
+        &SERVED
+            .replace("|| request.headers[\"authorization\"].startsWith(\"Basic\")", "&& request.ip != \"192.0.2.1\""),
+    )]);
+    let proxy = serve(folder.path());
+    let json = proxy.ask("/?access_token=1", "x-role: admin\r\n");
+    let page = proxy.ask("/?access_token=1", "accept: text/html\r\n");
+    proxy.stop();
+    let body: Value = serde_json::from_str(json.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let id = body["request_id"].as_str().unwrap();
+    let header = |answer: &str| {
+        let line = answer.lines().find(|line| line.to_lowercase().starts_with("x-request-id: ")).unwrap();
+        line.split(": ").nth(1).unwrap().to_owned()
+    };
+    assert!(page.starts_with("HTTP/1.1 403") && page.matches(&header(&page)).count() > 1, "{page}");
+    for id in [id.to_owned(), header(&page)] {
+        let output = policy(folder.path(), &["explain", "--request-id", &id]);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+        assert!(
+            text.contains(
+                "GET app.test/ by nobody from 127.0.0.1\nrecorded: deny by app/no-tokens (deny-rule-matched)"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("decision: deny by app/no-tokens (deny-rule-matched), message: No tokens in URLs."),
+            "{text}"
+        );
+        assert!(text.contains("\"access_token\" in request.query = true"), "{text}");
+        assert!(text.contains("(not asked: another rule decided)"), "{text}");
+    }
+    let output = policy(folder.path(), &["explain", "--request-id", id, "--format", "json"]);
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(json["recorded"]["reason"], "deny-rule-matched");
+    assert_eq!(json["decision"]["rule"], "app/no-tokens");
+    assert_eq!(json["rules"][1]["condition"]["parts"][0]["value"], true, "by its hash: {json}");
+    let output = policy(folder.path(), &["explain", "--request-id", "none"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no request `none` in `audit`"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_real_log_is_decided_again_under_a_changed_configuration() {
+    let (folder, _) = served();
+    let output = policy(folder.path(), &["replay"]);
+    // `authorization` is never recorded, so nobody can tell where it decides: a parameter that is known denies without it,
+    // and what no rule allows is refused either way.
+    assert!(stdout(&output).contains("        2 unchanged\n"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains(
+            "        2 undecidable\n            2 of them because `request.headers.authorization` was not recorded"
+        ),
+        "{}",
+        stdout(&output)
+    );
+    let without =
+        SERVED.replace("|| request.headers[\"authorization\"].startsWith(\"Basic\")", "&& request.scheme == \"http\"");
+    let same = folder.path().join("same.yaml");
+    fs::write(&same, &without).unwrap();
+    let output = policy(folder.path(), &["replay", "--config", "same.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(
+        stdout(&output).contains("4 requests since") && stdout(&output).contains("        4 unchanged\n"),
+        "{}",
+        stdout(&output)
+    );
+
+    // Known by its hash: `guest` gains, `admin` loses. Known as it is: the prefix of the team.
+    let changed = without.replace("\"admin\"", "\"guest\"").replace("startsWith(\"a\")", "startsWith(\"x\")");
+    fs::write(folder.path().join("new.yaml"), changed).unwrap();
+    let output = policy(folder.path(), &["replay", "--config", "new.yaml", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let count = |key: &str| json[key].as_u64().unwrap();
+    assert_eq!(
+        (count("requests"), count("unchanged"), count("lose"), count("gain"), count("undecidable")),
+        (4, 2, 1, 1, 0),
+        "{json}"
+    );
+    assert_eq!(
+        (&json["loses"][0]["route"], &json["loses"][0]["before"]["rule"]),
+        (&"app".into(), &"app/admins".into())
+    );
+    assert_eq!(
+        (&json["gains"][0]["rule"], &json["gains"][0]["before"]["reason"]),
+        (&"app/admins".into(), &"no-policy-matched".into())
+    );
+    // What the log names can be explained.
+    let id = json["gains"][0]["id"].as_str().unwrap();
+    let output = policy(folder.path(), &["explain", "--config", "new.yaml", "--request-id", id]);
+    assert!(stdout(&output).contains("decision: allow by app/admins"), "{}", stdout(&output));
+
+    // A hash tells equality and nothing more; and without its key nothing.
+    fs::write(
+        folder.path().join("vague.yaml"),
+        without.replace("[\"x-role\"] == \"admin\"", "[\"x-role\"].startsWith(\"adm\")"),
+    )
+    .unwrap();
+    let output = policy(folder.path(), &["replay", "--config", "vague.yaml"]);
+    assert!(stdout(&output).contains("because `request.headers.x-role` was not recorded"), "{}", stdout(&output));
+    fs::remove_file(folder.path().join("audit/inputs.key")).unwrap();
+    let output = policy(folder.path(), &["replay", "--config", "new.yaml"]);
+    assert!(stdout(&output).contains("because `request.headers.x-role` was not recorded"), "{}", stdout(&output));
+
+    // A route that is gone is refused; a window without requests is empty.
+    fs::write(folder.path().join("gone.yaml"), without.replace("app.test", "other.test")).unwrap();
+    let output = policy(folder.path(), &["replay", "--config", "gone.yaml"]);
+    assert!(
+        stdout(&output).contains("deny (no-route), before allow-rule-matched by app/admins"),
+        "{}",
+        stdout(&output)
+    );
+    let output = policy(
+        folder.path(),
+        &["replay", "--config", "gone.yaml", "--until", "2020-01-01T00:00:00Z", "--since", "2019-01-01T00:00:00Z"],
+    );
+    assert!(stdout(&output).starts_with("0 requests since 2019-01-01T00:00:00Z until"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_made_up_request_is_explained() {
+    let folder = folder(&[("portcullis.yaml", SERVED)]);
+    let output = policy(
+        folder.path(),
+        &[
+            "explain",
+            "--route",
+            "app",
+            "--ip",
+            "127.0.0.1",
+            "--header",
+            "X-Role=admin",
+            "--header",
+            "authorization=Basic hunter2",
+        ],
+    );
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(text.contains("decision: deny by app/no-tokens (deny-rule-matched)"), "{text}");
+    assert!(
+        text.contains("request.headers[\"authorization\"] = \"[redacted]\"") && !text.contains("hunter2"),
+        "{text}"
+    );
+    for (arguments, expected) in [
+        (&["explain", "--route", "ap"][..], "no route is called `ap`: did you mean `app`?"),
+        (&["explain"], "nothing to explain: add `--route` or `--request-id`"),
+        (
+            &["explain", "--route", "app", "--groups", "a"],
+            "groups and claims belong to somebody: add `--user` or `--id`",
+        ),
+        (&["explain", "--route", "app", "--path", "a"], "`a` is no path"),
+        (&["replay", "--since", "soon"], "write how long ago"),
+    ] {
+        refused(&folder, arguments, &[expected]);
+    }
 }

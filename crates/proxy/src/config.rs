@@ -25,6 +25,28 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The routes of TLS connections; their policies follow those of `routes`.
     pub tls_routes: Vec<TlsRoute>,
+    /// What is kept of inputs that rules read and audit records have no field for.
+    pub record_inputs: RecordInputs,
+}
+
+/// What is kept of inputs that rules read and audit records have no field for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordInputs {
+    /// Patterns of names, such as `request.headers.x-*`; the longest decides.
+    pub patterns: Vec<(String, KeepInput)>,
+}
+
+/// How an input is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepInput {
+    /// Not at all.
+    None,
+    /// As a keyed hash.
+    Hashed,
+    /// Only whether it was there.
+    Redacted,
+    /// As it is.
+    Full,
 }
 
 /// One listener.

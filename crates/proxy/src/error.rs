@@ -19,6 +19,9 @@ pub enum BuildError {
         /// The name.
         name: String,
     },
+    /// The key under which inputs are hashed can be neither read nor made.
+    #[error("the key `inputs.key` beside the audit log cannot be used: {0}")]
+    InputKey(std::io::Error),
     /// Two routes match the same requests.
     #[error("route `{second}` can never match: route `{first}` has the same host, path and methods")]
     Unreachable {

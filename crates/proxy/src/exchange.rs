@@ -51,6 +51,8 @@ pub(crate) struct Exchange {
     pub(crate) headers: Option<Box<HeaderMap>>,
     /// How it asks for a WebSocket.
     pub(crate) upgrade: Upgrade,
+    /// What the route's rules read and the record has no other field for.
+    pub(crate) inputs: Box<[(Arc<str>, audit::Input)]>,
     /// The WebSocket that this request opened.
     pub(crate) tunnel: Option<Tunnel>,
     /// The configuration that has allowed it again.
@@ -113,6 +115,7 @@ impl Exchange {
             caller: Caller::of(request),
             headers: None,
             upgrade: Upgrade::None,
+            inputs: Box::default(),
             tunnel: None,
             again: None,
             kind: Kind::Request,
@@ -288,7 +291,7 @@ impl Exchange {
             reason: self.verdict.reason.into(),
             error: self.verdict.error.as_deref().map(Into::into),
             shadow: self.shadow.as_ref().map(shadow),
-            inputs: Cow::Borrowed(&[]),
+            inputs: Cow::Borrowed(&self.inputs),
             fields: Cow::Borrowed(&self.fields),
             user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
             outcome,
@@ -339,6 +342,7 @@ impl Exchange {
             reason: reason.into(),
             error: None,
             shadow: None,
+            inputs: Cow::Borrowed(&[]),
             ..self.record(Some(self.outcome(total)))
         }
     }

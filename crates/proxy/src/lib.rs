@@ -21,11 +21,13 @@ mod client_address;
 mod decide_again;
 mod facts;
 mod forward;
+mod inputs;
 mod own_endpoints;
 mod passthrough;
 mod respond;
 mod rewrite;
 mod route;
+mod router;
 mod sanitize;
 mod upstream;
 mod websocket_origin;
@@ -48,14 +50,15 @@ pub use config::upstream::{
 };
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
-    ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, Limits, Listener, ListenerTls, Path,
-    ProxyProtocol, Route, TcpEndpoint, Timeouts, TlsRoute, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls,
-    WebSockets,
+    ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, KeepInput, Limits, Listener, ListenerTls,
+    Path, ProxyProtocol, RecordInputs, Route, TcpEndpoint, Timeouts, TlsRoute, TlsVersion, Underscores,
+    UpstreamProtocol, UpstreamTls, WebSockets,
 };
 pub use entrance::Entrances;
 pub use error::{BuildError, ServeError};
 pub use listener::Server;
 pub use metrics::Metrics;
+pub use router::Router;
 pub use sanitize::is_reserved;
 pub use snapshot::{Parts, Snapshot};
 pub use upstream::{EndpointState, EndpointView, UpstreamView};

@@ -263,23 +263,25 @@ fn decide(
     };
     let stranger = exchange.session.take_if(|session| !accepted(session)).is_some();
     let (seen, headers) = (headers, HeaderFacts::new(headers));
-    let (decided, shadow, fields) = {
+    let (decided, shadow, (fields, inputs)) = {
         let input = facts::input(exchange, address, route, &headers, caller.calls_a_method());
         let fields: Vec<_> = snapshot.authorizer.fields(&input).collect();
+        let kept = (fields, route.inputs.keep(&input));
         if exchange.session.is_none() && route.config.authenticate == Authentication::Required {
             let refused = policy
                 .before_sign_in(&input)
                 .map_or_else(|| Refused::Challenge(challenge(exchange, route, origin, stranger)), Refused::Denied);
-            (Err(refused), policy.shadow_before_sign_in(&input), fields)
+            (Err(refused), policy.shadow_before_sign_in(&input), kept)
         } else {
             let decision = policy.decide(&input);
             let shadow = policy.shadow(&input, &decision);
             match decision {
-                Decision::Allow(permit) => (Ok(permit), shadow, fields),
-                Decision::Deny(denial) => (Err(Refused::Denied(denial)), shadow, fields),
+                Decision::Allow(permit) => (Ok(permit), shadow, kept),
+                Decision::Deny(denial) => (Err(Refused::Denied(denial)), shadow, kept),
             }
         }
     };
+    exchange.inputs = inputs;
     exchange.decided_in(began.elapsed());
     exchange.fields = fields;
     if headers.were_read() || exchange.is_tunnel() {

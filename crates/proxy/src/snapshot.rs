@@ -11,6 +11,8 @@ use pages::Look;
 
 use crate::config::{Host, Route};
 use crate::entrance::Entrances;
+
+use crate::inputs::Inputs;
 use crate::metrics::RouteMetrics;
 use crate::route::Table;
 use crate::sanitize::Removed;
@@ -60,6 +62,7 @@ pub(crate) struct LoadedRoute {
     /// The host of `from`, as policies see it.
     pub(crate) host: Box<str>,
     pub(crate) cluster: Arc<Cluster>,
+    pub(crate) inputs: Inputs,
     // Known at load where the host is exact.
     origin: Option<Origin>,
     metrics: RouteMetrics,
@@ -79,8 +82,10 @@ impl Snapshot {
         let removed = Arc::new(Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref())));
         let mut routes = Vec::with_capacity(config.routes.len());
         let passthrough = passthrough::Routes::load(config.tls_routes, config.routes.len(), metrics);
-        for route in config.routes {
-            match LoadedRoute::load(route, metrics) {
+        for (index, route) in config.routes.into_iter().enumerate() {
+            let reads = authorizer.route(index).map_or(&[][..], authorize::RoutePolicy::reads);
+            let inputs = Inputs::new(reads, route.authenticate, &config.record_inputs, || audit.input_key());
+            match LoadedRoute::load(route, inputs, metrics) {
                 Ok(route) => routes.push(route),
                 Err(error) => errors.push(error),
             }
@@ -198,14 +203,15 @@ impl Snapshot {
 }
 
 impl LoadedRoute {
-    fn load(config: Route, metrics: &Metrics) -> Result<Self, BuildError> {
+    fn load(config: Route, inputs: std::io::Result<Inputs>, metrics: &Metrics) -> Result<Self, BuildError> {
+        let inputs = inputs.map_err(BuildError::InputKey)?;
         let (host, origin) = match &config.host {
             Host::Exact(host) => (host.clone(), Origin::new(config.scheme, host, Some(config.port)).ok()),
             Host::Wildcard(parent) => (format!("*.{parent}"), None),
         };
         let cluster = Arc::new(Cluster::build(&config, metrics.pools())?);
         let metrics = metrics.route(&config.name);
-        Ok(Self { host: host.into(), cluster, origin, metrics, config })
+        Ok(Self { host: host.into(), cluster, inputs, origin, metrics, config })
     }
 
     /// Returns the origin of this route for a host that it matches.

@@ -27,8 +27,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Authentication, BuildError, Config, EncodedSlashes, Endpoint, EndpointScheme, Entrances, ForwardedHeader, Host,
-    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, Rewrites, Route, Server, Snapshot,
-    Timeouts, TlsRoute, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
+    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, RecordInputs, Rewrites, Route, Server,
+    Snapshot, Timeouts, TlsRoute, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// A running proxy.
@@ -109,6 +109,7 @@ impl Setup {
         let authenticator = self.sign_in.clone().map(|url| authenticator(url, &look));
         let config = Config {
             revision: "r1".into(),
+            record_inputs: RecordInputs::default(),
             authenticate: self.sign_in,
             routes: self.routes.into_iter().map(|(route, ..)| route).collect(),
             tls_routes: self.tls_routes.into_iter().map(|(route, _)| route).collect(),

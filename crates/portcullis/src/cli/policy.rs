@@ -1,11 +1,15 @@
 //! `portcullis policy`: tools for the people who write policies.
 
+mod explain;
+mod replay;
 mod test;
 mod tree;
+mod verdict;
 
 use clap::{Args, Subcommand};
 
 use super::Exit;
+use crate::config::LoadError;
 
 /// Test, explain and replay policies
 #[derive(Debug, Args)]
@@ -18,12 +22,22 @@ pub(super) struct Policy {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Test(test::Test),
+    Explain(explain::Explain),
+    Replay(replay::Replay),
 }
 
 impl Policy {
     pub(super) fn execute(&self) -> Exit {
         match &self.verb {
             Verb::Test(test) => test.execute(),
+            Verb::Explain(explain) => explain.execute(),
+            Verb::Replay(replay) => replay.execute(),
         }
     }
+}
+
+/// Says why there is no configuration.
+fn refuse_config(error: &LoadError) -> Exit {
+    super::complain(error);
+    Exit::Refused
 }

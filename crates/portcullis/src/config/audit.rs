@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use ::audit::{Durability, Mode, Redact, Redaction, Retention, SigningKey};
+use authorize::sounds_secret;
+use proxy::{KeepInput, RecordInputs};
 
 use super::builder::Builder;
 use super::fields::Fields;
 use super::schema;
 use super::source::Sources;
+use super::tree::quoted;
 
 /// Reads the section; returns nothing where something in it is wrong, which was reported.
 pub(super) fn build(root: &Fields<'_>, sources: &Sources) -> Option<::audit::Config> {
@@ -58,6 +61,33 @@ fn redaction(fields: &Fields<'_>) -> Redaction {
         query_keys: redact("query_keys"),
         user_agent: redact("user_agent"),
     }
+}
+
+/// Reads what is kept of inputs, and refuses patterns that ask for what is never written or never read.
+pub(super) fn inputs(builder: &mut Builder<'_>, root: &Fields<'_>) -> RecordInputs {
+    let fields = root.section("audit", &schema::AUDIT);
+    let mut patterns = Vec::new();
+    for (pattern, node) in fields.table("record_inputs") {
+        let how = match node.text() {
+            Some("none") => KeepInput::None,
+            Some("hashed") => KeepInput::Hashed,
+            Some("redacted") => KeepInput::Redacted,
+            Some("full") => KeepInput::Full,
+            _ => continue,
+        };
+        let name = pattern.rsplit('.').next().unwrap_or_default();
+        let keeps = matches!(how, KeepInput::Full | KeepInput::Hashed);
+        if !["*", "request.", "user.", "session."].iter().any(|start| pattern.starts_with(start)) {
+            let message =
+                format!("no expression reads {}: write a pattern such as `request.headers.x-*`", quoted(pattern));
+            builder.error(node.place, message);
+        } else if keeps && pattern.matches('.').count() >= 2 && sounds_secret(name) {
+            let message = format!("{} may hold a credential, which is never written: remove it", quoted(pattern));
+            builder.error(node.place, message);
+        }
+        patterns.push((pattern.to_owned(), how));
+    }
+    RecordInputs { patterns }
 }
 
 /// Reads a key that signs segments.

@@ -183,7 +183,7 @@ fn given(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Situation> {
             created: time(&session, "created").unwrap_or(Timestamp::UNIX_EPOCH),
             expires: time(&session, "expires").unwrap_or(Timestamp::UNIX_EPOCH),
         }),
-        user,
+        user: user.map(Arc::new),
         route: text(&route, "name"),
         route_host: text(&route, "host"),
     })

@@ -161,7 +161,13 @@ fn what_is_wrong_with_a_listener_is_said_before_anything_is_served() {
     let folder = tempfile::TempDir::new().unwrap();
     let log =
         audit::Log::open(&audit::Config { dir: folder.path().join("audit"), ..audit::Config::default() }).unwrap();
-    let config = Config { revision: "r1".into(), authenticate: None, routes: Vec::new(), tls_routes: Vec::new() };
+    let config = Config {
+        revision: "r1".into(),
+        authenticate: None,
+        routes: Vec::new(),
+        tls_routes: Vec::new(),
+        record_inputs: crate::config::RecordInputs::default(),
+    };
     let (authorizer, _) = authorize::Authorizer::compile(&authorize::Config::default()).unwrap();
     let next = snapshot(vec![listener(), busy], config, authorizer, None, log, &metrics, None).unwrap();
     let errors = Server::bind(next, Vec::new()).unwrap_err();

@@ -235,6 +235,7 @@ async fn another_snapshot_is_seen_by_the_next_request() {
         authenticate: None,
         routes: Vec::new(),
         tls_routes: Vec::new(),
+        record_inputs: crate::config::RecordInputs::default(),
     });
     assert_eq!(proxy.get("old.example.com", "/", "").await.status, 404);
     let records = proxy.stop().await;

@@ -47,7 +47,7 @@ fn outcome_text(outcome: &Outcome) -> String {
         Outcome::Failed(error) => format!("error: {error}"),
         Outcome::Unknown(reads) => {
             let reads: Vec<String> = reads.iter().map(ToString::to_string).collect();
-            format!("unknown: {} was not recorded", safe(&reads.join(", ")))
+            format!("unknown: the value of {} was not recorded", safe(&reads.join(", ")))
         }
         Outcome::NotEvaluated => "not evaluated".to_owned(),
     }

@@ -281,6 +281,13 @@ pub(crate) const AUDIT: Section = Section {
         ),
         key("stdout", Kind::Flag, Presence::Default("false"), "Also writes each record to standard output."),
         key(
+            "record_inputs",
+            Kind::Table(&Kind::Choice(&["none", "hashed", "redacted", "full"])),
+            Presence::Default("{}"),
+            "What records keep of headers, parameters and claims that the route's rules read, by pattern of their names; \
+             unless a pattern says otherwise, a keyed hash.",
+        ),
+        key(
             "segment_size",
             Kind::Format(Format::Size),
             Presence::Default("64MiB"),

@@ -1,0 +1,189 @@
+//! `portcullis policy explain`.
+
+mod made_up;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use audit::{Archive, Redaction};
+use authorize::{Explanation, Input, Inspector, Knowledge, Version, WholeRequest};
+use clap::{Args, ValueEnum};
+
+use super::verdict::{self, Nobody, Verdict};
+use crate::cli::{self, Exit};
+use crate::config::{self, Config};
+use crate::recorded::{Line, Reader, Recorded, SignedIn};
+use made_up::MadeUp;
+
+/// Explain a decision: the value of every part of every rule
+///
+/// For a request that is made up of the options, or with `--request-id` for one from the audit log.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  portcullis policy explain --route grafana --user ada@example.com --groups engineering --ip 10.8.0.4\n  portcullis policy explain --request-id 019b76da-a800-7000-8000-0123456789ab\n\nExit codes: 0 it is explained, 1 no such request, 2 usage or configuration"
+)]
+pub(super) struct Explain {
+    /// The configuration whose policies are explained
+    #[arg(long, value_name = "FILE", default_value = "portcullis.yaml")]
+    config: PathBuf,
+    /// How the explanation is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// A request of the audit log: the id is on the error page, in its JSON and in `X-Request-Id`
+    #[arg(long, value_name = "ID", conflicts_with = "route")]
+    request_id: Option<String>,
+    /// The folder of the audit log, if it is not that of the configuration
+    #[arg(long, value_name = "DIR", requires = "request_id")]
+    audit_dir: Option<PathBuf>,
+    #[command(flatten)]
+    made_up: MadeUp,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// What is explained, and how it comes out.
+struct Explained {
+    route: String,
+    revision: String,
+    /// What the record says, where there is one.
+    recorded: Option<Recorded>,
+    verdict: Verdict,
+    /// Why rules that read `user` are not asked yet, or see nobody.
+    nobody: bool,
+    rules: Explanation,
+    candidate: Option<Explanation>,
+}
+
+impl Explain {
+    pub(super) fn execute(&self) -> Exit {
+        let config = match config::load(&self.config) {
+            Ok(config) => config,
+            Err(error) => return super::refuse_config(&error),
+        };
+        let Some(inspector) = Inspector::new(&config.rules) else {
+            return cli::refuse("the policies cannot be taken apart: raise the limits on processes or memory");
+        };
+        let explained = match &self.request_id {
+            Some(id) => self.from_log(id, &config, &inspector),
+            None => self.from_options(&config, &inspector),
+        };
+        match explained {
+            Ok(explained) => cli::print(match self.format {
+                Format::Text => report::text(&explained),
+                Format::Json => format!("{:#}", report::json(&explained)),
+            }),
+            Err(exit) => exit,
+        }
+    }
+
+    fn from_options(&self, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
+        let name =
+            self.made_up.route().ok_or_else(|| cli::refuse("nothing to explain: add `--route` or `--request-id`"))?;
+        let index = route_named(config, name).map_err(cli::refuse)?;
+        let route = config.proxy.routes.get(index).ok_or(Exit::Refused)?;
+        let situation = self.made_up.situation(route).map_err(cli::refuse)?;
+        let signed_in = if situation.user.is_some() { SignedIn::Yes } else { SignedIn::No };
+        explain(config, inspector, index, &situation.input(), &WholeRequest, signed_in).ok_or(Exit::Refused)
+    }
+
+    fn from_log(&self, id: &str, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
+        let dir = self.audit_dir.as_deref().unwrap_or(&config.audit.dir);
+        let mut recorded = match find(dir, id, &config.audit.redaction) {
+            Ok(Found::Recorded(recorded)) => *recorded,
+            Ok(Found::NotByPolicy(reason)) => {
+                cli::complain(format_args!("portcullis: no policy decided this request: its record says `{reason}`"));
+                return Err(Exit::Negative);
+            }
+            Ok(Found::Nothing) => {
+                let dir = dir.display();
+                cli::complain(format_args!("portcullis: no request `{id}` in `{dir}`: check the id and the folder"));
+                return Err(Exit::Negative);
+            }
+            Err(error) => {
+                let reason = config::reason(&error);
+                return Err(cli::refuse(format_args!("cannot read the audit log in `{}`: {reason}", dir.display())));
+            }
+        };
+        let name =
+            recorded.route.clone().ok_or_else(|| cli::refuse("the request has no route, so no policy was asked"))?;
+        let index = route_named(config, &name).map_err(cli::refuse)?;
+        recorded.set_route(config.proxy.routes.get(index).ok_or(Exit::Refused)?);
+        let input = recorded.situation.input();
+        let explained =
+            explain(config, inspector, index, &input, &recorded, recorded.signed_in).ok_or(Exit::Refused)?;
+        Ok(Explained { recorded: Some(recorded), ..explained })
+    }
+}
+
+fn route_named(config: &Config, name: &str) -> Result<usize, String> {
+    let names = config.proxy.routes.iter().map(|route| route.name.as_str());
+    let hint = || config::hint(name, names.clone());
+    names.clone().position(|known| known == name).ok_or_else(|| format!("no route is called `{name}`: {}", hint()))
+}
+
+fn explain(
+    config: &Config,
+    inspector: &Inspector,
+    index: usize,
+    input: &Input<'_>,
+    knowledge: &dyn Knowledge,
+    signed_in: SignedIn,
+) -> Option<Explained> {
+    let (route, rules) = (config.proxy.routes.get(index)?, inspector.route(index)?);
+    let verdict = verdict::decide(route, rules, input, knowledge, signed_in);
+    let nobody = verdict::sees_nobody(route, input);
+    let explained = |version| {
+        if nobody {
+            let input = Input { user: None, session: None, ..*input };
+            rules.explain(version, &input, &Nobody(knowledge))
+        } else {
+            rules.explain(version, input, knowledge)
+        }
+    };
+    Some(Explained {
+        route: route.name.clone(),
+        revision: config.proxy.revision.clone(),
+        recorded: None,
+        verdict,
+        nobody: nobody && input.user.is_some(),
+        rules: explained(Version::InForce),
+        candidate: rules.has_candidate().then(|| explained(Version::Candidate)),
+    })
+}
+
+/// What the log holds of a request.
+enum Found {
+    Recorded(Box<Recorded>),
+    /// It was decided without a policy, for this reason.
+    NotByPolicy(String),
+    Nothing,
+}
+
+fn find(dir: &Path, id: &str, redaction: &Redaction) -> std::io::Result<Found> {
+    let finder = memchr::memmem::Finder::new(id.as_bytes());
+    // The latest segments first: people ask about what just happened.
+    for segment in Archive::open(dir)?.segments().iter().rev() {
+        let mut lines = segment.lines()?;
+        while let Some(line) = lines.next_line()? {
+            if finder.find(line).is_none() {
+                continue;
+            }
+            let Ok(line) = Line::read(line) else { continue };
+            // The second record of a request has its outcome only.
+            if line.id != id || line.kind == "outcome" {
+                continue;
+            }
+            let recorded = Recorded::read(&line, &mut Reader::new(dir, redaction));
+            return Ok(match recorded {
+                Some(recorded) => Found::Recorded(Box::new(recorded)),
+                None => Found::NotByPolicy(line.reason.into_owned()),
+            });
+        }
+    }
+    Ok(Found::Nothing)
+}
