@@ -167,7 +167,7 @@ impl Log {
         let upkeep = Upkeep::new(Arc::clone(&shared), config, Arc::clone(&stop));
         let threads = vec![
             std::thread::Builder::new().name("audit".into()).spawn(move || flusher::run(&of_flusher))?,
-            std::thread::Builder::new().name("audit-upkeep".into()).spawn(move || upkeep.run(&woken))?,
+            std::thread::Builder::new().name("upkeep".into()).spawn(move || upkeep.run(&woken))?,
         ];
         Ok(Self { inner: Arc::new(Inner { shared, threads: Mutex::new(threads), stop }) })
     }

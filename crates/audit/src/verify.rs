@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use problem::{Finding, Problem};
 
 use self::scan::Scan;
-use crate::chain::Position;
+use crate::chain::{Hash, Position};
 use crate::{Archive, Segment, VerifyingKey};
 
 /// What was found.
@@ -101,14 +101,14 @@ fn scan_all(segments: &[Segment], keys: &[VerifyingKey]) -> Vec<Scan> {
 impl Verification {
     fn chain(&mut self, instance: &str, segments: &[(&Segment, &Scan)], deleted_through: u64) {
         let (Some((first, _)), Some((last, last_scan))) = (segments.first(), segments.last()) else { return };
-        let mut expected = Expected { number: deleted_through + 1, hash: Some(Position::START.hash.as_slice().into()) };
+        let mut expected = Expected { number: deleted_through + 1, hash: Some(Position::START.hash) };
         if deleted_through > 0 {
             // What it was tied to is gone.
             expected.hash = None;
         }
         for (segment, scan) in segments {
             self.segment(segment, scan, &expected, segment.name() == last.name());
-            expected = Expected { number: segment.name().number + 1, hash: scan.last.clone() };
+            expected = Expected { number: segment.name().number + 1, hash: scan.last };
         }
         self.chains.push(Chain {
             instance: instance.into(),
@@ -147,7 +147,7 @@ impl Verification {
 /// What the next segment must be.
 struct Expected {
     number: u64,
-    hash: Option<Box<[u8]>>,
+    hash: Option<Hash>,
 }
 
 #[cfg(test)]

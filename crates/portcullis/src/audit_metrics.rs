@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 /// Reads the counters of a log.
 #[derive(Debug)]
@@ -56,9 +56,9 @@ fn commits(encoder: &mut DescriptorEncoder<'_>, statistics: &Statistics) -> fmt:
     let (sum, count) = (statistics.commit_time.as_secs_f64(), statistics.commits.iter().sum());
     encoder
         .encode_descriptor(
-            "portcullis_audit_commit",
+            "portcullis_audit_commit_seconds",
             "How long it took to write a batch",
-            Some(&Unit::Seconds),
+            None,
             MetricType::Histogram,
         )?
         .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)

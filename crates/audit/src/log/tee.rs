@@ -4,8 +4,8 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use super::batch::Batch;
 
@@ -45,7 +45,8 @@ struct Branch {
     counts: Arc<Counts>,
     // None once it is closed.
     queue: Option<Sender<(Arc<[u8]>, u64)>>,
-    thread: Option<JoinHandle<()>>,
+    // Its other end goes with the thread.
+    ended: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -80,8 +81,15 @@ impl Tee {
     /// Lets the sinks take what waits for them, and ends.
     pub(super) fn close(&mut self) {
         self.branches.iter_mut().for_each(|branch| branch.queue = None);
-        for thread in self.branches.iter_mut().filter_map(|branch| branch.thread.take()) {
-            let _ = thread.join();
+        for Branch { counts, ended, .. } in self.branches.drain(..) {
+            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let waiting = counts.waiting.load(Ordering::Relaxed);
+                tracing::warn!(
+                    sink = counts.name,
+                    bytes = waiting,
+                    "audit records were not copied there before the end"
+                );
+            }
         }
     }
 }
@@ -97,8 +105,12 @@ impl Branch {
         let (queue, lines) = channel();
         let of_thread = Arc::clone(&counts);
         let name = format!("audit-{}", counts.name);
-        let thread = std::thread::Builder::new().name(name).spawn(move || run(sink, &lines, &of_thread))?;
-        Ok(Self { counts, queue: Some(queue), thread: Some(thread) })
+        let (end, ended) = channel();
+        std::thread::Builder::new().name(name).spawn(move || {
+            run(sink, &lines, &of_thread);
+            drop(end);
+        })?;
+        Ok(Self { counts, queue: Some(queue), ended })
     }
 
     fn send(&self, lines: &Arc<[u8]>, count: u64) {
@@ -152,6 +164,9 @@ impl Sink for Stdout {
         stdout.flush()
     }
 }
+
+/// How long a sink may take for what waits for it when the process ends: a reader that reads no more must not keep it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much may wait for one sink: some seconds of a busy proxy.
 const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;

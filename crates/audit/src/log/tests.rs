@@ -564,3 +564,35 @@ fn what_is_deleted_for_its_size_is_written_down_and_the_rest_is_a_good_log() {
     let left = Archive::open(&config.dir).unwrap().segments().len();
     assert!(left == 0 || !verify(&config.dir, &[]).unwrap().findings.is_empty());
 }
+
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl Sink for Stuck {
+    fn name(&self) -> &'static str {
+        "stuck"
+    }
+
+    fn write(&mut self, _: &[u8]) -> std::io::Result<()> {
+        let _ = self.0.recv();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_place_that_takes_nothing_holds_up_neither_records_nor_the_end_and_what_it_misses_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let (_kept, stuck) = std::sync::mpsc::channel();
+    let log = Log::open_with(&config, vec![Box::new(Stuck(stuck))]).unwrap();
+    let long = "x".repeat(2000);
+    for _ in 0..20 {
+        for _ in 0..1000 {
+            log.reserve().unwrap().write(&Record { user_agent: Some(Cow::Borrowed(&long)), ..record("many") });
+        }
+        log.flush().unwrap();
+    }
+    let [sink] = log.statistics().sinks[..] else { panic!("one sink") };
+    assert!(sink.dropped > 0 && sink.waiting_bytes > 0, "{sink:?}");
+    log.close();
+    assert_eq!(ids(&config).len(), 20_000);
+}

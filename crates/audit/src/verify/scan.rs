@@ -5,7 +5,7 @@ use std::io;
 use serde::Deserialize;
 
 use super::Problem;
-use crate::chain::{self, Link};
+use crate::chain::{self, Hash, Link};
 use crate::mark::HEAD;
 use crate::{Segment, SegmentName, VerifyingKey};
 
@@ -13,9 +13,9 @@ use crate::{Segment, SegmentName, VerifyingKey};
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// The hash that its first line follows.
-    pub(super) first_prev: Option<Box<[u8]>>,
+    pub(super) first_prev: Option<Hash>,
     /// The hash of its last line.
-    pub(super) last: Option<Box<[u8]>>,
+    pub(super) last: Option<Hash>,
     pub(super) lines: u64,
     pub(super) bytes: u64,
     pub(super) torn: u64,
@@ -80,24 +80,24 @@ impl Scan {
     fn link(&mut self, line: &[u8], link: &Link<'_>, name: &SegmentName, keys: &[VerifyingKey]) {
         if !link.holds() {
             self.found(Problem::Altered);
-        } else if self.last.as_deref().is_some_and(|last| last != link.prev) {
+        } else if self.last.is_some_and(|last| last != link.prev) {
             self.found(Problem::OutOfOrder);
         }
         if self.lines == 1 {
-            self.first_prev = Some(link.prev.into());
+            self.first_prev = link.prev.first_chunk().copied();
             self.head(&mark(line), name);
         }
-        let beginning = line.get(..BEGINNING).unwrap_or(line);
-        if memchr::memmem::find(beginning, END_KIND.as_bytes()).is_some() {
+        let behind_time = behind_time(line);
+        if behind_time.starts_with(END_KIND) {
             self.end(&mark(line), name);
-        } else if memchr::memmem::find(beginning, RETENTION_KIND.as_bytes()).is_some() {
+        } else if behind_time.starts_with(RETENTION_KIND) {
             let Details { chain, through } = mark(line).details;
             self.deleted.push((chain, through.parse().unwrap_or_default()));
         }
         if self.lines == 1 || self.end == Some(self.lines) {
             self.signature(link, keys);
         }
-        self.last = Some(link.hash.into());
+        self.last = link.hash.first_chunk().copied();
     }
 
     fn head(&mut self, mark: &Mark, name: &SegmentName) {
@@ -138,10 +138,14 @@ fn mark(line: &[u8]) -> Mark {
     serde_json::from_slice(line).unwrap_or_default()
 }
 
-/// Where the kind of a line stands that has neither id nor texts before it.
-const BEGINNING: usize = 72;
-const END_KIND: &str = r#"","kind":"segment_end","#;
-const RETENTION_KIND: &str = r#"","kind":"retention","#;
+/// Returns what follows the time that each line begins with: its kind, where it is of no request.
+fn behind_time(line: &[u8]) -> &[u8] {
+    let time = line.strip_prefix(br#"{"time":""#).unwrap_or_default();
+    memchr::memchr(b'"', time).and_then(|end| time.get(end..)).unwrap_or_default()
+}
+
+const END_KIND: &[u8] = br#"","kind":"segment_end","#;
+const RETENTION_KIND: &[u8] = br#"","kind":"retention","#;
 
 /// A file that is all wrong is told in these many findings.
 const MOST_FINDINGS: usize = 100;
