@@ -45,8 +45,8 @@ mod test_support;
 
 pub use config::rewrite::{Answer, HeaderEdits, PathRewrite, Rewrites};
 pub use config::upstream::{
-    Credential, CredentialSource, HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn,
-    UpstreamHttp2, UpstreamSettings,
+    Credential, CredentialSource, Dns, DnsMode, HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection,
+    Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
 };
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,

@@ -12,6 +12,7 @@ mod http1;
 mod http2;
 mod kept;
 mod metrics;
+mod names;
 mod outlier;
 mod pools;
 mod prior_knowledge;

@@ -1,5 +1,6 @@
 //! How a route chooses among its upstream endpoints, and how it finds out which of them work.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -22,6 +23,8 @@ pub struct UpstreamSettings {
     pub http2: UpstreamHttp2,
     /// What the proxy adds so that the upstream takes a request.
     pub credential: Option<Credential>,
+    /// How names of endpoints are resolved.
+    pub dns: Dns,
 }
 
 impl Default for UpstreamSettings {
@@ -34,6 +37,7 @@ impl Default for UpstreamSettings {
             retry: Retry::default(),
             http2: UpstreamHttp2::default(),
             credential: None,
+            dns: Dns::default(),
         }
     }
 }
@@ -201,4 +205,27 @@ pub enum CredentialSource {
     Fixed(identity::Secret),
     /// A token that is fetched.
     Token(authenticate::ClientCredentialsConfig),
+}
+
+/// `dns`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Dns {
+    /// Which addresses are used.
+    pub mode: DnsMode,
+    /// Who is asked; those whom the system asks without.
+    pub resolver: Option<SocketAddr>,
+}
+
+/// Which addresses of a name are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DnsMode {
+    /// All of both families.
+    #[default]
+    Auto,
+    /// Those of IPv4.
+    V4Only,
+    /// Those of IPv6.
+    V6Only,
+    /// Those of IPv4 where there are any, else those of IPv6.
+    V4Preferred,
 }

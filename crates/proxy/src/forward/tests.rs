@@ -3,6 +3,7 @@
 mod balancing;
 mod grpc;
 mod misbehaving;
+mod names;
 mod pooling;
 mod probing;
 mod retrying;

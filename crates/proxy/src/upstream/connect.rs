@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::counter::Counter;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -17,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::http2;
+use super::names::Names;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tls::{self, Material, SystemRoots};
@@ -72,7 +75,7 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 enum Place {
     Address(SocketAddr),
-    Name(String, u16),
+    Name(Names),
     Socket(PathBuf),
 }
 
@@ -98,6 +101,7 @@ impl Connector {
         address: &config::Endpoint,
         material: Option<Material>,
         roots: &SystemRoots,
+        dns_failures: impl FnOnce() -> Counter,
     ) -> Result<Self, BuildError> {
         // Where the scheme says TLS, nothing turns it off.
         let speaks = match (route.upstream_protocol, address.scheme) {
@@ -113,7 +117,7 @@ impl Connector {
         let place = match bare.parse::<IpAddr>() {
             _ if address.scheme == EndpointScheme::Unix => Place::Socket(PathBuf::from(&address.host)),
             Ok(ip) => Place::Address(SocketAddr::new(ip, address.port)),
-            Err(_) => Place::Name(address.host.clone(), address.port),
+            Err(_) => Place::Name(Names::new(&address.host, address.port, route.upstream.dns.clone(), dns_failures())),
         };
         let tls = match material {
             Some(material) => Some(Tls::build(route, bare, speaks, material, roots)?),
@@ -152,6 +156,20 @@ impl Connector {
         if self.tls.is_some() { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP }
     }
 
+    /// Begins to look the name up, if the endpoint has one.
+    pub(super) fn watch(&self) {
+        if let Place::Name(names) = &self.place {
+            names.watch();
+        }
+    }
+
+    /// Stops using connections of `pool` for new requests when an address of the name is gone.
+    pub(super) fn retire_in(&self, pool: &Arc<http2::Pool>) {
+        if let Place::Name(names) = &self.place {
+            names.retire_in(pool);
+        }
+    }
+
     /// Opens a connection to the socket, or to one of the addresses, trying each.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
         let deadline = Instant::now() + self.limit;
@@ -182,16 +200,12 @@ impl Connector {
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, UpstreamFailure> {
-        let (name, port) = match &self.place {
+        let mut found = match &self.place {
             Place::Address(address) => return Ok(vec![*address]),
-            Place::Name(name, port) => (name, port),
+            Place::Name(names) => names.addresses().await?.to_vec(),
             // Has no address.
             Place::Socket(_) => return Ok(Vec::new()),
         };
-        let mut found: Vec<_> = tokio::net::lookup_host((name.as_str(), *port))
-            .await
-            .map_err(|error| UpstreamFailure::new(FailureKind::Connect, format!("cannot resolve `{name}`: {error}")))?
-            .collect();
         if found.len() > 1 {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) % found.len();
             found.rotate_left(turn);

@@ -71,12 +71,14 @@ pub(crate) enum Freshness {
 
 impl Endpoint {
     pub(super) fn new(connector: Connector, settings: &UpstreamSettings) -> Self {
+        let http2 = Arc::new(http2::Pool::new(settings.http2.clone()));
+        connector.retire_in(&http2);
         Self {
             health: settings.health_check.clone().map(Health::new),
             active: AtomicUsize::new(0),
             connector,
             http1: PerWorker::default(),
-            http2: Arc::new(http2::Pool::new(settings.http2.clone())),
+            http2,
             chose_http1: AtomicBool::new(false),
             shows_http2: AtomicBool::new(false),
         }
@@ -134,8 +136,9 @@ impl Endpoint {
         self.health.as_ref().is_none_or(Health::is_good)
     }
 
-    /// Begins to check the endpoint, if it is to be checked and is not yet.
+    /// Begins to look its name up and to check the endpoint, where that is to be done and is not yet.
     pub(super) fn watch(self: &Arc<Self>) {
+        self.connector.watch();
         if let Some(health) = &self.health {
             health.watch(self);
         }

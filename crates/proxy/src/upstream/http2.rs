@@ -142,6 +142,12 @@ impl Pool {
         Ok(())
     }
 
+    /// Uses no connection for further requests; those that are open end in their time.
+    pub(super) fn retire_all(&self) {
+        self.lock().connections.iter().for_each(|connection| connection.is_retired.store(true, Ordering::Relaxed));
+        self.changed.notify_waiters();
+    }
+
     /// Returns how many connections there are, and streams on them.
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.lock();

@@ -23,6 +23,7 @@ pub(super) struct Families {
     retries: Family<RouteLabels, Counter>,
     retries_refused: Family<RouteLabels, Counter>,
     tokens: Family<ResultLabels, Counter>,
+    dns_failures: Family<NameLabels, Counter>,
 }
 
 /// The counters of one route's upstream.
@@ -46,7 +47,16 @@ struct ResultLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabels {
+    name: String,
+}
+
 impl Families {
+    pub(super) fn dns_failures(&self, name: &str) -> Counter {
+        self.dns_failures.get_or_create_owned(&NameLabels { name: name.to_owned() })
+    }
+
     pub(super) fn of(&self, route: &str) -> ClusterMetrics {
         let labels = RouteLabels { route: route.to_owned() };
         let tokens = |result| self.tokens.get_or_create_owned(&ResultLabels { route: route.to_owned(), result });
@@ -80,6 +90,11 @@ impl Pools {
             "portcullis_upstream_token_fetches",
             "Tokens fetched for upstreams, by route and result",
             families.tokens.clone(),
+        );
+        registry.register(
+            "portcullis_upstream_dns_failures",
+            "Look-ups of an endpoint's name that failed; its last addresses stay in use",
+            families.dns_failures.clone(),
         );
         registry.register_collector(Box::new(Reader(Arc::clone(&pools))));
         pools

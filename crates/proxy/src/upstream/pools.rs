@@ -11,6 +11,7 @@ use super::metrics::{ClusterMetrics, Families};
 use super::tls::{Material, SystemRoots};
 use super::view::UpstreamView;
 use crate::BuildError;
+use crate::config::upstream::Dns;
 use crate::config::{self, EndpointScheme, HealthCheck, Route, UpstreamHttp2, UpstreamProtocol, UpstreamTls};
 
 /// The endpoints in use: routes that reach one in the same way share its connections, and so does the next configuration
@@ -34,6 +35,7 @@ struct Key {
     connect: Duration,
     health_check: Option<HealthCheck>,
     http2: UpstreamHttp2,
+    dns: Dns,
     tls: Option<(UpstreamTls, [u8; 32])>,
 }
 
@@ -78,6 +80,7 @@ impl Pools {
             connect: route.timeouts.connect,
             health_check: route.upstream.health_check.clone(),
             http2: route.upstream.http2.clone(),
+            dns: route.upstream.dns.clone(),
             tls: fingerprint.map(|fingerprint| (route.upstream_tls.clone(), fingerprint)),
         };
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +89,8 @@ impl Pools {
         if let Some(existing) = endpoints.get(&key).and_then(Weak::upgrade).filter(is_current) {
             return Ok(existing);
         }
-        let connector = Connector::build(route, address, material, &self.roots)?;
+        let connector =
+            Connector::build(route, address, material, &self.roots, || self.families.dns_failures(&address.host))?;
         let endpoint = Arc::new(Endpoint::new(connector, &route.upstream));
         // Those of configurations that nobody uses any more.
         endpoints.retain(|_, endpoint| endpoint.strong_count() > 0);

@@ -5,7 +5,8 @@ mod credential;
 use std::time::Duration;
 
 use proxy::{
-    HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
+    Dns, DnsMode, HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2,
+    UpstreamSettings,
 };
 
 use crate::config::builder::Builder;
@@ -22,6 +23,7 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamS
         retry: retry(builder, fields),
         http2: http2(builder, fields),
         credential: credential::build(builder, fields),
+        dns: dns(fields),
     }
 }
 
@@ -139,6 +141,21 @@ fn http2(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamHttp2 {
         ),
         max_concurrent_streams: fields.number("max_concurrent_streams"),
         keepalive_interval: fields.duration("keepalive_interval"),
+    }
+}
+
+fn dns(fields: &Fields<'_>) -> Dns {
+    let own = fields.section("dns", &schema::DNS);
+    let is_map = fields.is_map("dns");
+    let mode = if is_map { own.text("mode") } else { fields.text("dns") };
+    Dns {
+        mode: match mode {
+            Some("v4_only") => DnsMode::V4Only,
+            Some("v6_only") => DnsMode::V6Only,
+            Some("v4_preferred") => DnsMode::V4Preferred,
+            _ => DnsMode::Auto,
+        },
+        resolver: if is_map { own.read("resolver", format::address) } else { None },
     }
 }
 

@@ -1,7 +1,7 @@
 //! `routes[]` and `defaults`.
 
 use super::rewrite::{HEADER_EDITS, REDIRECT, REGEX_REWRITE, RESPOND};
-use super::upstream::{CREDENTIAL, HASHING, HEALTH_CHECK, HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
+use super::upstream::{CREDENTIAL, DNS, DNS_MODES, HASHING, HEALTH_CHECK, HTTP2, OUTLIER_DETECTION, RETRY, TARGET};
 use super::{Format, Key, Kind, Presence, Section, key, list, one_or_many};
 
 /// One route.
@@ -98,6 +98,7 @@ pub(crate) const ROUTE: Section = Section {
         RETRIES,
         UPSTREAM_HTTP2,
         CREDENTIALS,
+        NAMES,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
@@ -127,6 +128,7 @@ pub(crate) const DEFAULTS: Section = Section {
         OUTLIERS,
         RETRIES,
         UPSTREAM_HTTP2,
+        NAMES,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
@@ -206,6 +208,13 @@ const CREDENTIALS: Key = key(
     Kind::Section(&CREDENTIAL),
     Presence::Optional("none"),
     "What Portcullis adds so that the upstream takes a request: a header, or a token that it fetches.",
+);
+
+const NAMES: Key = key(
+    "dns",
+    Kind::ScalarOr(&DNS_MODES, &DNS),
+    Presence::Default("auto"),
+    "Which addresses of an endpoint's name are used: all, one family only, or IPv4 before IPv6.",
 );
 
 const UPSTREAM_HTTP2: Key =

@@ -229,3 +229,19 @@ pub(crate) const OAUTH2: Section = Section {
         ),
     ],
 };
+
+/// The words of `dns`, alone or as `mode`.
+pub(crate) const DNS_MODES: Kind = Kind::Choice(&["auto", "v4_only", "v6_only", "v4_preferred"]);
+
+pub(crate) const DNS: Section = Section {
+    doc: "How names of endpoints are resolved.",
+    keys: &[
+        key("mode", DNS_MODES, Presence::Default("auto"), "Which addresses are used."),
+        key(
+            "resolver",
+            Kind::Format(Format::Address),
+            Presence::Optional("the system's"),
+            "The DNS server that is asked, `ip:port`.",
+        ),
+    ],
+};

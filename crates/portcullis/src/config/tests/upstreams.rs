@@ -5,8 +5,8 @@ use std::time::Duration;
 use authenticate::ClientAuthentication;
 use identity::Secret;
 use proxy::{
-    Credential, CredentialSource, HashBy, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2,
-    UpstreamSettings,
+    Credential, CredentialSource, Dns, DnsMode, HashBy, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn,
+    UpstreamHttp2, UpstreamSettings,
 };
 
 use super::{Folder, GOOD, check};
@@ -95,6 +95,16 @@ fn settings_of_http2_are_read() {
         UpstreamHttp2 { max_concurrent_streams: Some(10), keepalive_interval: None, ..UpstreamHttp2::default() };
     assert_eq!(read, expected);
     assert_eq!(settings("http2: { initial_stream_window_size: 1MiB }").http2.initial_stream_window_size, 1 << 20);
+}
+
+#[test]
+fn name_resolution_is_a_word_or_a_mapping() {
+    let read = |text: &str| settings(&format!("dns: {text}")).dns;
+    assert_eq!(read("v4_only"), Dns { mode: DnsMode::V4Only, resolver: None });
+    let resolver = Some("10.0.0.2:53".parse().unwrap());
+    assert_eq!(read("{ mode: v4_preferred, resolver: 10.0.0.2:53 }"), Dns { mode: DnsMode::V4Preferred, resolver });
+    assert_eq!(read("{ resolver: 10.0.0.2:53 }"), Dns { mode: DnsMode::Auto, resolver });
+    refused("dns: v5", "10: `dns` cannot be `v5`: write one of `auto`, `v4_only`, `v6_only`, `v4_preferred`");
 }
 
 #[test]
