@@ -259,6 +259,10 @@ pub struct Route {
     pub encoded_slashes: EncodedSlashes,
     /// Who may open WebSockets.
     pub websockets: WebSockets,
+    /// Bytes of a request's body; any without.
+    pub max_request_body: Option<u64>,
+    /// Requests of one user or address.
+    pub rate_limit: Option<RateLimit>,
     /// What is changed on the way, and what is answered without an upstream.
     pub rewrites: rewrite::Rewrites,
 }
@@ -283,6 +287,28 @@ pub struct TcpEndpoint {
     pub host: String,
     /// Port.
     pub port: u16,
+}
+
+/// How many requests one user or address may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// So many, at least one.
+    pub requests: u32,
+    /// In so long.
+    pub period: Duration,
+    /// Whose requests are counted together.
+    pub by: RateLimitBy,
+}
+
+/// Whose requests are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimitBy {
+    /// A user's; an address' where nobody has signed in.
+    User,
+    /// An address'; of IPv6 a /64's.
+    Client,
+    /// Each user's and each address', and both must have room.
+    Both,
 }
 
 /// The host of a route.

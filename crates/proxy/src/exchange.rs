@@ -167,9 +167,9 @@ impl Exchange {
         self.shadow = Some(decision);
     }
 
-    /// Follows the request's body from here on.
-    pub(crate) fn follow_body(&mut self) -> Arc<Progress> {
-        Arc::clone(self.body.get_or_insert_with(|| Arc::new(Progress::new())))
+    /// Follows the request's body from here on, to at most so many bytes.
+    pub(crate) fn follow_body(&mut self, limit: Option<u64>) -> Arc<Progress> {
+        Arc::clone(self.body.get_or_insert_with(|| Arc::new(Progress::limited(limit))))
     }
 
     pub(crate) fn streams(&self) -> &Streams {

@@ -353,6 +353,10 @@ impl<'a> Exchange<'a> {
             let failure = UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
             return Tried::Answered(Err(self.failed(target, failure)));
         }
+        if self.forward.progress.as_ref().is_some_and(|progress| progress.is_too_large()) {
+            let failure = UpstreamFailure::new(FailureKind::BodyTooLarge, "the body is larger than `max_request_body`");
+            return Tried::Answered(Err(self.failed(target, failure)));
+        }
         self.cluster.failed(target);
         Tried::failed(retry::reason_of_loss(error), Err(self.failed(target, UpstreamFailure::broken(error))))
     }

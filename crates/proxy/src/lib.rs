@@ -24,6 +24,7 @@ mod forward;
 mod inputs;
 mod own_endpoints;
 mod passthrough;
+mod rate_limit;
 mod respond;
 mod rewrite;
 mod route;
@@ -51,8 +52,8 @@ pub use config::upstream::{
 pub use config::{
     Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
     ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, KeepInput, Limits, Listener, ListenerTls,
-    Path, ProxyProtocol, RecordInputs, Route, TcpEndpoint, Timeouts, TlsRoute, TlsVersion, Underscores,
-    UpstreamProtocol, UpstreamTls, WebSockets,
+    Path, ProxyProtocol, RateLimit, RateLimitBy, RecordInputs, Route, TcpEndpoint, Timeouts, TlsRoute, TlsVersion,
+    Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
 };
 pub use entrance::Entrances;
 pub use error::{BuildError, ServeError};

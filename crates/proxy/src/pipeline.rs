@@ -94,7 +94,11 @@ async fn phases(
     exchange.upgrade = arrived.upgrade;
     exchange.session = authenticate(&snapshot, &origin, route, &parts.headers).await?;
     Authenticator::strip_cookies(&mut parts.headers);
+    limit_rate(exchange, route, arrived.address)?;
     let permit = decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?;
+    if route.config.max_request_body.is_some_and(|limit| body.size_hint().lower() > limit) {
+        return Err(Refused::BodyTooLarge);
+    }
     let answer = route.config.rewrites.answer.as_ref();
     if answer.is_none() {
         tell_upstream(exchange, &permit, &mut parts.headers, &arrived, route, &origin)?;
@@ -245,6 +249,13 @@ async fn authenticate(
     }
 }
 
+/// Refuses whoever asks for more than the route allows.
+fn limit_rate(exchange: &Exchange, route: &LoadedRoute, address: ClientAddress) -> Result<(), Refused> {
+    let Some(limiter) = &route.rate_limiter else { return Ok(()) };
+    let user = exchange.session.as_deref().map(|session| session.identity().id());
+    limiter.take(user, address.client, Instant::now()).map_err(Refused::RateLimited)
+}
+
 /// Phase 5: deny rules that need nobody, then whether somebody must sign in, then the policy.
 fn decide(
     exchange: &mut Exchange,
@@ -356,7 +367,7 @@ async fn send(
     caller: Caller,
 ) -> Result<Response<Content>, Refused> {
     let began = Instant::now();
-    let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body());
+    let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body(route.config.max_request_body));
     let serving = &exchange.connection.serving;
     let trailers = TrailerRules {
         removed: Arc::clone(&exchange.snapshot.removed),

@@ -6,6 +6,7 @@ mod told;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authorize::Denial;
 use bytes::Bytes;
@@ -44,6 +45,10 @@ pub(crate) enum Refused {
     UpgradeUnsupported,
     /// Somebody must sign in.
     Challenge(Challenge),
+    /// More was asked for than the route allows; after so long there is room again.
+    RateLimited(Duration),
+    /// The request says that its body is larger than the route takes.
+    BodyTooLarge,
     /// A policy refused.
     Denied(Denial),
     /// Who is calling cannot be known.
@@ -103,6 +108,10 @@ pub(crate) fn refuse(refused: &Refused, caller: Caller, exchange: &mut Exchange)
     if matches!(refused, Refused::CertificateEnded) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if let Refused::RateLimited(wait) = refused {
+        // RFC 9110 §10.2.3: whole seconds; one that is cut short would lead to the next refusal.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+    }
     if let Refused::MethodNotAllowed(allowed) = refused {
         // RFC 9110 §15.5.6.
         let allowed = allowed.as_deref().unwrap_or("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -140,6 +149,8 @@ fn note(refused: &Refused, exchange: &mut Exchange) {
         Refused::Misdirected => deny("misdirected-request", None),
         Refused::CertificateEnded => deny("client-certificate-ended", None),
         Refused::NotFound => deny("no-route", None),
+        Refused::RateLimited(_) => deny("rate-limited", None),
+        Refused::BodyTooLarge => deny("request-body-too-large", None),
         Refused::WebSocketsOff => deny("websockets-off", None),
         Refused::CrossOrigin => deny("cross-origin-websocket", None),
         Refused::UpgradeUnsupported => deny("upgrade-not-supported", None),

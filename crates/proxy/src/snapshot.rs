@@ -14,6 +14,7 @@ use crate::entrance::Entrances;
 
 use crate::inputs::Inputs;
 use crate::metrics::RouteMetrics;
+use crate::rate_limit::RateLimiter;
 use crate::route::Table;
 use crate::sanitize::Removed;
 use crate::upstream::Cluster;
@@ -63,6 +64,8 @@ pub(crate) struct LoadedRoute {
     pub(crate) host: Box<str>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) inputs: Inputs,
+    /// What its callers may ask for.
+    pub(crate) rate_limiter: Option<RateLimiter>,
     // Known at load where the host is exact.
     origin: Option<Origin>,
     metrics: RouteMetrics,
@@ -211,7 +214,8 @@ impl LoadedRoute {
         };
         let cluster = Arc::new(Cluster::build(&config, metrics.pools())?);
         let metrics = metrics.route(&config.name);
-        Ok(Self { host: host.into(), cluster, inputs, origin, metrics, config })
+        let rate_limiter = config.rate_limit.map(RateLimiter::new);
+        Ok(Self { host: host.into(), rate_limiter, cluster, inputs, origin, metrics, config })
     }
 
     /// Returns the origin of this route for a host that it matches.

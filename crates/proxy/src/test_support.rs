@@ -329,6 +329,8 @@ pub(crate) fn route(host: &str, to: SocketAddr) -> Route {
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,
         websockets: WebSockets::SameOrigin,
+        max_request_body: None,
+        rate_limit: None,
         rewrites: Rewrites::default(),
     }
 }

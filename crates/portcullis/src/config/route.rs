@@ -11,7 +11,8 @@ use std::collections::{HashMap, HashSet};
 use authorize::{Mode, RouteRules};
 use identity::ProviderId;
 use proxy::{
-    Authentication, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, Route, Timeouts, TlsRoute, WebSockets,
+    Authentication, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, RateLimit, RateLimitBy, Route,
+    Timeouts, TlsRoute, WebSockets,
 };
 
 use super::builder::Builder;
@@ -105,6 +106,8 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
             _ => EncodedSlashes::Auto,
         },
         websockets: websockets(fields),
+        max_request_body: fields.size("max_request_body"),
+        rate_limit: rate_limit(fields),
         rewrites,
     };
     Some((route, RouteRules { route: name, ..rules }))
@@ -246,6 +249,17 @@ fn timeouts(fields: &Fields<'_>) -> Timeouts {
         idle: fields.duration("idle"),
         total: fields.duration("total"),
     }
+}
+
+fn rate_limit(fields: &Fields<'_>) -> Option<RateLimit> {
+    fields.get("rate_limit")?;
+    let fields = fields.section("rate_limit", &schema::RATE_LIMIT);
+    let by = match fields.text("by") {
+        Some("client_ip") => RateLimitBy::Client,
+        Some("both") => RateLimitBy::Both,
+        _ => RateLimitBy::User,
+    };
+    Some(RateLimit { requests: fields.number("requests")?, period: fields.duration("period")?, by })
 }
 
 fn websockets(fields: &Fields<'_>) -> WebSockets {

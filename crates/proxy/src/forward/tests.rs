@@ -108,6 +108,8 @@ fn route(scheme: EndpointScheme, addresses: &[SocketAddr]) -> Route {
         timeouts: Timeouts { connect: Duration::from_secs(5), ..Timeouts::default() },
         encoded_slashes: EncodedSlashes::Auto,
         websockets: WebSockets::Any,
+        max_request_body: None,
+        rate_limit: None,
         rewrites: Rewrites::default(),
     }
 }

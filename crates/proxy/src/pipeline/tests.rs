@@ -375,3 +375,44 @@ async fn shadow_mode_never_skips_sign_in() {
     assert_eq!(records[0]["shadow"]["decision"], "challenge");
     assert_eq!(records[1]["shadow"]["decision"], "deny");
 }
+
+#[tokio::test]
+async fn whoever_asks_too_often_is_told_when_to_come_again() {
+    let mut limited = route("app.example.com", echo().await);
+    let by = crate::RateLimitBy::Client;
+    limited.rate_limit = Some(crate::RateLimit { requests: 2, period: std::time::Duration::from_secs(600), by });
+    let proxy = Setup::cleartext().route(limited, "true").start();
+    for _ in 0..2 {
+        assert_eq!(proxy.get("app.example.com", "/", "").await.status, 200);
+    }
+    let answer = proxy.get("app.example.com", "/", "").await;
+    assert_eq!((answer.status, answer.json()["error"].as_str().unwrap()), (429, "rate_limited"));
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((290..=301).contains(&wait), "{wait}");
+    let grpc = proxy.get("app.example.com", "/", "Content-Type: application/grpc\r\n").await;
+    assert_eq!(grpc.header("grpc-status"), "8");
+    let page = proxy.get("app.example.com", "/", "Accept: text/html\r\n").await;
+    assert!(page.status == 429 && page.body.contains("Too many requests"));
+    let records = proxy.stop().await;
+    assert_eq!(records.iter().filter(|record| record["reason"] == "rate-limited").count(), 3);
+}
+
+#[tokio::test]
+async fn a_body_that_is_larger_than_the_route_takes_is_413_announced_or_not() {
+    let mut limited = route("app.example.com", echo().await);
+    limited.max_request_body = Some(10);
+    let proxy = Setup::cleartext().route(limited, "true").start();
+    let post = |head: &str, body: &str| {
+        format!("POST / HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n{head}\r\n\r\n{body}")
+    };
+    let chunked = "Transfer-Encoding: chunked";
+    assert_eq!(proxy.send(&post("Content-Length: 10", "0123456789")).await.status, 200);
+    assert_eq!(proxy.send(&post(chunked, "a\r\n0123456789\r\n0\r\n\r\n")).await.status, 200);
+    let announced = proxy.send(&post("Content-Length: 11", "0123456789a")).await;
+    assert_eq!((announced.status, announced.json()["error"].as_str().unwrap()), (413, "request_body_too_large"));
+    let counted = proxy.send(&post(chunked, "6\r\n012345\r\n6\r\n012345\r\n0\r\n\r\n")).await;
+    assert_eq!((counted.status, counted.json()["error"].as_str().unwrap()), (413, "request_body_too_large"));
+    let records = proxy.stop().await;
+    assert_eq!(records[2]["reason"], "request-body-too-large");
+    assert_eq!((&records[3]["decision"], &records[3]["status"]), (&"allow".into(), &413.into()));
+}

@@ -44,6 +44,14 @@ pub(super) fn told(refused: &Refused) -> Told<'_> {
             "Your certificate has ended or was withdrawn. Renew it, and connect again.",
             grpc_code::UNAUTHENTICATED,
         ),
+        Refused::RateLimited(_) => told(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many requests",
+            "You have asked for this too often. Wait a moment, and try again.",
+            grpc_code::RESOURCE_EXHAUSTED,
+        ),
+        Refused::BodyTooLarge => too_large(),
         Refused::NotFound => told(
             StatusCode::NOT_FOUND,
             "no_route",
@@ -86,6 +94,16 @@ pub(super) fn told(refused: &Refused) -> Told<'_> {
         Refused::AuditUnavailable(_) => unavailable("audit_unavailable"),
         Refused::IdentityUnavailable { .. } => unavailable("identity_unavailable"),
         Refused::Upstream(failure) => told_of_upstream(failure.kind),
+    }
+}
+
+const fn too_large() -> Told<'static> {
+    Told {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        code: "request_body_too_large",
+        title: "Too large",
+        message: "This app does not take so much at once.",
+        grpc: grpc_code::RESOURCE_EXHAUSTED,
     }
 }
 
@@ -135,6 +153,7 @@ pub(super) fn told_of_upstream(kind: FailureKind) -> Told<'static> {
             message: "The app did not answer in time. Try again in a moment.",
             grpc: grpc_code::DEADLINE_EXCEEDED,
         },
+        FailureKind::BodyTooLarge => too_large(),
         FailureKind::ClientBody => Told {
             status: StatusCode::BAD_REQUEST,
             code: "request_body_broken",
@@ -150,6 +169,7 @@ mod grpc_code {
     pub(super) const CANCELLED: u16 = 1;
     pub(super) const DEADLINE_EXCEEDED: u16 = 4;
     pub(super) const PERMISSION_DENIED: u16 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: u16 = 8;
     pub(super) const UNIMPLEMENTED: u16 = 12;
     pub(super) const INTERNAL: u16 = 13;
     pub(super) const UNAVAILABLE: u16 = 14;

@@ -34,6 +34,8 @@ fn route(name: &str, host: &str, path: Path) -> Route {
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,
         websockets: WebSockets::SameOrigin,
+        max_request_body: None,
+        rate_limit: None,
         rewrites: Rewrites::default(),
     }
 }

@@ -60,6 +60,9 @@ pub(crate) enum RequestBodyError {
     /// The response was given up.
     #[error("request body: the exchange was given up")]
     GivenUp,
+    /// More came than the route takes.
+    #[error("request body: larger than `max_request_body`")]
+    TooLarge,
 }
 
 impl RequestBody {
@@ -112,11 +115,12 @@ impl RequestBody {
         }
     }
 
-    fn note(&self, bytes: usize) {
-        if let Some(progress) = &self.progress {
+    /// Notes what came, and returns whether that is still as much as may.
+    fn note(&self, bytes: usize) -> bool {
+        self.progress.as_ref().is_none_or(|progress| {
             progress.moved();
-            progress.count(bytes);
-        }
+            progress.count(bytes)
+        })
     }
 }
 
@@ -158,7 +162,10 @@ impl Body for RequestBody {
                 let mut frame = match part {
                     Part::Again(frame) => frame,
                     Part::New(frame) => {
-                        this.note(frame.data_ref().map_or(0, Bytes::len));
+                        if !this.note(frame.data_ref().map_or(0, Bytes::len)) {
+                            this.report(TOO_LARGE);
+                            return Poll::Ready(Some(Err(RequestBodyError::TooLarge)));
+                        }
                         frame
                     }
                 };
@@ -230,16 +237,23 @@ pub(crate) struct Progress {
     /// Milliseconds after `started` at which something moved last.
     moved: AtomicU64,
     bytes: AtomicU64,
+    limit: u64,
     state: AtomicU8,
     ended: Notify,
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
+        Self::limited(None)
+    }
+
+    /// Follows a body that may have so many bytes.
+    pub(crate) fn limited(limit: Option<u64>) -> Self {
         Self {
             started: Instant::now(),
             moved: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            limit: limit.unwrap_or(u64::MAX),
             state: AtomicU8::new(SENDING),
             ended: Notify::new(),
         }
@@ -261,8 +275,14 @@ impl Progress {
         self.state.load(Ordering::Acquire) == BROKEN
     }
 
-    fn count(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Returns whether more came than may.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.state.load(Ordering::Acquire) == TOO_LARGE
+    }
+
+    fn count(&self, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.limit
     }
 
     fn moved(&self) {
@@ -480,6 +500,7 @@ impl Idle {
 const SENDING: u8 = 0;
 const SENT: u8 = 1;
 const BROKEN: u8 = 2;
+const TOO_LARGE: u8 = 3;
 
 /// How long a body waits for `100 Continue`: as long as curl does.
 const EXPECTATION: Duration = Duration::from_secs(1);

@@ -24,6 +24,8 @@ pub(crate) enum FailureKind {
     Timeout,
     /// The request's body broke off downstream; the upstream is not to blame.
     ClientBody,
+    /// The request's body is larger than the route takes; the upstream is not to blame.
+    BodyTooLarge,
 }
 
 /// Why a connection failed under an exchange.

@@ -102,6 +102,8 @@ pub(crate) const ROUTE: Section = Section {
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
+        MAX_REQUEST_BODY,
+        RATE_LIMIT_KEY,
         key(
             "mode",
             Kind::Choice(&["enforce", "shadow"]),
@@ -132,6 +134,8 @@ pub(crate) const DEFAULTS: Section = Section {
         UPSTREAM_TLS,
         ENCODED_SLASHES,
         WEBSOCKETS,
+        MAX_REQUEST_BODY,
+        RATE_LIMIT_KEY,
     ],
 };
 
@@ -240,6 +244,35 @@ const WEBSOCKETS: Key = key(
     Presence::Default("same-origin"),
     "Which pages may open WebSockets: the route's own, any, none, or those of a list of origins.",
 );
+
+const MAX_REQUEST_BODY: Key = key(
+    "max_request_body",
+    Kind::Format(Format::Size),
+    Presence::Optional("no limit"),
+    "Bytes of a request's body; more get 413, counted as they come.",
+);
+
+const RATE_LIMIT_KEY: Key = key(
+    "rate_limit",
+    Kind::Section(&RATE_LIMIT),
+    Presence::Optional("no limit"),
+    "How many requests one user or address may make; more get 429 with `Retry-After`.",
+);
+
+pub(crate) const RATE_LIMIT: Section = Section {
+    doc: "How many requests one user or address may make.",
+    keys: &[
+        key("requests", Kind::Count(1, 10_000_000), Presence::Required, "So many requests, all at once if they like."),
+        key("period", Kind::Format(Format::Duration), Presence::Default("1m"), "In so long; refilled evenly."),
+        key(
+            "by",
+            Kind::Choice(&["user", "client_ip", "both"]),
+            Presence::Default("user"),
+            "Whose requests are counted together: those of a user (of an address where nobody has signed in), of an \
+             address (IPv6: /64), or each of the two.",
+        ),
+    ],
+};
 
 pub(crate) const IDENTITY_HEADERS: Section = Section {
     doc: "How the upstream is told of the user.",
