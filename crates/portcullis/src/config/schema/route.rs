@@ -262,7 +262,12 @@ const RATE_LIMIT_KEY: Key = key(
 pub(crate) const RATE_LIMIT: Section = Section {
     doc: "How many requests one user or address may make.",
     keys: &[
-        key("requests", Kind::Count(1, 10_000_000), Presence::Required, "So many requests, all at once if they like."),
+        key(
+            "requests",
+            Kind::Count(1, 10_000_000),
+            Presence::Required,
+            "How many requests; all of them may come at once.",
+        ),
         key("period", Kind::Format(Format::Duration), Presence::Default("1m"), "In so long; refilled evenly."),
         key(
             "by",

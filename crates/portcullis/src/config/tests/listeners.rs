@@ -156,8 +156,8 @@ fn a_rate_needs_a_number() {
     check_routes(
         "  - { from: \"http://a.test\", to: \"http://10.0.0.1\", allow: \"true\", authenticate: none, rate_limit: { by: user } }\n",
         "\
-portcullis.yaml:3:96: the key `requests` is missing: add it (number, 1 to 10000000)
+portcullis.yaml:3:100: the key `requests` is missing: add it (how many requests)
   3 |   - { from: \"http://a.test\", to: \"http://10.0.0.1\", allow: \"true\", authenticate: none, rate_limit: { by: user } }
-    |                                                                                                ^",
+    |                                                                                                    ^",
     );
 }
