@@ -142,6 +142,44 @@ async fn requests_that_wait_for_one_connection_share_its_failure() {
     }
 }
 
+/// Reads up to the end of what `end` ends.
+async fn read_until(tcp: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    while !read.ends_with(end) {
+        read.push(tcp.read_u8().await.unwrap());
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_request_that_is_answered_early_is_sent_to_its_end_and_its_connection_serves_again() {
+    let upstream = raw_upstream(|mut tcp| async move {
+        for _ in 0..2 {
+            let head = read_until(&mut tcp, b"\r\n\r\n").await;
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            if head.starts_with(b"POST") {
+                let body = read_until(&mut tcp, b"0\r\n\r\n").await;
+                assert_eq!(body, b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n");
+            }
+        }
+    })
+    .await;
+    let cluster =
+        Arc::new(Cluster::build(&route(EndpointScheme::Http, &[upstream.address]), &Pools::default()).unwrap());
+    let front = front_of(Http::Two, Arc::clone(&cluster)).await;
+    let client = Client::connect(Http::Two, &front).await;
+    let (feed, body) = fed();
+    assert_eq!(text(client.send(Request::post("/").body(body).unwrap()).await).await, "ok");
+    feed.send(data("first")).unwrap();
+    feed.send(data("second")).unwrap();
+    drop(feed);
+    while cluster.view().endpoints[0].idle == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(text(client.get("/").await).await, "ok");
+    assert_eq!(upstream.connections(), 1);
+}
+
 /// Answers the first request of each connection, and closes when the second has come.
 async fn once_each(mut tcp: TcpStream) {
     let mut head = [0; 4096];
