@@ -51,7 +51,7 @@ impl Collector for AuditMetrics {
 }
 
 fn commits(encoder: &mut DescriptorEncoder<'_>, statistics: &Statistics) -> fmt::Result {
-    let bounds = LATENCY_BOUNDS.iter().map(std::time::Duration::as_secs_f64).chain([f64::MAX]);
+    let bounds = LATENCY_BOUNDS.iter().map(std::time::Duration::as_secs_f64).chain([f64::INFINITY]);
     let buckets: Vec<_> = bounds.zip(statistics.commits).collect();
     let (sum, count) = (statistics.commit_time.as_secs_f64(), statistics.commits.iter().sum());
     encoder
@@ -91,3 +91,6 @@ fn sinks(encoder: &mut DescriptorEncoder<'_>, statistics: &Statistics) -> fmt::R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
