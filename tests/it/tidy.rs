@@ -95,7 +95,7 @@ fn words(text: &str, quote: char, joint: char) -> BTreeSet<&str> {
 }
 
 /// Words in the code of the shape of a reason code that are none.
-const NO_CODES: [&str; 14] = [
+const NO_CODES: [&str; 15] = [
     "cross-site",
     "ends-v1",
     "grpc-message",
@@ -110,6 +110,7 @@ const NO_CODES: [&str; 14] = [
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-proto",
+    "worker-blocking",
 ];
 
 #[test]
