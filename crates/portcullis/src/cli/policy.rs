@@ -22,7 +22,7 @@ pub(super) struct Policy {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Test(test::Test),
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
     Replay(replay::Replay),
 }
 

@@ -69,8 +69,8 @@ impl Explain {
             return cli::refuse("the policies cannot be taken apart: raise the limits on processes or memory");
         };
         let explained = match &self.request_id {
-            Some(id) => self.from_log(id, &config, &inspector),
-            None => self.from_options(&config, &inspector),
+            Some(id) => self.explain_recorded(id, &config, &inspector),
+            None => self.explain_made_up(&config, &inspector),
         };
         match explained {
             Ok(explained) => cli::print(match self.format {
@@ -81,7 +81,7 @@ impl Explain {
         }
     }
 
-    fn from_options(&self, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
+    fn explain_made_up(&self, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
         let name =
             self.made_up.route().ok_or_else(|| cli::refuse("nothing to explain: add `--route` or `--request-id`"))?;
         let index = route_named(config, name).map_err(cli::refuse)?;
@@ -91,7 +91,7 @@ impl Explain {
         explain(config, inspector, index, &situation.input(), &WholeRequest, signed_in).ok_or(Exit::Refused)
     }
 
-    fn from_log(&self, id: &str, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
+    fn explain_recorded(&self, id: &str, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
         let dir = self.audit_dir.as_deref().unwrap_or(&config.audit.dir);
         let mut recorded = match find(dir, id, &config.audit.redaction) {
             Ok(Found::Recorded(recorded)) => *recorded,

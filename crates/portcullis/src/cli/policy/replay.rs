@@ -145,13 +145,11 @@ impl Replaying<'_> {
         };
         recorded.set_route(route);
         let input = recorded.situation.input();
-        let verdict = match verdict::decide(route, rules, &input, recorded, recorded.signed_in) {
-            // What is denied there is let through.
-            Verdict::Deny { .. } if attached.mode == Mode::Shadow && !recorded.must_sign_in(route) => {
-                Verdict::Allow { rule: "shadow-mode".to_owned() }
-            }
-            verdict => verdict,
-        };
+        let verdict = verdict::decide(route, rules, &input, recorded, recorded.signed_in);
+        let let_through = attached.mode == Mode::Shadow && !recorded.must_sign_in(route);
+        if let_through && matches!(verdict, Verdict::Deny { .. }) {
+            return (Some(&route.name), Verdict::Allow { rule: "shadow-mode".to_owned() });
+        }
         (Some(&route.name), verdict)
     }
 }

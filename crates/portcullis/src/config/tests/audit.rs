@@ -49,3 +49,22 @@ fn mistakes_in_audit_say_what_to_write() {
     check("{ retention: 7d }", "`retention` must be a mapping");
     check("{ retention: { age: 7 } }", "`age`: `7` is no duration");
 }
+
+#[test]
+fn patterns_of_inputs_are_read_and_never_ask_for_a_credential() {
+    let folder = Folder::new(&format!(
+        "{GOOD}audit: {{ record_inputs: {{ request.headers.x-*: full, user.claims.*: none, '*': redacted }} }}\n"
+    ));
+    let patterns = folder.load().unwrap().proxy.record_inputs.patterns;
+    assert_eq!(patterns[0], ("request.headers.x-*".to_owned(), proxy::KeepInput::Full));
+    assert_eq!(patterns.len(), 3);
+    check("{ record_inputs: { request.headers.x: all } }", "`record_inputs.request.headers.x` cannot be `all`");
+    check(
+        "{ record_inputs: { headers.x: full } }",
+        "no expression reads `headers.x`: write a pattern such as `request.headers.x-*`",
+    );
+    check(
+        "{ record_inputs: { request.headers.authorization: hashed } }",
+        "`request.headers.authorization` may hold a credential, which is never written: remove it",
+    );
+}
