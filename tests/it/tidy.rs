@@ -73,6 +73,19 @@ fn links_between_documents_lead_somewhere() -> Result {
     Ok(())
 }
 
+#[test]
+fn every_decision_record_has_a_number_of_its_own() -> Result {
+    let mut numbers = BTreeSet::new();
+    for file in files()?.iter().filter(|file| file.starts_with("docs/adr/")) {
+        let number: u32 = file.split(['/', '-']).nth(2).unwrap_or_default().parse()?;
+        let text = fs::read_to_string(root().join(file))?;
+        assert!(text.starts_with(&format!("# {number}. ")), "{file} does not open with its number");
+        assert!(numbers.insert(number), "{file}: there is another of this number: take the next");
+    }
+    assert!(numbers.contains(&1), "{numbers:?}");
+    Ok(())
+}
+
 /// The text of all files of a kind below a folder, without tests.
 fn text_of(folder: &str, extension: &str) -> Result<String> {
     let is_test = |file: &str| {
@@ -107,10 +120,10 @@ const NO_CODES: [&str; 15] = [
     "sec-fetch-site",
     "sign-in",
     "test-util",
+    "worker-blocking",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-proto",
-    "worker-blocking",
 ];
 
 #[test]

@@ -6,93 +6,89 @@ use super::source::Place;
 use super::tree::{Node, Style};
 
 /// Returns the place of characters `at` of the value. Where characters of the value have no place of their own
-/// (folded text, values that were put in for `${..}`), the place is the scalar's.
+/// (values that were put in for `${..}`), the place is the scalar's.
 pub(crate) fn place(node: &Node, source: &str, at: Range<usize>) -> Place {
-    let start_only = Place { end: node.place.start, ..node.place };
-    let Some(scalar) = node.scalar().filter(|scalar| !scalar.expanded) else { return start_only };
-    let raw = source.get(node.place.start..node.place.end).unwrap_or_default();
-    let offsets = match scalar.style {
-        Style::Folded => return start_only,
-        Style::Literal => literal(source, node.place.start, &scalar.text),
-        // A line break within quotes or a plain text is folded to a space.
-        Style::Plain | Style::SingleQuoted | Style::DoubleQuoted if raw.contains('\n') => return start_only,
-        Style::Plain => plain(raw),
-        Style::SingleQuoted => single_quoted(raw),
-        Style::DoubleQuoted => double_quoted(raw),
-    };
-    let base = if scalar.style == Style::Literal { 0 } else { node.place.start };
-    let Some(start) = offsets.get(at.start).or_else(|| offsets.last()).map(|offset| base + offset) else {
-        return start_only;
-    };
-    let end = offsets.get(at.end.max(at.start)).or_else(|| offsets.last()).map_or(start, |offset| base + offset);
+    let offsets = node.scalar().filter(|scalar| !scalar.expanded).and_then(|scalar| {
+        let raw = source.get(node.place.start..node.place.end).unwrap_or_default();
+        offsets(&written(raw, scalar.style), &scalar.text)
+    });
+    let offset = |of: usize| offsets.as_ref().and_then(|offsets| offsets.get(of).or_else(|| offsets.last()));
+    let start = node.place.start + offset(at.start).unwrap_or(&0);
+    let end = node.place.start + offset(at.end).unwrap_or(&0);
     Place { start, end: end.max(start), ..node.place }
 }
 
-/// Returns the byte offset of each character and of the end.
-fn plain(raw: &str) -> Vec<usize> {
-    raw.char_indices().map(|(offset, _)| offset).chain([raw.trim_end().len()]).collect()
+/// A character or an escape as it stands in the file.
+struct Written {
+    offset: usize,
+    /// `None` where an escape tells.
+    stands_for: Option<char>,
 }
 
-/// `''` stands for one quote.
-fn single_quoted(raw: &str) -> Vec<usize> {
-    let mut offsets = Vec::new();
-    let mut chars = raw.char_indices().skip(1).peekable();
-    while let Some((offset, c)) = chars.next() {
-        offsets.push(offset);
-        if c == '\'' && chars.next_if(|(_, next)| *next == '\'').is_none() {
-            break;
-        }
+impl Written {
+    fn is_space(&self) -> bool {
+        self.stands_for.is_some_and(is_space)
     }
-    offsets
 }
 
-/// Escapes stand for one character each (YAML 1.2 §5.7).
-fn double_quoted(raw: &str) -> Vec<usize> {
-    let mut offsets = Vec::new();
-    let mut chars = raw.char_indices().skip(1);
+fn written(raw: &str, style: Style) -> Vec<Written> {
+    let quotes = matches!(style, Style::SingleQuoted | Style::DoubleQuoted);
+    let mut chars = raw.char_indices().skip(usize::from(quotes)).peekable();
+    let mut written = Vec::new();
     while let Some((offset, c)) = chars.next() {
-        offsets.push(offset);
-        match c {
-            '"' => break,
-            '\\' => {
-                let digits = match chars.next() {
-                    Some((_, 'x')) => 2,
-                    Some((_, 'u')) => 4,
-                    Some((_, 'U')) => 8,
-                    _ => 0,
-                };
-                for _ in 0..digits {
-                    chars.next();
-                }
+        let stands_for = match (style, c) {
+            (Style::DoubleQuoted, '\\') => escaped(&mut chars),
+            (Style::SingleQuoted, '\'') => {
+                chars.next_if(|(_, next)| *next == '\'');
+                Some(c)
             }
-            _ => {}
+            _ => Some(c),
+        };
+        written.push(Written { offset, stands_for });
+    }
+    written.push(Written { offset: raw.len(), stands_for: None });
+    written
+}
+
+/// Reads on behind a backslash. An escape stands for one character (YAML 1.2 §5.7), an escaped line break for none.
+fn escaped(chars: &mut impl Iterator<Item = (usize, char)>) -> Option<char> {
+    let (_, kind) = chars.next()?;
+    let digits = match kind {
+        'x' => 2,
+        'u' => 4,
+        'U' => 8,
+        '\r' | '\n' => return Some(kind),
+        _ => 0,
+    };
+    chars.take(digits).for_each(drop);
+    None
+}
+
+/// Returns the offset of each character of the value and of its end. What is not space stands in the file as in the value,
+/// one for one; what is space may be folded, stripped or indentation.
+fn offsets(mut written: &[Written], value: &str) -> Option<Vec<usize>> {
+    let mut offsets = Vec::new();
+    for c in value.chars() {
+        while let [first, rest @ ..] = written
+            && first.is_space()
+            && !is_space(c)
+        {
+            written = rest;
+        }
+        let [first, rest @ ..] = written else { return None };
+        offsets.push(first.offset);
+        if first.is_space() || first.stands_for.is_none_or(|found| found == c) {
+            written = rest;
+        } else if !is_space(c) {
+            return None;
         }
     }
-    offsets
+    offsets.push(written.first()?.offset);
+    Some(offsets)
 }
 
-/// Each line of the value is a line of the file behind the same indentation. Offsets are those of the whole file.
-fn literal(source: &str, start: usize, value: &str) -> Vec<usize> {
-    let Some(mut offset) = block_start(source, start, value) else { return Vec::new() };
-    let mut offsets = Vec::new();
-    for (line, written) in
-        value.split_inclusive('\n').zip(source.get(offset..).unwrap_or_default().split_inclusive('\n'))
-    {
-        let content = line.trim_end_matches('\n');
-        let indentation = written.trim_end_matches(['\n', '\r']).len().saturating_sub(content.len());
-        offsets.extend(line.char_indices().map(|(within, _)| offset + indentation + within));
-        offset += written.len();
-    }
-    offsets.push(offset);
-    offsets
-}
-
-/// The parser gives a block's place as that of its first line with content; the value begins with the empty ones above.
-fn block_start(source: &str, start: usize, value: &str) -> Option<usize> {
-    let line_start = |before: &str| before.rfind('\n').map_or(0, |newline| newline + 1);
-    let empty = value.bytes().take_while(|byte| *byte == b'\n').count();
-    (0..empty)
-        .try_fold(line_start(source.get(..start)?), |below, _| Some(line_start(source.get(..below.checked_sub(1)?)?)))
+const fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The caret stands below the very character, whatever the quotes.
 
-use super::super::source::Sources;
+use super::super::source::{Place, Sources};
+use super::super::tree::Value;
 use super::super::yaml;
 use super::place;
 
@@ -42,15 +43,23 @@ fn a_literal_block_maps_line_by_line() {
 }
 
 #[test]
-fn a_folded_block_is_pointed_at_as_a_whole() {
-    check_start("when: >\n  true &&\n  user.emial\n");
-    check_start("when: \"true &&\n  user.emial\"\n");
+fn folded_text_maps_word_by_word() {
+    check("when: >\n  true &&\n  user.emial\n", "emial", (3, 8));
+    check("when: >-\n\n    true &&\n\n      user.machine &&\n    user.emial\nb: 2\n", "emial", (6, 10));
+    check("when: true &&\n  user.emial # why\nb: 2\n", "emial", (2, 8));
+    check("when: 'a == ''x'' &&\n\n  user.emial'\n", "emial", (3, 8));
+    check("when: \"true && \\\n  '\\x41' == \n  user.emial\"\n", "emial", (3, 8));
+    check("when: >\r\n  true &&\r\n  'ü' == user.emial\r\n", "emial", (3, 15));
 }
 
-fn check_start(yaml: &str) {
+#[test]
+fn a_value_from_elsewhere_is_pointed_at_as_a_whole() {
+    let yaml = "when: ${X} && user.emial\n";
     let mut sources = Sources::default();
     let file = sources.add("x.yaml".into(), yaml.to_owned());
     let (root, _) = yaml::parse(yaml, file).unwrap();
-    let node = root.get("when").unwrap();
-    assert_eq!(place(node, yaml, 10..12).start, node.place.start);
+    let mut node = root.get("when").unwrap().clone();
+    let Value::Scalar(scalar) = &mut node.value else { panic!("not a scalar") };
+    (scalar.expanded, scalar.text) = (true, "true && user.emial".into());
+    assert_eq!(place(&node, yaml, 10..12), Place { end: node.place.start, ..node.place });
 }
