@@ -55,22 +55,22 @@ impl Checker<'_> {
     }
 
     fn unknown_function(&mut self, call: &Call, nodes: &[&Node]) -> Typed {
-        for node in nodes {
-            // `user.isAdmin()` is one mistake, not two.
-            if !self.begins_a_name(node) {
-                self.node(node);
-            }
-        }
         let prefix = call.target.as_deref().filter(|target| self.group(target).is_none() && self.begins_a_name(target));
         let prefix = prefix.and_then(|target| self.dotted(target)).map(|prefix| prefix + ".").unwrap_or_default();
         let name = format!("{prefix}{}", call.name);
         let names = function::signatures().iter().map(|known| known.name).chain(MACROS.iter().copied());
         let fault = Fault::new(call.name_at.clone(), format!("unknown function `{name}`"));
-        let fault = match nearest(&name, names) {
-            Some(name) => fault.help(did_you_mean(name)),
+        let meant = nearest(&name, names);
+        for node in nodes {
+            // `user.isAdmin()` is one mistake, not two; nor is `x` unknown in `exist(x, x == 1)`.
+            if !self.begins_a_name(node) && meant.is_none_or(|meant| !MACROS.contains(&meant)) {
+                self.node(node);
+            }
+        }
+        self.fault(match meant {
+            Some(meant) => fault.help(did_you_mean(meant)),
             None => fault,
-        };
-        self.fault(fault)
+        })
     }
 
     /// Points at the one argument that is wrong where there is one, else at the name.
@@ -159,17 +159,18 @@ impl Checker<'_> {
         let affordable =
             |known: &Vec<Value<'_>>| self.budget.spend(known.iter().map(weight).sum::<usize>() + 1).is_ok();
         let folded = known.filter(affordable).map(|known| {
-            let text = match known.first() {
-                Some(Value::Text(text)) => Some(text.to_string()),
+            let text = known.iter().enumerate().find_map(|(at, value)| match value {
+                Value::Text(text) => Some((at, text.to_string())),
                 _ => None,
-            };
+            });
             (function.call(&known).map(own), text)
         });
         match folded {
             Some((Ok(Some(constant)), _)) => Typed::new(type_of(&constant), Code::Constant(constant)),
             Some((Err(Failure::Invalid(what)), text)) => {
-                let message = text.map_or_else(|| what.to_owned(), |text| format!("`{text}` is {what}"));
-                self.fault(Fault::new(nodes.first().map_or(0..0, |node| node.at.clone()), message))
+                let (at, message) =
+                    text.map_or_else(|| (0, what.to_owned()), |(at, text)| (at, format!("`{text}` is {what}")));
+                self.fault(Fault::new(nodes.get(at).map_or(0..0, |node| node.at.clone()), message))
             }
             Some((Err(failure), _)) => {
                 self.fault(Fault::new(nodes.first().map_or(0..0, |node| node.at.clone()), failure.to_string()))

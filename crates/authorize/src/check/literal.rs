@@ -36,6 +36,9 @@ impl Checker<'_> {
             (Code::PartInZone(part, ..), Constant::Int(number)) if !Domain::of_time(*part).has(*number) => {
                 Some((Function::Time(*part).name(), number.to_string(), domain::numbers(*part).to_owned()))
             }
+            (Code::Call(Function::Family, _), Constant::Int(number)) if !matches!(number, 4 | 6) => {
+                Some((Function::Family.name(), number.to_string(), "it is 4 or 6".to_owned()))
+            }
             _ => None,
         };
         if let Some((name, value, help)) = never {

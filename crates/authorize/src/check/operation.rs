@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Checker, Typed, constant};
+use super::{Checker, Typed, constant, type_of};
 use crate::code::{Code, Texts};
 use crate::condition::Fault;
 use crate::constant::Constant;
-use crate::syntax::{Node, Operation, Operator};
+use crate::syntax::{Kind, Node, Operation, Operator};
 use crate::types::Type;
 
 impl Checker<'_> {
@@ -123,6 +123,15 @@ impl Checker<'_> {
             self.row_field(&right, key, &left_node.at);
         }
         self.possible(&left.code, &right.code, right_node);
+        if let (Type::List(element), Some(Constant::List(items)), Kind::List(nodes)) =
+            (&right.of, constant(&right.code), &right_node.kind)
+            && **element == Type::Dyn
+        {
+            for (of, item) in items.iter().map(type_of).zip(nodes).filter(|(of, _)| !left.of.comparable(of)) {
+                let message = format!("`in` looks for `{}`; this is `{of}`", left.of);
+                self.faults.push(Fault::warning(item.at.clone(), message));
+            }
+        }
         let texts = match constant(&right.code) {
             Some(Constant::List(items)) => Texts::of(items),
             _ => None,

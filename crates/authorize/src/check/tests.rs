@@ -31,6 +31,7 @@ fn an_unknown_name_is_pointed_at_with_the_nearest_known_one() {
     check(r#"user.email.endWith("x")"#, "endWith", "unknown function `endWith`", "did you mean `endsWith`?");
     check("foo()", "foo", "unknown function `foo`", "");
     check("user.isAdmin()", "isAdmin", "unknown function `isAdmin`", "");
+    check(r#"user.groups.exist(g, g == "x")"#, "exist", "unknown function `exist`", "did you mean `exists`?");
     check("user.groups.exists(grp, gpr == grp)", "gpr", "unknown variable `gpr`", "did you mean `grp`?");
     check("a.b.c == 1", "a", "unknown variable `a`", "a rule sees `request`, `user`, `session` and `route`");
     check(
@@ -131,6 +132,7 @@ fn values_of_unlike_types_are_not_compared() {
         "",
     );
     check("1 in user.groups", "1", "`in` looks for `int` among `string`: it is never there", "");
+    check(r#"user.name in ["a", 1]"#, "1", "`in` looks for `string`; this is `int`", "");
     check(
         r#"user.email in "admins""#,
         r#""admins""#,
@@ -174,7 +176,17 @@ fn literals_are_read_at_load() {
         "",
     );
     check(r#"duration("1 hour") > duration("1h")"#, r#""1 hour""#, "`1 hour` is not a duration such as `1h30m`", "");
-    check(r#"timestamp("today") < request.time"#, r#""today""#, "`today` is not an RFC 3339 timestamp", "");
+    let form = "not an RFC 3339 timestamp such as `2026-01-07T09:00:00Z`";
+    for text in ["today", "2026-01-07", "2026-02-30T00:00:00Z", "9999-12-31T00:00:00"] {
+        let literal = format!("\"{text}\"");
+        check(&format!("timestamp({literal}) < request.time"), &literal, &format!("`{text}` is {form}"), "");
+    }
+    for text in ["9999-12-31T00:00:00Z", "0000-12-31T00:00:00Z"] {
+        let literal = format!("\"{text}\"");
+        let bounds = "outside of what can be told: 0001-01-01T00:00:00Z to 9999-12-30T22:00:00Z";
+        check(&format!("timestamp({literal}) < request.time"), &literal, &format!("`{text}` is {bounds}"), "");
+    }
+    check(r#"cidr("10.0.0.0/8").containsIP("x")"#, r#""x""#, "`x` is not an IP address", "");
     check(r#"int("x") == 1"#, r#""x""#, "`x` is not an int", "");
     check(
         r#"request.time.getHours("Mars/Base") > 1"#,
@@ -249,6 +261,7 @@ fn what_a_field_never_is_is_a_warning() {
     );
     let address = "write an address such as `203.0.113.7` or `2001:db8::7`";
     never(r#"request.ip == "010.0.0.1""#, r#""010.0.0.1""#, "request.ip", "010.0.0.1", address);
+    never("ip(request.ip).family() == 5", "5", "family", "5", "it is 4 or 6");
     never(r#"request.method == "get""#, r#""get""#, "request.method", "get", "write `GET`");
     never(r#"request.scheme == "HTTPS""#, r#""HTTPS""#, "request.scheme", "HTTPS", "it is one of `http`, `https`");
     let protocols = "it is one of `http/1.1`, `h2`, `h3`";

@@ -38,6 +38,8 @@ fn faults(errors: &ParseErrors, characters: &[char]) -> Vec<Fault> {
     }
     vec![match offending(message) {
         Some(text) => unexpected(text.trim(), start, characters),
+        // Names of the parser's own rules say nothing to who writes a condition.
+        None if message.contains("Context") => incomplete(start, characters),
         None => Fault::new(start..(start + 1).min(characters.len()), format!("syntax error: {}", lower_case(message))),
     }]
 }
@@ -55,6 +57,14 @@ fn offending(message: &str) -> Option<&str> {
     rest.split_once("' expecting ").map(|(text, _)| text).or_else(|| rest.strip_suffix('\''))
 }
 
+fn incomplete(start: usize, characters: &[char]) -> Fault {
+    match characters.windows(2).position(|pair| pair == ['?', '.']) {
+        Some(at) => Fault::new(at..at + 2, "syntax error: `?.` is not expected here")
+            .help("ask with `has(user.claims.department)` whether it is there"),
+        None => Fault::new(start..characters.len(), "syntax error: something is missing here"),
+    }
+}
+
 fn unexpected(text: &str, start: usize, characters: &[char]) -> Fault {
     let length = text.chars().count().max(1);
     let spelt = characters.get(start..start + length).is_some_and(|found| found.iter().copied().eq(text.chars()));
@@ -64,6 +74,8 @@ fn unexpected(text: &str, start: usize, characters: &[char]) -> Fault {
     match text {
         "and" => return fault.help("write `&&` for and"),
         "or" => return fault.help("write `||` for or"),
+        "is" => return fault.help("write `==` to compare"),
+        _ if word_before(start, characters) == "not" => return fault.help("write `!` for not"),
         _ => {}
     }
     match text.chars().next() {
@@ -74,6 +86,11 @@ fn unexpected(text: &str, start: usize, characters: &[char]) -> Fault {
         Some('"' | '\'') => fault.help("write `\\\\` for a backslash, or a raw text: `r\"...\"`"),
         _ => fault,
     }
+}
+
+fn word_before(start: usize, characters: &[char]) -> String {
+    let before: String = characters.iter().take(start).collect();
+    before.split_whitespace().next_back().unwrap_or_default().to_owned()
 }
 
 fn lower_case(message: &str) -> String {

@@ -25,6 +25,10 @@ fn syntax_errors_say_what_is_not_expected() {
     check("user.authenticated | true", "|", "syntax error: `|` is not expected here", "write `||` for or");
     check("user.authenticated and true", "and", "syntax error: `and` is not expected here", "write `&&` for and");
     check("user.authenticated or true", "or", "syntax error: `or` is not expected here", "write `||` for or");
+    check("not user.machine", "user", "syntax error: `user` is not expected here", "write `!` for not");
+    check("user.email is 'x'", "is", "syntax error: `is` is not expected here", "write `==` to compare");
+    let optional = "ask with `has(user.claims.department)` whether it is there";
+    check("user?.email == 'x'", "?.", "syntax error: `?.` is not expected here", optional);
     check("a b", "b", "syntax error: `b` is not expected here", "");
     check("user.email == “x”", "“", "syntax error: `“` is not expected here", "write straight quotes: `\"` or `'`");
     check(

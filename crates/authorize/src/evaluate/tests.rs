@@ -173,7 +173,10 @@ fn times_have_zones() {
         r#"int(timestamp("1970-01-01T00:01:00Z")) == 60 && timestamp(60) == timestamp("1970-01-01T00:01:00Z")"#,
         r#"string(timestamp(0)) == "1970-01-01T00:00:00Z" && timestamp("2026-01-01T01:00:00+01:00") == timestamp("2026-01-01T00:00:00Z")"#,
     ]);
-    fails("timestamp(user.claims.department) < request.time", "not an RFC 3339 timestamp");
+    fails(
+        "timestamp(user.claims.department) < request.time",
+        "not an RFC 3339 timestamp such as `2026-01-07T09:00:00Z`",
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Times, durations and the calendar.
 
 use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
@@ -85,12 +86,7 @@ pub(crate) fn zones() -> Vec<String> {
 pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Value<'a>, Failure> {
     match (function, arguments) {
         (Function::ToTimestamp, [Value::Timestamp(time)]) => Ok(Value::Timestamp(*time)),
-        (Function::ToTimestamp, [Value::Text(text)]) => text
-            .parse()
-            .ok()
-            .filter(in_range)
-            .map(Value::Timestamp)
-            .ok_or(Failure::Invalid("not an RFC 3339 timestamp")),
+        (Function::ToTimestamp, [Value::Text(text)]) => timestamp(text).map(Value::Timestamp),
         (Function::ToTimestamp, [Value::Int(seconds)]) => {
             Timestamp::from_second(*seconds).ok().filter(in_range).map(Value::Timestamp).ok_or(Failure::Overflow)
         }
@@ -104,6 +100,18 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
         }
         _ => Err(Failure::NoOverload(function.name())),
     }
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, Failure> {
+    let time: Option<Timestamp> = text.parse().ok();
+    time.filter(in_range).ok_or_else(|| {
+        let is_time = |pieces: Pieces<'_>| pieces.time().is_some() && pieces.offset().is_some();
+        Failure::Invalid(if Pieces::parse(text).is_ok_and(is_time) {
+            "outside of what can be told: 0001-01-01T00:00:00Z to 9999-12-30T22:00:00Z"
+        } else {
+            "not an RFC 3339 timestamp such as `2026-01-07T09:00:00Z`"
+        })
+    })
 }
 
 /// Reads `1h30m`, `-1.5s`, `0`: numbers with the units h, m, s, ms, us and ns.
