@@ -63,6 +63,10 @@ async fn a_revoked_session_is_none_at_once_and_the_record_says_who_ended_it() ->
     let mut grace = proxy.signed_in("grace", "one").await?;
     let listed = body(&proxy.admin_get("localhost", "/sessions").await?)?;
     assert_eq!(listed["total"], 2, "{listed}");
+    let metrics = proxy.admin_get("localhost", "/metrics").await?;
+    for line in ["portcullis_sessions 2\n", "portcullis_provider_up{provider=\"tests\"} 1\n"] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
     let of_ada = body(&proxy.admin_get("localhost", "/sessions?user=ada@example.com").await?)?;
     assert_eq!(of_ada["total"], 1, "{of_ada}");
     let id = of_ada["sessions"][0]["id"].as_str().ok_or("no id")?.to_owned();

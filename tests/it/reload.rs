@@ -142,6 +142,11 @@ async fn what_did_not_change_keeps_its_sockets_and_connections() -> Result {
         found.local_addr()?
     });
     let second = |address: String| json!({ "name": "second", "address": address });
+    let told = async || -> Result<usize> {
+        let metrics = proxy.admin_get("localhost", "/metrics").await?;
+        Ok(metrics.matches("portcullis_tls_certificate_not_after_seconds{").count())
+    };
+    assert_eq!(told().await?, 1);
     let answer = proxy
         .reload(|file| {
             file["listeners"].as_array_mut().unwrap().push(second(busy.to_string()));
@@ -159,17 +164,28 @@ async fn what_did_not_change_keeps_its_sockets_and_connections() -> Result {
             file["routes"].as_array_mut().unwrap().push(json!({
                 "from": "http://plain.localhost", "to": upstream.url(), "authenticate": "none", "allow": "true",
             }));
+            file["routes"].as_array_mut().unwrap().push(json!({
+                "from": "http://other.localhost", "to": "https://127.0.0.1:9", "authenticate": "none", "allow": "true",
+                "upstream_tls": { "ca_file": "cert.pem" },
+            }));
         })
         .await?;
     assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(told().await?, 2);
     let mut plain = TcpStream::connect(free).await?;
     assert_eq!(ask(&mut plain, "plain.localhost").await?, 200);
     assert_eq!(ask(&mut kept, "one.localhost").await?, 200, "the connection goes on");
     // Each thread has connections of its own, and each of ours is served by another.
     assert!(connections.load(Ordering::Relaxed) <= 2, "the upstream's connection is used again");
 
-    let answer = proxy.reload(|file| drop(file["listeners"].as_array_mut().unwrap().pop())).await?;
+    let answer = proxy
+        .reload(|file| {
+            file["listeners"].as_array_mut().unwrap().pop();
+            file["routes"].as_array_mut().unwrap().pop();
+        })
+        .await?;
     assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(told().await?, 1, "what is gone raises no alarm");
     assert_eq!(plain.read(&mut [0]).await?, 0, "the connections of a listener that is gone end");
     assert!(TcpStream::connect(free).await.is_err());
     assert_eq!(ask(&mut kept, "one.localhost").await?, 200);

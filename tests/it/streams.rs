@@ -93,6 +93,9 @@ async fn a_reload_closes_what_it_no_longer_allows_and_nothing_else() -> Result {
     let open = tokio::time::timeout(Duration::from_millis(10), kept.read_u8()).await;
     assert!(open.is_err(), "{open:?}");
     drop(kept);
+    let metrics = proxy.admin_get("localhost", "/metrics").await?;
+    let counted = "portcullis_streams_closed_total{route=\"one\",reason=\"no-policy-matched\"} 2\n";
+    assert!(metrics.contains(counted), "{metrics}");
     let records = proxy.stop().await?;
     assert!(closed(&records, "/events").contains("closed: no-policy-matched"), "{records:#?}");
     assert!(closed(&records, "/ws").contains("closed: no-policy-matched"), "{records:#?}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
-use identity::{Clock, Identity, Origin};
+use identity::{Clock, Identity, Origin, ProviderId};
 
 use crate::endpoints::{self, Shared};
 use crate::oidc::Providers;
@@ -109,6 +109,19 @@ impl Authenticator {
     /// The store failed.
     pub async fn sessions(&self) -> Result<Vec<Arc<Session>>, StoreError> {
         self.sessions.all().await
+    }
+
+    /// Returns how many sessions are live.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn session_count(&self) -> Result<usize, StoreError> {
+        self.sessions.count().await
+    }
+
+    /// Returns each provider, and whether it answered when it was last asked; one that was not asked yet counts as up.
+    pub fn providers_up(&self) -> impl Iterator<Item = (&ProviderId, bool)> {
+        self.providers.iter().map(|provider| (provider.id(), provider.is_up()))
     }
 
     /// Returns the live session that logs call by that id.

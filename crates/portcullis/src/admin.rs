@@ -3,6 +3,7 @@
 mod guard;
 mod log_level;
 mod sessions;
+mod sign_in_metrics;
 mod status;
 mod views;
 

@@ -113,8 +113,9 @@ impl App {
         let (reloads, reload_requests) = mpsc::channel(1);
         audit_metrics::register(&mut registry, assembly.audit().clone());
         let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
-        let state = Arc::new(State::new(registry, in_force, assembly.audit().clone(), tables, reloads));
         let server = Arc::new(server);
+        server.register(&mut registry);
+        let state = Arc::new(State::new(registry, in_force, assembly.audit().clone(), tables, reloads));
         Ok(Self { server, assembly, admin, state, reload_metrics, reload_requests, watched, drain_timeout, bound })
     }
 }

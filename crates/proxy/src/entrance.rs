@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::client_address::{SignIns, TrustedProxies};
 use crate::client_places::{ClientPlace, ClientPlaces};
+use crate::expiry::Expiry;
 use crate::metrics::{Limit, ListenerMetrics};
 use crate::tls::Terminator;
 use crate::{BuildError, Listener, Metrics, ServeError};
@@ -79,6 +80,14 @@ impl Entrances {
         })
     }
 
+    /// Returns when what the listeners have in service ends, each with the listener's name.
+    pub(crate) fn expiries(&self) -> impl Iterator<Item = (&str, Expiry)> {
+        self.iter().flat_map(|entrance| {
+            let expiries = entrance.tls.as_ref().map(Terminator::expiries).unwrap_or_default();
+            expiries.into_iter().map(|expiry| (entrance.config.name.as_str(), expiry))
+        })
+    }
+
     /// Tells how the last reading of all certificate files went.
     pub(crate) fn certificates_reloaded(&self, success: bool) {
         self.metrics.certificates_reloaded(success);
@@ -92,7 +101,7 @@ impl Entrances {
 impl Entrance {
     fn load(config: Listener, metrics: &Arc<Metrics>, before: Option<&Self>) -> Result<Self, Vec<ServeError>> {
         let tls_before = before.and_then(|before| before.tls.as_ref());
-        let tls = config.tls.as_ref().map(|tls| Terminator::build(&config.name, tls, metrics, tls_before)).transpose();
+        let tls = config.tls.as_ref().map(|tls| Terminator::build(&config.name, tls, tls_before)).transpose();
         let tls = tls.map_err(|errors| of_listener(&config.name, errors).collect::<Vec<_>>())?;
         let limit = config.limits.max_connections;
         let places = before.filter(|before| before.config.limits.max_connections == limit).map_or_else(

@@ -217,6 +217,7 @@ impl Exchange {
         if let Err(error) = noted {
             tracing::error!(request.id = id, %error, "a closed stream has no audit record");
         }
+        self.snapshot.metrics_of(self.route).stream_closed(reason);
         self.broke_off(format!("closed: {reason}"));
     }
 

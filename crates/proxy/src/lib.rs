@@ -37,6 +37,7 @@ mod body;
 mod config;
 mod error;
 mod exchange;
+mod expiry;
 mod metrics;
 mod request_id;
 mod snapshot;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -18,7 +19,7 @@ use crate::entrance::Entrance;
 use crate::metrics::Limit;
 use crate::streams::Streams;
 use crate::worker::{Desks, Workers};
-use crate::{Listener, ServeError, Snapshot};
+use crate::{Listener, ServeError, Snapshot, expiry};
 
 /// The listeners, and the configuration in force.
 #[derive(Debug)]
@@ -93,6 +94,11 @@ impl Server {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.serving.snapshot.load_full()
+    }
+
+    /// Registers what is read from the configuration in force when metrics are asked for.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        expiry::register(registry, self);
     }
 
     /// Puts another configuration in force, or, where an address cannot be bound, changes nothing. Listeners that both

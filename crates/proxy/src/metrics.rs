@@ -2,12 +2,15 @@
 //!
 //! Labels come from the configuration and from fixed lists, never from requests, so that no client can make new series.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use http::StatusCode;
+use prometheus_client::encoding::{
+    EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -22,6 +25,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<StageLabels, Latency>,
     shadow_differences: Family<ShadowLabels, Counter>,
+    streams_closed: Family<ClosedLabels, Counter>,
     connections_opened: Family<ListenerLabels, Counter>,
     connections_open: Family<ListenerLabels, Gauge>,
     addresses_lost: Family<ListenerLabels, Counter>,
@@ -29,9 +33,7 @@ pub struct Metrics {
     proxy_headers_refused: Family<ListenerLabels, Counter>,
     limits_reached: Family<LimitLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
-    certificate_not_after: Family<CertificateLabels, Gauge>,
     certificate_reload: Gauge,
-    revocation_list_next_update: Family<CertificateLabels, Gauge>,
     // The endpoints in use: what counts them outlives snapshots, and so do they.
     pools: Arc<Pools>,
 }
@@ -43,6 +45,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::default(),
             shadow_differences: Family::default(),
+            streams_closed: Family::default(),
             connections_opened: Family::default(),
             connections_open: Family::default(),
             addresses_lost: Family::default(),
@@ -50,9 +53,7 @@ impl Metrics {
             proxy_headers_refused: Family::default(),
             limits_reached: Family::default(),
             handshakes: Family::default(),
-            certificate_not_after: Family::default(),
             certificate_reload: Gauge::default(),
-            revocation_list_next_update: Family::default(),
             pools: Pools::register(registry),
         };
         metrics.certificate_reload.set(1);
@@ -70,6 +71,11 @@ impl Metrics {
             "portcullis_shadow_differences",
             "Requests of which rules in shadow would have decided otherwise, by route and both decisions",
             metrics.shadow_differences.clone(),
+        );
+        registry.register(
+            "portcullis_streams_closed",
+            "Downloads, event streams, gRPC and WebSockets closed because they are no longer allowed, by route and reason",
+            metrics.streams_closed.clone(),
         );
         registry.register(
             "portcullis_connections_opened",
@@ -108,20 +114,9 @@ impl Metrics {
     fn register_tls(&self, registry: &mut Registry) {
         registry.register("portcullis_tls_handshakes", "Downstream TLS handshakes by result", self.handshakes.clone());
         registry.register(
-            "portcullis_tls_certificate_not_after_seconds",
-            "End of validity of the certificate in service, in seconds since 1970",
-            self.certificate_not_after.clone(),
-        );
-        registry.register(
             "portcullis_tls_certificate_reload_success",
             "1 when the last reading of all certificate files succeeded, 0 when one kept its last good certificate",
             self.certificate_reload.clone(),
-        );
-        registry.register(
-            "portcullis_tls_revocation_list_next_update_seconds",
-            "When the first revocation list of a file is out of date and no client's certificate counts, in seconds since \
-             1970",
-            self.revocation_list_next_update.clone(),
         );
     }
 
@@ -136,6 +131,7 @@ impl Metrics {
             route: route.into(),
             requests: self.requests.clone(),
             shadow_differences: self.shadow_differences.clone(),
+            streams_closed: self.streams_closed.clone(),
             common: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
             policy: stage("policy"),
             upstream: stage("upstream"),
@@ -164,18 +160,6 @@ impl Metrics {
         }
     }
 
-    /// Tells when a certificate in service ends.
-    pub(crate) fn certificate(&self, listener: &str, file: &str, not_after: i64) {
-        let labels = CertificateLabels { listener: listener.to_owned(), file: file.to_owned() };
-        self.certificate_not_after.get_or_create(&labels).set(not_after);
-    }
-
-    /// Tells when the first revocation list of a file is out of date.
-    pub(crate) fn revocation_list(&self, listener: &str, file: &str, next_update: i64) {
-        let labels = CertificateLabels { listener: listener.to_owned(), file: file.to_owned() };
-        self.revocation_list_next_update.get_or_create(&labels).set(next_update);
-    }
-
     /// Tells how the last reading of all certificate files went.
     pub(crate) fn certificates_reloaded(&self, success: bool) {
         self.certificate_reload.set(i64::from(success));
@@ -188,6 +172,7 @@ pub(crate) struct RouteMetrics {
     route: Box<str>,
     requests: Family<RequestLabels, Counter>,
     shadow_differences: Family<ShadowLabels, Counter>,
+    streams_closed: Family<ClosedLabels, Counter>,
     // Counters of the usual answers, so that a request looks nothing up; made when first used, so that no empty series
     // is exported.
     common: [[OnceLock<Counter>; COMMON_CODES.len()]; 3],
@@ -206,7 +191,7 @@ impl RouteMetrics {
         };
         let decision = decision_label(decision);
         let counter = || {
-            let labels = RequestLabels { route: self.route.to_string(), code: u32::from(code), decision };
+            let labels = RequestLabels { route: self.route.to_string(), code: Code::of(code), decision };
             self.requests.get_or_create_owned(&labels)
         };
         let column = COMMON_CODES.iter().position(|common| *common == code);
@@ -228,6 +213,11 @@ impl RouteMetrics {
         let (decision, shadow) = (decision_label(decision), decision_label(shadow));
         let labels = ShadowLabels { route: self.route.to_string(), decision, shadow };
         self.shadow_differences.get_or_create(&labels).inc();
+    }
+
+    /// Counts a stream that was closed because it is no longer allowed.
+    pub(crate) fn stream_closed(&self, reason: &'static str) {
+        self.streams_closed.get_or_create(&ClosedLabels { route: self.route.to_string(), reason }).inc();
     }
 }
 
@@ -376,8 +366,37 @@ impl Drop for OpenConnection {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: String,
-    code: u32,
+    code: Code,
     decision: &'static str,
+}
+
+/// A status code, or only the class of one that is in no registry: upstreams choose it, and callers may choose for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Code {
+    Registered(u16),
+    Class(u16),
+}
+
+impl Code {
+    fn of(code: u16) -> Self {
+        let registered = StatusCode::from_u16(code).is_ok_and(|code| code.canonical_reason().is_some());
+        if registered { Self::Registered(code) } else { Self::Class(code / 100) }
+    }
+}
+
+impl EncodeLabelValue for Code {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Registered(code) => write!(encoder, "{code}"),
+            Self::Class(class) => write!(encoder, "{class}xx"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClosedLabels {
+    route: String,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -408,12 +427,6 @@ struct LimitLabels {
 struct HandshakeLabels {
     listener: String,
     result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CertificateLabels {
-    listener: String,
-    file: String,
 }
 
 /// A histogram of durations without a lock: three of them are written for every request by all threads at once.

@@ -12,6 +12,7 @@ use pages::Look;
 use crate::config::{Host, Route};
 use crate::entrance::Entrances;
 
+use crate::expiry::Expiry;
 use crate::inputs::Inputs;
 use crate::metrics::RouteMetrics;
 use crate::rate_limit::RateLimiter;
@@ -151,6 +152,13 @@ impl Snapshot {
         let errors: Vec<_> = of_upstreams.chain(self.entrances.reload_certificates()).collect();
         self.entrances.certificates_reloaded(errors.is_empty());
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Returns when what routes present to upstreams and believe of them ends, each with the route's name.
+    pub(crate) fn upstream_expiries(&self) -> impl Iterator<Item = (&str, Expiry)> {
+        self.routes
+            .iter()
+            .flat_map(|route| route.cluster.expiries().into_iter().map(|expiry| (route.config.name.as_str(), expiry)))
     }
 
     /// Returns the upstream of each route as it is now: endpoints, their state, and their connections.

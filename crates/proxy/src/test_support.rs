@@ -116,6 +116,7 @@ impl Setup {
         };
         let snapshot = snapshot(vec![self.listener], config, authorizer, authenticator, log.clone(), &metrics, None);
         let server = Arc::new(Server::bind(snapshot.unwrap(), Vec::new()).unwrap());
+        server.register(&mut registry);
         let (stop, stopped) = oneshot::channel();
         let (serving, drain) = (Arc::clone(&server), self.drain);
         let serving = async move {

@@ -24,7 +24,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::ClientAuthMode;
-use crate::{BuildError, Certificate, ListenerTls, Metrics, TlsVersion};
+use crate::expiry::{self, Expiry};
+use crate::{BuildError, Certificate, ListenerTls, TlsVersion};
 
 pub(crate) use client_auth::VerifiedClient;
 use client_auth::Verifier;
@@ -35,7 +36,6 @@ pub(crate) struct Terminator {
     pub(crate) certificates: Arc<Certificates>,
     listener: Box<str>,
     tls: ListenerTls,
-    metrics: Arc<Metrics>,
     terms: ArcSwap<Terms>,
 }
 
@@ -51,14 +51,9 @@ impl Terminator {
     ///
     /// # Errors
     /// What is wrong with each file.
-    pub(crate) fn build(
-        listener: &str,
-        tls: &ListenerTls,
-        metrics: &Arc<Metrics>,
-        before: Option<&Self>,
-    ) -> Result<Self, Vec<BuildError>> {
-        let certificates = Certificates::load(listener, tls.certificates.clone(), Arc::clone(metrics)).map(Arc::new);
-        let clients = clients(listener, tls, metrics);
+    pub(crate) fn build(listener: &str, tls: &ListenerTls, before: Option<&Self>) -> Result<Self, Vec<BuildError>> {
+        let certificates = Certificates::load(listener, tls.certificates.clone()).map(Arc::new);
+        let clients = clients(tls);
         let (certificates, clients) = match (certificates, clients) {
             (Ok(certificates), Ok(clients)) => (certificates, clients),
             (Err(mut errors), clients) => {
@@ -70,8 +65,8 @@ impl Terminator {
         let before = before.map(|before| before.terms.load_full());
         let terms =
             Terms::new(listener, tls, &certificates, clients, before.as_deref()).map_err(|error| vec![error])?;
-        let (listener, tls, metrics) = (listener.into(), tls.clone(), Arc::clone(metrics));
-        Ok(Self { certificates, listener, tls, metrics, terms: ArcSwap::from_pointee(terms) })
+        let (listener, tls) = (listener.into(), tls.clone());
+        Ok(Self { certificates, listener, tls, terms: ArcSwap::from_pointee(terms) })
     }
 
     /// Reads all files again. One that is bad keeps the last good one in service.
@@ -85,7 +80,7 @@ impl Terminator {
     }
 
     fn reload_clients(&self) -> Result<(), BuildError> {
-        let Some(read) = clients(&self.listener, &self.tls, &self.metrics)? else { return Ok(()) };
+        let Some(read) = clients(&self.tls)? else { return Ok(()) };
         let current = self.terms.load();
         if current.clients.as_ref().is_some_and(|current| current.is_same(&read)) {
             return Ok(());
@@ -93,6 +88,13 @@ impl Terminator {
         self.terms.store(Arc::new(Terms::new(&self.listener, &self.tls, &self.certificates, Some(read), None)?));
         tracing::info!(listener.name = &*self.listener, "authorities and revocation lists of clients exchanged");
         Ok(())
+    }
+
+    /// Returns when certificates, authorities and revocation lists in service end.
+    pub(crate) fn expiries(&self) -> Vec<Expiry> {
+        let mut expiries = self.certificates.expiries();
+        expiries.extend(self.terms.load().clients.iter().flat_map(|clients| clients.expiries.iter().cloned()));
+        expiries
     }
 
     /// Shakes hands.
@@ -117,8 +119,8 @@ impl Terminator {
     }
 }
 
-fn clients(listener: &str, tls: &ListenerTls, metrics: &Metrics) -> Result<Option<Verifier>, BuildError> {
-    tls.client_auth.as_ref().map(|auth| Verifier::read(auth, listener, metrics)).transpose()
+fn clients(tls: &ListenerTls) -> Result<Option<Verifier>, BuildError> {
+    tls.client_auth.as_ref().map(Verifier::read).transpose()
 }
 
 impl Terms {
@@ -179,11 +181,10 @@ pub(crate) struct Certificates {
     // Invariant: not empty.
     files: Vec<Certificate>,
     index: ArcSwap<Index>,
-    metrics: Arc<Metrics>,
 }
 
 impl Certificates {
-    fn load(listener: &str, files: Vec<Certificate>, metrics: Arc<Metrics>) -> Result<Self, Vec<BuildError>> {
+    fn load(listener: &str, files: Vec<Certificate>) -> Result<Self, Vec<BuildError>> {
         let provider = aws_lc_rs::default_provider();
         let mut served = Vec::new();
         let mut errors = Vec::new();
@@ -197,9 +198,7 @@ impl Certificates {
             return Err(errors);
         }
         let index = ArcSwap::from_pointee(Index::new(served));
-        let certificates = Self { listener: listener.into(), files, index, metrics };
-        certificates.tell_expiry();
-        Ok(certificates)
+        Ok(Self { listener: listener.into(), files, index })
     }
 
     /// Reads all files again. A pair that is bad keeps the last good one in service.
@@ -226,7 +225,6 @@ impl Certificates {
             }
         }
         self.index.store(Arc::new(Index::new(served)));
-        self.tell_expiry();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
@@ -235,10 +233,12 @@ impl Certificates {
         self.index.load().select(name)
     }
 
-    fn tell_expiry(&self) {
-        for (served, files) in self.index.load().served.iter().zip(&self.files) {
-            self.metrics.certificate(&self.listener, &files.cert_file.display().to_string(), served.not_after);
-        }
+    /// Returns when each certificate in service ends.
+    fn expiries(&self) -> Vec<Expiry> {
+        let expiry = |(served, files): (&Arc<Served>, &Certificate)| {
+            Expiry::new(expiry::Kind::Certificate, &files.cert_file, served.not_after)
+        };
+        self.index.load().served.iter().zip(&self.files).map(expiry).collect()
     }
 }
 

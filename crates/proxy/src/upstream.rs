@@ -28,6 +28,7 @@ use http::uri::Authority;
 use tokio::time::Instant;
 
 use crate::config::{EndpointScheme, HashBy, HostHeader, LoadBalancing, OutlierDetection, Retry, Route, Timeouts};
+use crate::expiry::Expiry;
 use crate::{BuildError, Endpoint as Address};
 
 pub(crate) use balance::{Selection, stable_hash};
@@ -124,6 +125,11 @@ impl Cluster {
     /// A file cannot be used.
     pub(crate) fn reload_certificates(&self) -> Result<(), BuildError> {
         self.targets.iter().try_for_each(|target| target.endpoint.reload_certificates())
+    }
+
+    /// Returns when what `upstream_tls` has in service ends. Its endpoints have read the same files.
+    pub(crate) fn expiries(&self) -> Vec<Expiry> {
+        self.targets.iter().map(|target| target.endpoint.expiries()).find(|all| !all.is_empty()).unwrap_or_default()
     }
 
     /// Returns what keeps a caller at one endpoint, where something does.

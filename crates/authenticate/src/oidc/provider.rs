@@ -87,6 +87,11 @@ impl Provider {
         &self.config
     }
 
+    /// Returns whether the provider answered when it was last asked.
+    pub(crate) fn is_up(&self) -> bool {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).failed.is_none()
+    }
+
     /// Returns what is known of the provider, asking it when nothing is or it is too old. When it does not answer, what
     /// was known stays good.
     pub(crate) async fn known(&self) -> Result<Arc<Known>, Arc<ProviderError>> {

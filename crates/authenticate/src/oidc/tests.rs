@@ -85,9 +85,11 @@ async fn a_provider_that_is_down_is_asked_again_after_a_while() {
         assert!(matches!(world.sign_in().await, Err(SignInError::Provider(_))));
     }
     assert_eq!(world.test.asked(DISCOVERY), 1, "asked while it is left alone");
+    assert!(!world.provider.is_up());
     world.recovers();
     world.pass(2);
     world.sign_in().await.unwrap();
+    assert!(world.provider.is_up());
 }
 
 #[tokio::test]

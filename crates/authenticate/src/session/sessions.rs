@@ -169,6 +169,11 @@ impl Sessions {
         Ok(sessions)
     }
 
+    /// Returns how many sessions are live.
+    pub(crate) async fn count(&self) -> Result<usize, StoreError> {
+        self.sign_ins(Key::sign_ins()).await.map(|sign_ins| sign_ins.len())
+    }
+
     /// Returns the live session of that id.
     pub(crate) async fn by_id(&self, id: &str) -> Result<Option<Arc<Session>>, StoreError> {
         let sign_ins = self.sign_ins(Key::sign_ins()).await?;

@@ -5,8 +5,9 @@ use std::error::Error as _;
 use axum::extract::{RawQuery, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 
-use super::{Console, lock};
+use super::{Console, lock, sign_in_metrics};
 
 /// Tells whether the process serves; with `verbose`, what is wrong.
 pub(super) async fn readyz(Extract(Console { state, .. }): Extract<Console>, RawQuery(query): RawQuery) -> Response {
@@ -34,9 +35,13 @@ pub(super) async fn readyz(Extract(Console { state, .. }): Extract<Console>, Raw
 }
 
 /// Returns all metrics for Prometheus.
-pub(super) async fn metrics(Extract(Console { state, .. }): Extract<Console>) -> Response {
+pub(super) async fn metrics(Extract(Console { state, server }): Extract<Console>) -> Response {
+    let sign_in = sign_in_metrics::read(server.snapshot().authenticator().cloned()).await;
     let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &state.registry) {
+    let encoded = encode_registry(&mut text, &state.registry)
+        .and_then(|()| encode_registry(&mut text, &sign_in))
+        .and_then(|()| encode_eof(&mut text));
+    match encoded {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

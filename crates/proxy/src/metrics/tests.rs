@@ -15,7 +15,10 @@ fn requests_are_counted_by_route_code_and_decision() {
     let times = Times { policy: Some(Duration::from_micros(3)), upstream: None, total: Duration::from_millis(7) };
     route.record(Decision::Allow, 200, &times);
     route.record(Decision::Allow, 200, &times);
-    route.record(Decision::Deny, 418, &times);
+    for code in [418, 299, 298, 999] {
+        route.record(Decision::Deny, code, &times);
+    }
+    route.stream_closed("session-ended");
     // Handles made later are of the same series.
     metrics.route("app").record(Decision::Allow, 200, &times);
     let mut text = String::new();
@@ -23,12 +26,16 @@ fn requests_are_counted_by_route_code_and_decision() {
     for line in [
         r#"portcullis_requests_total{route="app",code="200",decision="allow"} 3"#,
         r#"portcullis_requests_total{route="app",code="418",decision="deny"} 1"#,
-        r#"portcullis_request_duration_seconds_count{route="app",stage="policy"} 4"#,
+        // Any other number an upstream can make up: it makes no series of its own.
+        r#"portcullis_requests_total{route="app",code="2xx",decision="deny"} 2"#,
+        r#"portcullis_requests_total{route="app",code="9xx",decision="deny"} 1"#,
+        r#"portcullis_streams_closed_total{route="app",reason="session-ended"} 1"#,
+        r#"portcullis_request_duration_seconds_count{route="app",stage="policy"} 7"#,
         r#"portcullis_request_duration_seconds_count{route="app",stage="upstream"} 0"#,
         r#"portcullis_request_duration_seconds_bucket{le="0.005",route="app",stage="total"} 0"#,
-        r#"portcullis_request_duration_seconds_bucket{le="0.01",route="app",stage="total"} 4"#,
-        r#"portcullis_request_duration_seconds_bucket{le="+Inf",route="app",stage="total"} 4"#,
-        r#"portcullis_request_duration_seconds_sum{route="app",stage="total"} 0.028"#,
+        r#"portcullis_request_duration_seconds_bucket{le="0.01",route="app",stage="total"} 7"#,
+        r#"portcullis_request_duration_seconds_bucket{le="+Inf",route="app",stage="total"} 7"#,
+        r#"portcullis_request_duration_seconds_sum{route="app",stage="total"} 0.049"#,
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

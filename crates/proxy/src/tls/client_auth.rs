@@ -13,8 +13,9 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::{subject, unusable};
+use crate::BuildError;
 use crate::config::{ClientAuth, ClientAuthMode};
-use crate::{BuildError, Metrics};
+use crate::expiry::{Expiry, Kind};
 
 /// What clients' certificates are verified against: one reading of the files.
 #[derive(Debug)]
@@ -22,11 +23,12 @@ pub(crate) struct Verifier {
     pub(super) webpki: Arc<dyn ClientCertVerifier>,
     authorities: Vec<CertificateDer<'static>>,
     lists: Vec<CertificateRevocationListDer<'static>>,
+    pub(super) expiries: Vec<Expiry>,
 }
 
 impl Verifier {
     /// Reads the files of a listener.
-    pub(super) fn read(auth: &ClientAuth, listener: &str, metrics: &Metrics) -> Result<Self, BuildError> {
+    pub(super) fn read(auth: &ClientAuth) -> Result<Self, BuildError> {
         let authorities = CertificateDer::pem_file_iter(&auth.ca_file)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|source| unusable(&auth.ca_file, source))?;
@@ -39,13 +41,15 @@ impl Verifier {
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let mut expiries: Vec<_> =
+            Expiry::of_certificates(Kind::Authority, &auth.ca_file, &authorities).into_iter().collect();
         let mut lists = Vec::new();
         if let Some(file) = &auth.crl_file {
             lists = CertificateRevocationListDer::pem_file_iter(file)
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(|source| unusable(file, source))?;
             let next_update = next_update(&lists).map_err(|reason| unusable(file, reason))?;
-            metrics.revocation_list(listener, &file.display().to_string(), next_update);
+            expiries.push(Expiry::new(Kind::RevocationList, file, next_update));
             // A list that is out of date may lack the certificate that was stolen yesterday: without the second line
             // it would be believed for ever.
             builder = builder.with_crls(lists.iter().cloned()).enforce_revocation_expiration();
@@ -54,7 +58,7 @@ impl Verifier {
             builder = builder.allow_unauthenticated();
         }
         let webpki = builder.build().map_err(|source| unusable(&auth.ca_file, source))?;
-        Ok(Self { webpki, authorities, lists })
+        Ok(Self { webpki, authorities, lists, expiries })
     }
 
     /// Returns whether both were made of the same authorities and lists.

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 
 use super::{Certificates, Terminator};
 use crate::test_support::certificate;
-use crate::{Certificate, ListenerTls, Metrics, TlsVersion};
+use crate::{Certificate, ListenerTls, TlsVersion};
 
 fn load(files: Vec<Certificate>) -> Result<Certificates, String> {
-    let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-    Certificates::load("test", files, metrics)
+    Certificates::load("test", files)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
@@ -76,8 +74,7 @@ fn early_data_is_off_and_the_first_key_exchange_is_post_quantum() {
         min_version: TlsVersion::V1_2,
         client_auth: None,
     };
-    let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-    let terminator = Terminator::build("test", &tls, &metrics, None).unwrap();
+    let terminator = Terminator::build("test", &tls, None).unwrap();
     let config = &terminator.terms.load().config;
     assert_eq!(config.max_early_data_size, 0);
     assert_eq!(config.crypto_provider().kx_groups[0].name(), rustls::NamedGroup::X25519MLKEM768);

@@ -26,6 +26,7 @@ use super::tls::{self, Material, SystemRoots};
 use super::{FailureKind, UpstreamFailure};
 use crate::BuildError;
 use crate::config::{self, EndpointScheme, Route, UpstreamProtocol, UpstreamTls};
+use crate::expiry::Expiry;
 
 /// How one endpoint is reached.
 #[derive(Debug)]
@@ -93,6 +94,7 @@ struct Clients {
     exchange: Arc<ClientConfig>,
     upgrade: Arc<ClientConfig>,
     fingerprint: [u8; 32],
+    expiries: Vec<Expiry>,
 }
 
 impl Connector {
@@ -149,6 +151,11 @@ impl Connector {
     /// Returns the fingerprint of the files of TLS when they were last good.
     pub(super) fn tls_fingerprint(&self) -> Option<[u8; 32]> {
         self.tls.as_ref().map(|tls| tls.clients.load().fingerprint)
+    }
+
+    /// Returns when what the files of TLS held when they were last good ends.
+    pub(super) fn expiries(&self) -> Vec<Expiry> {
+        self.tls.as_ref().map(|tls| tls.clients.load().expiries.clone()).unwrap_or_default()
     }
 
     /// Returns the scheme of requests.
@@ -294,7 +301,7 @@ impl Clients {
         material: Material,
         roots: &SystemRoots,
     ) -> Result<Self, BuildError> {
-        let fingerprint = material.fingerprint;
+        let (fingerprint, expiries) = (material.fingerprint, material.expiries.clone());
         let mut upgrade = material.client(settings, roots)?;
         let mut exchange = upgrade.clone();
         upgrade.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -303,7 +310,7 @@ impl Clients {
             Speaks::Http2 => vec![b"h2".to_vec()],
             Speaks::Negotiated | Speaks::Probed => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
-        Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), fingerprint })
+        Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), fingerprint, expiries })
     }
 }
 

@@ -18,6 +18,7 @@ use super::prior_knowledge;
 use super::stream::Stream;
 use crate::BuildError;
 use crate::config::UpstreamSettings;
+use crate::expiry::Expiry;
 use crate::worker::PerWorker;
 
 /// One endpoint and the connections to it.
@@ -92,6 +93,11 @@ impl Endpoint {
     /// Returns the fingerprint of the files of TLS that new connections go by.
     pub(super) fn tls_fingerprint(&self) -> Option<[u8; 32]> {
         self.connector.tls_fingerprint()
+    }
+
+    /// Returns when what new connections present and believe ends.
+    pub(super) fn expiries(&self) -> Vec<Expiry> {
+        self.connector.expiries()
     }
 
     /// Returns the endpoint as logs name it.

@@ -14,12 +14,15 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::BuildError;
 use crate::config::UpstreamTls;
+use crate::expiry::{Expiry, Kind};
 
 /// The certificates and the key of a route's `upstream_tls`, read and checked.
 #[derive(Debug)]
 pub(super) struct Material {
     authorities: Option<Vec<CertificateDer<'static>>>,
     presented: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// When what they hold ends.
+    pub(super) expiries: Vec<Expiry>,
     /// Of the contents of the files: tells one set from the next.
     pub(super) fingerprint: [u8; 32],
 }
@@ -50,9 +53,15 @@ impl Material {
             }
             None => None,
         };
+        let of_authorities = settings.ca_file.as_ref().zip(authorities.as_ref());
+        let of_authorities = of_authorities.and_then(|(file, all)| Expiry::of_certificates(Kind::Authority, file, all));
+        let of_own = settings.client_certificate.as_ref().zip(presented.as_ref());
+        let of_own =
+            of_own.and_then(|(pair, (chain, _))| Expiry::of_certificates(Kind::Certificate, &pair.cert_file, chain));
+        let expiries = of_authorities.into_iter().chain(of_own).collect();
         let mut digest = [0; 32];
         digest.copy_from_slice(fingerprint.finish().as_ref());
-        Ok(Self { authorities, presented, fingerprint: digest })
+        Ok(Self { authorities, presented, expiries, fingerprint: digest })
     }
 
     /// Makes the client side of TLS that `settings` asks for, without ALPN.

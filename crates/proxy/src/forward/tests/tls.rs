@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::expiry::{Expiry, Kind};
 use crate::{BuildError, Certificate};
 
 /// An authority and a folder for its files.
@@ -94,6 +95,20 @@ async fn refused(config: ServerConfig, tls: UpstreamTls) -> String {
     let (kind, detail) = failure(response).await;
     assert_eq!(kind, "Tls", "{detail}");
     detail
+}
+
+#[test]
+fn the_ends_of_authorities_and_of_the_certificate_that_is_shown_are_known() {
+    let authority = Authority::new();
+    authority.issue(&leaf());
+    let file = |name: &str| authority.folder.path().join(name);
+    let mut route = route(EndpointScheme::Https, &["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
+    let pair = Certificate { cert_file: file("leaf.pem"), key_file: file("leaf.key") };
+    route.upstream_tls = UpstreamTls { client_certificate: Some(pair), ..authority.trusted() };
+    let cluster = Cluster::build(&route, &Pools::default()).unwrap();
+    // rcgen's certificates end at the beginning of 4096.
+    let expiry = |kind, name| Expiry::new(kind, &file(name), 67_090_118_400);
+    assert_eq!(cluster.expiries(), [expiry(Kind::Authority, "ca.pem"), expiry(Kind::Certificate, "leaf.pem")]);
 }
 
 #[tokio::test]

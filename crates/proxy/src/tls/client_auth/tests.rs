@@ -212,6 +212,16 @@ async fn a_list_that_is_out_of_date_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn the_ends_of_all_that_is_in_service_are_told() {
+    let (files, ours) = (Files::new(), Authority::new("ours"));
+    let proxy = files.write("ca.pem", &ours.pem).start(ClientAuthMode::Require, "true").await;
+    for role in ["certificate", "authority"] {
+        let metric = format!(r#"portcullis_tls_certificate_not_after_seconds{{listener="test",role="{role}",file=""#);
+        assert_eq!(proxy.metrics().lines().filter(|line| line.starts_with(&metric)).count(), 1, "{}", proxy.metrics());
+    }
+}
+
+#[tokio::test]
 async fn a_list_of_another_authority_lets_nobody_in() {
     let (files, ours, other) = (Files::new(), Authority::new("ours"), Authority::new("other"));
     files.write("ca.pem", &ours.pem).write("crl.pem", &other.revokes(&[], 2100));
@@ -268,8 +278,7 @@ fn files_that_are_none_are_named() {
                 crl_file: Some(folder.join("crl.pem")),
             }),
         };
-        let metrics = Arc::new(crate::Metrics::register(&mut prometheus_client::registry::Registry::default()));
-        crate::tls::Terminator::build("test", &tls, &metrics, None).map(drop).unwrap_err()[0].to_string()
+        crate::tls::Terminator::build("test", &tls, None).map(drop).unwrap_err()[0].to_string()
     };
     files.write("ca.pem", "").write("crl.pem", "");
     assert!(read(files.folder.path()).contains("ca.pem"));
