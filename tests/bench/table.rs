@@ -105,8 +105,10 @@ const COLUMNS: [fn(&Both<Cost>) -> f64; 5] = [
     |costs| costs.portcullis.per_second(),
 ];
 
+type Count = fn(&Counts) -> f64;
+
 /// What is told of a request where `perf` counted.
-const COUNTS: [(&str, fn(&Counts) -> f64); 4] = [
+const COUNTS: [(&str, Count); 4] = [
     ("instructions, user", |counts| counts.user_instructions),
     ("instructions, kernel", |counts| counts.kernel_instructions),
     ("cycles", |counts| counts.cycles),
