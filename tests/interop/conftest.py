@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import socket
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import trustme
 
 BINARY = os.environ.get("PORTCULLIS_BIN", pathlib.Path(__file__).parents[2] / "target/debug/portcullis")
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 RESOLVE = socket.getaddrinfo
 LOOPBACK = 'request.ip == "127.0.0.1"'
 
@@ -52,6 +54,24 @@ def wait_for(condition, what, process=None):
 def accepts(port):
     with socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
+
+
+def start_nginx(home, port, servers, started):
+    """nginx with `servers` (its own words) in `http`, everything it writes below `home`; `port` tells when it is up."""
+    (home / "nginx.conf").write_text(f"""
+        worker_processes 1;
+        {"user root;" if os.geteuid() == 0 else ""}
+        error_log {home}/error.log;
+        pid {home}/pid;
+        events {{ worker_connections 256; }}
+        http {{
+          access_log off;
+          client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
+          uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
+          {servers}
+        }}""")
+    started.append(subprocess.Popen([NGINX, "-c", home / "nginx.conf", "-p", home, "-g", "daemon off;"]))
+    wait_for(lambda: accepts(port), "nginx", started[-1])
 
 
 class Authority:

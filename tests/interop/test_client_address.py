@@ -1,16 +1,14 @@
 """The client's address behind nginx and HAProxy, as the audit record has it."""
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
 import urllib.request
 
 import pytest
-from conftest import Authority, Proxy, accepts, free_port, wait_for
+from conftest import Authority, Proxy, accepts, free_port, start_nginx, wait_for
 
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
 # All of loopback is ours: a client, two balancers and a stranger have an address each.
 CLIENT, HTTP_PROXY, BALANCER = "127.0.0.9", "127.0.0.2", "127.0.0.3"
@@ -62,20 +60,7 @@ class Deployment:
                 {headers[name]}
               }}
             }}""" for name, port in self.nginx.items())
-        (home / "nginx.conf").write_text(f"""
-            worker_processes 1;
-            {"user root;" if os.geteuid() == 0 else ""}
-            error_log {home}/error.log;
-            pid {home}/pid;
-            events {{ worker_connections 256; }}
-            http {{
-              access_log off;
-              client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-              uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-              {servers}
-            }}""")
-        started.append(subprocess.Popen([NGINX, "-c", home / "nginx.conf", "-p", home, "-g", "daemon off;"]))
-        wait_for(lambda: accepts(self.nginx["http"]), "nginx", started[-1])
+        start_nginx(home, self.nginx["http"], servers, started)
 
     def start_haproxy(self, started):
         configuration = f"""

@@ -1,15 +1,13 @@
 """TLS connections that pass undecrypted to nginx, which has a certificate of its own; and to PostgreSQL's kind of client."""
 
 import os
-import shutil
 import socket
 import ssl
 import subprocess
 
 import pytest
-from conftest import LOOPBACK, Authority, Proxy, accepts, free_port, wait_for
+from conftest import LOOPBACK, Authority, Proxy, free_port, start_nginx
 
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 
 @pytest.fixture
@@ -18,26 +16,14 @@ def nginx(tmp_path, started):
     home.mkdir()
     authority, port = Authority(home, "app.localhost"), free_port()
     (home / "large").write_bytes(os.urandom(1 << 20) * 32)
-    (home / "nginx.conf").write_text(f"""
-        worker_processes 1;
-        {"user root;" if os.geteuid() == 0 else ""}
-        error_log {home}/error.log;
-        pid {home}/pid;
-        events {{ worker_connections 256; }}
-        http {{
-          access_log off;
-          client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-          uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-          server {{
-            listen 127.0.0.1:{port} ssl http2;
-            ssl_certificate {authority.cert_file};
-            ssl_certificate_key {authority.key_file};
-            root {home};
-            location /who {{ default_type text/plain; return 200 "$ssl_server_name $server_protocol"; }}
-          }}
-        }}""")
-    started.append(subprocess.Popen([NGINX, "-c", home / "nginx.conf", "-p", home, "-g", "daemon off;"]))
-    wait_for(lambda: accepts(port), "nginx", started[-1])
+    start_nginx(home, port, f"""
+        server {{
+          listen 127.0.0.1:{port} ssl http2;
+          ssl_certificate {authority.cert_file};
+          ssl_certificate_key {authority.key_file};
+          root {home};
+          location /who {{ default_type text/plain; return 200 "$ssl_server_name $server_protocol"; }}
+        }}""", started)
     return authority, port, home
 
 

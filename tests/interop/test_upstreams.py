@@ -2,17 +2,15 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 
 import httpx
 import pytest
 import websockets
-from conftest import LOOPBACK, Authority, Proxy, accepts, free_port, wait_for
+from conftest import LOOPBACK, Authority, Proxy, accepts, free_port, start_nginx, wait_for
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 
 @pytest.fixture(scope="module")
@@ -30,29 +28,17 @@ def nginx(directory, started):
     authority = Authority(home, "upstream.internal")
     port = free_port()
     (home / "index.html").write_text("from nginx\n")
-    (home / "nginx.conf").write_text(f"""
-        worker_processes 1;
-        {"user root;" if os.geteuid() == 0 else ""}
-        error_log {home}/error.log;
-        pid {home}/pid;
-        events {{ worker_connections 256; }}
-        http {{
-          access_log off;
-          client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-          uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-          server {{
-            listen 127.0.0.1:{port} ssl http2;
-            server_name upstream.internal;
-            ssl_certificate {authority.cert_file};
-            ssl_certificate_key {authority.key_file};
-            ssl_client_certificate {authority.ca_file};
-            ssl_verify_client optional;
-            root {home};
-            location /who {{ default_type text/plain; return 200 "$ssl_client_verify $host $server_protocol"; }}
-          }}
-        }}""")
-    started.append(subprocess.Popen([NGINX, "-c", home / "nginx.conf", "-p", home, "-g", "daemon off;"]))
-    wait_for(lambda: accepts(port), "nginx", started[-1])
+    start_nginx(home, port, f"""
+        server {{
+          listen 127.0.0.1:{port} ssl http2;
+          server_name upstream.internal;
+          ssl_certificate {authority.cert_file};
+          ssl_certificate_key {authority.key_file};
+          ssl_client_certificate {authority.ca_file};
+          ssl_verify_client optional;
+          root {home};
+          location /who {{ default_type text/plain; return 200 "$ssl_client_verify $host $server_protocol"; }}
+        }}""", started)
     return port, authority, home
 
 
