@@ -143,12 +143,12 @@ struct Files<'e> {
 
 impl Files<'_> {
     fn read(&mut self, path: &Path, text: String, section: &schema::Section) -> (FileId, Option<Node>) {
-        let (file, node) = self.tree(path, text);
+        let (file, node) = self.tree(path, text, section);
         (file, node.map(|node| self.described(node, section)))
     }
 
     /// The first step: text to tree.
-    fn tree(&mut self, path: &Path, text: String) -> (FileId, Option<Node>) {
+    fn tree(&mut self, path: &Path, text: String, section: &schema::Section) -> (FileId, Option<Node>) {
         let file = self.sources.add(path.to_owned(), text);
         let text = self.sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
         let node = match yaml::parse(&text, file) {
@@ -163,9 +163,10 @@ impl Files<'_> {
         };
         let message = match &node.value {
             Value::Map(_) => return (file, Some(node)),
-            Value::Null => {
+            Value::Null if section.has_required() => {
                 "the file is empty: write at least `listeners` and `routes`; `config/` has examples".to_owned()
             }
+            Value::Null => "the file is empty: write `policies`, or leave the file out".to_owned(),
             Value::Scalar(_) | Value::List(_) => {
                 format!("the file must be a mapping of keys to values, not {}", node.noun())
             }

@@ -1,6 +1,7 @@
 //! Comma-separated values (RFC 4180): fields in quotes where they hold commas, quotes or line breaks.
 
-use super::{MAX_ROWS, Place, TableError, WrittenKey, shown};
+use super::index::{Place, WrittenKey};
+use super::{MAX_ROWS, TableError, shown};
 use crate::check::suggest;
 
 /// The records of a file: all fields in one text, and where each ends.

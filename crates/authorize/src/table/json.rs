@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{MAX_ROWS, Names, Place, TableError, WrittenKey, shown};
+use super::index::{Place, WrittenKey};
+use super::{MAX_ROWS, Names, TableError, shown};
 
 /// One row.
 pub(crate) type Object = Map<String, Value>;

@@ -58,7 +58,7 @@ impl Files<'_> {
     /// Reads of a configuration only what policies name: a test needs neither its secrets nor its certificates.
     fn policy_root(&mut self, path: &Path) -> Result<Option<Node>, LoadError> {
         let text = read(path)?;
-        let (_, node) = self.tree(path, text);
+        let (_, node) = self.tree(path, text, &schema::ROOT);
         Ok(node.map(|mut node| {
             if let Value::Map(entries) = &mut node.value {
                 entries.retain(|entry| schema::POLICY_ROOT.key(&entry.key).is_some());

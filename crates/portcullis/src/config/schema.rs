@@ -30,6 +30,13 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [Key],
 }
 
+impl Section {
+    /// Returns whether any key must be written.
+    pub(crate) fn has_required(&self) -> bool {
+        self.keys.iter().any(|key| key.presence == Presence::Required)
+    }
+}
+
 /// One key of a section.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {

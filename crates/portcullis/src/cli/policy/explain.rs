@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use audit::{Archive, Redaction};
 use authorize::{Explanation, Input, Inspector, Knowledge, Version, WholeRequest};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 use super::verdict::{self, Nobody, Verdict};
@@ -30,7 +31,7 @@ pub(super) struct Explain {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
     /// A request of the audit log: the id is on the error page, in its JSON and in `X-Request-Id`
-    #[arg(long, value_name = "ID", conflicts_with = "route")]
+    #[arg(long, value_name = "ID", conflicts_with = "route", value_parser = NonEmptyStringValueParser::new())]
     request_id: Option<String>,
     /// The folder of the audit log, if it is not that of the configuration
     #[arg(long, value_name = "DIR", requires = "request_id")]

@@ -37,6 +37,11 @@ fn mistakes_of_both_files_are_reported_in_one_run() {
 }
 
 #[test]
+fn an_empty_policy_file_says_what_to_write() {
+    check("", "policy: []", "policies/a.yaml:1:1: the file is empty: write `policies`, or leave the file out");
+}
+
+#[test]
 fn a_policy_file_that_is_no_text_is_named() {
     let folder = Folder::new(&format!("{GOOD}policy_files: [p.yaml]\n")).with("p.yaml", b"policies: []\n# \xff\n");
     let problems = folder.problems();
