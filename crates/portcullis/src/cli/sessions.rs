@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
 
@@ -23,6 +23,7 @@ pub(super) struct Sessions {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List live sessions, the newest first
+    #[command(after_help = LIST_EXAMPLES)]
     List {
         /// Only those of this user: an id or an e-mail address
         #[arg(long)]
@@ -31,9 +32,9 @@ enum Verb {
         admin: AdminArgs,
     },
     /// End a session, or all sessions of a user, and close what they have open
+    #[command(after_help = REVOKE_EXAMPLES, group = ArgGroup::new("whose").args(["id", "user"]).required(true))]
     Revoke {
         /// The session, as `list` and audit records call it
-        #[arg(required_unless_present = "user", conflicts_with = "user")]
         id: Option<String>,
         /// All sessions of this user: an id or an e-mail address
         #[arg(long)]
@@ -126,6 +127,20 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis sessions list
   portcullis sessions list --user ada@example.com
+  portcullis sessions revoke zn9b2A77l1YO
+  portcullis sessions revoke --user ada@example.com
+
+Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  portcullis sessions list
+  portcullis sessions list --user ada@example.com
+
+Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";
+
+const REVOKE_EXAMPLES: &str = "\
+Examples:
   portcullis sessions revoke zn9b2A77l1YO
   portcullis sessions revoke --user ada@example.com
 

@@ -8,10 +8,27 @@ use super::{Cli, Exit, Verb};
 #[test]
 fn every_verb_has_help_with_an_example() {
     Cli::command().debug_assert();
-    for verb in Cli::command().get_subcommands_mut() {
-        let help = verb.render_long_help().to_string();
-        assert!(help.contains("Example") && help.contains(&format!("portcullis {}", verb.get_name())), "{help}");
+    has_examples(&mut Cli::command(), "portcullis");
+}
+
+fn has_examples(command: &mut clap::Command, called: &str) {
+    let help = command.render_long_help().to_string();
+    let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("`{called}` has no example:\n{help}"));
+    assert!(examples.contains(&format!("  {called}")), "{help}");
+    for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+        let called = format!("{called} {}", verb.get_name());
+        has_examples(verb, &called);
     }
+}
+
+#[test]
+fn one_of_two_ways_to_say_what_is_meant_is_asked_for_with_both() {
+    let told = |line: &[&str]| Cli::try_parse_from(["portcullis"].iter().chain(line)).unwrap_err().to_string();
+    let revoke = told(&["sessions", "revoke"]);
+    assert!(revoke.contains("ID") && revoke.contains("--user"), "{revoke}");
+    assert!(told(&["sessions", "revoke", "zn9b2A77l1YO", "--user", "ada@example.com"]).contains("cannot be used with"));
+    let test = told(&["policy", "test"]);
+    assert!(test.contains("FILE") && test.contains("--config"), "{test}");
 }
 
 fn check(config: &str) -> Exit {

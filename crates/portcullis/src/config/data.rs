@@ -49,11 +49,15 @@ fn table(builder: &mut Builder<'_>, name: &str, node: &Node) -> Option<Source> {
     } else {
         Origin::File(fields.path(origin_key, &builder.sources)?)
     };
+    let remedy = match &origin {
+        Origin::File(path) if !path.exists() => "; correct the path or make the file",
+        Origin::File(_) | Origin::Url(_) => "",
+    };
     let source = Source::new(name, layout?, origin, max_size);
     if let Err(problem) = source.read() {
         // Corrected there, the configuration is good.
         builder.sources.watched.extend(source.watched());
-        builder.error(written.place, format!("the table {} cannot be used: {problem}", quoted(name)));
+        builder.error(written.place, format!("the table {} cannot be used: {problem}{remedy}", quoted(name)));
     }
     Some(source)
 }

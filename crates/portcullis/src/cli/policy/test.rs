@@ -9,7 +9,7 @@ use std::sync::Arc;
 use authorize::{
     Decision, Denial, Inspector, Reason, RoutePolicy, RuleExplanation, ShadowDecision, Version, WholeRequest,
 };
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::cli::{self, Exit};
 use crate::config::{self, Case, Expectation, GivenRows, LoadError, Outcome, PolicySet};
@@ -18,17 +18,18 @@ use coverage::Coverage;
 /// Run the tests of policy files
 ///
 /// Prints what each test expects and what is decided, and which rules no test makes true or false. Takes policy files
-/// alone; what they name (networks) comes from `--config`. Without files, those of `--config` are tested.
+/// alone; what they name (networks, tables) comes from `--config`. Without files, those of `--config` are tested.
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("tested").required(true).multiple(true),
     after_help = "Examples:\n  portcullis policy test policies/*.yaml\n  portcullis policy test --config portcullis.yaml\n  portcullis policy test --config portcullis.yaml --format junit > policies.xml\n\nExit codes: 0 all passed, 1 some failed, 2 a file has errors or tests nothing"
 )]
 pub(super) struct Test {
     /// Policy files with `tests`
-    #[arg(value_name = "FILE", required_unless_present = "config")]
+    #[arg(value_name = "FILE", group = "tested")]
     files: Vec<PathBuf>,
-    /// The configuration with the networks that the policies name
-    #[arg(long, value_name = "FILE")]
+    /// The configuration with the networks and tables that the policies name
+    #[arg(long, value_name = "FILE", group = "tested")]
     config: Option<PathBuf>,
     /// How results are printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]

@@ -109,7 +109,7 @@ fn a_file_that_is_no_table_is_told_with_its_line() {
     told("x.json", b"{\"a\": {}\n", "json: x.json", "line 2: EOF while parsing an object");
     told("x.json", b"{\"a\": 1}", "json: x.json", "row 1 (`a`) must be an object");
     told("x.mmdb", b"no database", "mmdb: x.mmdb", "not a MaxMind DB, or a damaged one (");
-    told("y", b"", "csv: nothing.csv, key: host", "there is no such file");
+    told("y", b"", "csv: nothing.csv, key: host", "there is no such file; correct the path or make the file");
     told(
         "x.csv",
         b"host\naaaaaaaaaaaaaaaaaaaa\n",
