@@ -3,6 +3,7 @@
 use audit::Event;
 use axum::body::Bytes;
 use axum::extract::State as Extract;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -24,9 +25,10 @@ pub(super) async fn show() -> Response {
 pub(super) async fn change(
     Extract(Console { state, .. }): Extract<Console>,
     Extension(operator): Extension<Operator>,
-    body: Bytes,
+    // One that is too large is no level either.
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let asked = serde_json::from_slice::<Value>(&body).ok();
+    let asked = body.ok().and_then(|body| serde_json::from_slice::<Value>(&body).ok());
     let Some(level) = asked.as_ref().and_then(|asked| asked.get("log_level")?.as_str()) else {
         let message = r#"send `{"log_level": "info"}`, or a filter such as `info,proxy=debug`"#;
         return refusal(StatusCode::BAD_REQUEST, "body_malformed", message, &[]);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use audit::Event;
 use authenticate::{Authenticator, Session, StoreError};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -29,15 +30,18 @@ pub(super) async fn list(Extract(console): Extract<Console>, Query(query): Query
 pub(super) async fn revoke(
     Extract(console): Extract<Console>,
     Extension(operator): Extension<Operator>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let authenticator = match sign_in(&console) {
         Ok(authenticator) => authenticator,
         Err(response) => return *response,
     };
+    let none = || refusal(StatusCode::NOT_FOUND, "no_session", "no live session has this id", &[]);
+    // What is no UTF-8 is no id.
+    let Ok(Path(id)) = id else { return none() };
     match authenticator.session(&id).await {
         Ok(Some(session)) => end(&console, &authenticator, &operator, &[session]).await,
-        Ok(None) => refusal(StatusCode::NOT_FOUND, "no_session", "no live session has this id", &[]),
+        Ok(None) => none(),
         Err(error) => unavailable(&error),
     }
 }
