@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
-PROMTOOL = os.environ.get("PROMTOOL", "promtool")
+PROMTOOL = os.environ.get("PROMTOOL", ROOT / "target/tools/promtool/usr/bin/promtool")
 RULES = ROOT / "deploy/prometheus/portcullis.rules.yml"
 DASHBOARD = json.loads((ROOT / "deploy/grafana/portcullis.json").read_text())
 CASES = pathlib.Path(__file__).with_name("alerts.yml")
