@@ -186,3 +186,41 @@ async fn a_host_that_another_certificate_serves_is_misdirected() -> Result {
     proxy.stop().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_preflight_reaches_an_upstream_without_identity_only_where_the_route_passes_it() -> Result {
+    let upstream = Upstream::hello().await?;
+    let closed = json!({ "allow": "'sre' in user.groups", "deny": "request.path.startsWith('/internal')" });
+    let mut passing = closed.clone();
+    passing["cors_preflight"] = json!("pass");
+    let setup = Setup::default().route("passing", &upstream.url(), &passing).route("closed", &upstream.url(), &closed);
+    let proxy = setup.start().await?;
+    for (host, path, more, expected) in [
+        ("passing", "/api", "", 200),
+        ("passing", "/x/../internal", "", 403),
+        ("passing", "/api", "cookie: a=b\r\n", 401),
+        ("passing", "/api", "authorization: Bearer x\r\n", 401),
+        ("passing", "/api", "x-portcullis-jwt-assertion: forged\r\nx_forwarded_email: root@example.com\r\n", 200),
+        ("closed", "/api", "", 401),
+    ] {
+        let request = format!(
+            "OPTIONS {path} HTTP/1.1\r\nhost: {host}.localhost\r\nconnection: close\r\n{more}\
+             origin: https://page.example\r\naccess-control-request-method: PUT\r\n\r\n"
+        );
+        let answer = raw(&proxy, &format!("{host}.localhost"), request.as_bytes()).await?;
+        assert_eq!(status(&answer), expected, "{request}: {answer}");
+    }
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), 2);
+    for seen in seen {
+        assert_eq!(seen.line, "OPTIONS /api HTTP/1.1");
+        for name in ["cookie", "authorization", "x-portcullis-jwt-assertion", "x-forwarded-email"] {
+            assert!(!seen.has_alias_of(name), "{seen:?}");
+        }
+    }
+    let records = proxy.stop().await?;
+    let passed: Vec<_> = records.iter().filter(|record| record["reason"] == "cors-preflight").collect();
+    assert_eq!(passed.len(), 2);
+    assert!(passed.iter().all(|record| record["decision"] == "allow" && record["user"].is_null()), "{passed:?}");
+    Ok(())
+}

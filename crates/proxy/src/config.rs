@@ -257,6 +257,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Overrides what a host does with encoded slashes.
     pub encoded_slashes: EncodedSlashes,
+    /// Whether CORS preflights need an allow rule.
+    pub cors_preflight: CorsPreflight,
     /// Who may open WebSockets.
     pub websockets: WebSockets,
     /// Bytes of a request's body; any without.
@@ -466,6 +468,16 @@ pub enum EncodedSlashes {
     Reject,
     /// Kept as it came.
     Keep,
+}
+
+/// What happens to a CORS preflight, which no browser sends credentials with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CorsPreflight {
+    /// It is a request like any other.
+    #[default]
+    Deny,
+    /// It goes to the upstream without identity, unless a deny rule that needs nobody refuses it.
+    Pass,
 }
 
 /// Which pages may open WebSockets.

@@ -18,6 +18,7 @@ mod worker;
 mod assert_identity;
 mod caller;
 mod client_address;
+mod cors_preflight;
 mod decide_again;
 mod facts;
 mod forward;
@@ -51,10 +52,10 @@ pub use config::upstream::{
     Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
 };
 pub use config::{
-    Authentication, Certificate, ClientAuth, ClientAuthMode, Config, EncodedSlashes, Endpoint, EndpointScheme,
-    ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, KeepInput, Limits, Listener, ListenerTls,
-    Path, ProxyProtocol, RateLimit, RateLimitBy, RecordInputs, Route, TcpEndpoint, Timeouts, TlsRoute, TlsVersion,
-    Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
+    Authentication, Certificate, ClientAuth, ClientAuthMode, Config, CorsPreflight, EncodedSlashes, Endpoint,
+    EndpointScheme, ForwardedHeader, Host, HostHeader, Http2, IdentityClaim, IdentityHeaders, KeepInput, Limits,
+    Listener, ListenerTls, Path, ProxyProtocol, RateLimit, RateLimitBy, RecordInputs, Route, TcpEndpoint, Timeouts,
+    TlsRoute, TlsVersion, Underscores, UpstreamProtocol, UpstreamTls, WebSockets,
 };
 pub use entrance::Entrances;
 pub use error::{BuildError, ServeError};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use authenticate::{Authenticator, Outcome, Presented, Session};
-use authorize::{Decision, Permit};
+use authorize::{Decision, Permit, ShadowDecision};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
@@ -17,7 +17,7 @@ use crate::assert_identity::assert_identity;
 use crate::body::{Content, ResponseBody};
 use crate::caller::Caller;
 use crate::client_address::{Told, client_address, client_header, forwarded_headers, watch_for_lost_addresses};
-use crate::config::{Authentication, HashBy, WebSockets};
+use crate::config::{Authentication, CorsPreflight, HashBy, WebSockets};
 use crate::connection::Connection;
 use crate::decide_again::decide_again;
 use crate::exchange::{Answerer, Exchange, Verdict};
@@ -29,7 +29,7 @@ use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
 use crate::streams::Stream;
 use crate::upstream::{TrailerRules, stable_hash};
-use crate::{Rewrites, own_endpoints, rewrite, websocket_origin};
+use crate::{Rewrites, cors_preflight, own_endpoints, rewrite, websocket_origin};
 
 /// Answers one request.
 pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -92,10 +92,17 @@ async fn phases(
     let origin = route.origin(&exchange.host).ok_or(Refused::NotFound)?;
     check_upgrade(arrived.upgrade, &parts.headers, &route.config.websockets, &origin)?;
     exchange.upgrade = arrived.upgrade;
+    // Before our cookies are taken out: whoever brings any is no browser that asks beforehand.
+    let passes = route.config.cors_preflight == CorsPreflight::Pass;
+    let preflight = passes && cors_preflight::is(&parts, &body, arrived.upgrade);
     exchange.session = authenticate(&snapshot, &origin, route, &parts.headers).await?;
     Authenticator::strip_cookies(&mut parts.headers);
     limit_rate(exchange, route, arrived.address)?;
-    let permit = decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?;
+    let permit = if preflight {
+        pass_preflight(exchange, &parts.headers, arrived.address, (index, route))?
+    } else {
+        decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?
+    };
     if route.config.max_request_body.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(Refused::BodyTooLarge);
     }
@@ -308,6 +315,38 @@ fn decide(
         Err(_) => (None, "shadow-mode"),
     };
     exchange.verdict = Verdict { decision: audit::Decision::Allow, rule, reason, error: None };
+    Ok(permit)
+}
+
+/// Phase 5 of a CORS preflight that the route passes: only the deny rules that need nobody.
+fn pass_preflight(
+    exchange: &mut Exchange,
+    headers: &HeaderMap,
+    address: ClientAddress,
+    (index, route): (usize, &LoadedRoute),
+) -> Result<Permit, Refused> {
+    let snapshot = Arc::clone(&exchange.snapshot);
+    let began = Instant::now();
+    let policy = snapshot.authorizer.route(index).ok_or(Refused::NotFound)?;
+    let headers = HeaderFacts::new(headers);
+    let input = facts::input(exchange, address, route, &headers, false);
+    let decision = policy.pass_cors_preflight(&input);
+    // Nor would rules that are not in force ask for sign-in.
+    let shadow = policy.shadow_before_sign_in(&input).filter(|shadow| matches!(shadow, ShadowDecision::Deny(_)));
+    let (fields, inputs) = (snapshot.authorizer.fields(&input).collect(), route.inputs.keep(&input));
+    exchange.fields = fields;
+    exchange.inputs = inputs;
+    exchange.decided_in(began.elapsed());
+    let decided = match decision {
+        Decision::Allow(permit) => Ok(permit),
+        Decision::Deny(denial) => Err(Refused::Denied(denial)),
+    };
+    if let Some(shadow) = shadow {
+        exchange.shadowed(shadow, decided.as_ref().map_or_else(Refused::decision, |_| audit::Decision::Allow));
+    }
+    let permit = decided?;
+    let rule = permit.grounds().ok().cloned();
+    exchange.verdict = Verdict { decision: audit::Decision::Allow, rule, reason: "cors-preflight", error: None };
     Ok(permit)
 }
 

@@ -26,9 +26,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::{
-    Authentication, BuildError, Config, EncodedSlashes, Endpoint, EndpointScheme, Entrances, ForwardedHeader, Host,
-    HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, RecordInputs, Rewrites, Route, Server,
-    Snapshot, Timeouts, TlsRoute, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
+    Authentication, BuildError, Config, CorsPreflight, EncodedSlashes, Endpoint, EndpointScheme, Entrances,
+    ForwardedHeader, Host, HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, RecordInputs,
+    Rewrites, Route, Server, Snapshot, Timeouts, TlsRoute, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// A running proxy.
@@ -329,6 +329,7 @@ pub(crate) fn route(host: &str, to: SocketAddr) -> Route {
         identity: None,
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,
+        cors_preflight: CorsPreflight::Deny,
         websockets: WebSockets::SameOrigin,
         max_request_body: None,
         rate_limit: None,

@@ -11,8 +11,8 @@ use std::collections::{HashMap, HashSet};
 use authorize::{Mode, RouteRules};
 use identity::ProviderId;
 use proxy::{
-    Authentication, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, RateLimit, RateLimitBy, Route,
-    Timeouts, TlsRoute, WebSockets,
+    Authentication, CorsPreflight, EncodedSlashes, Host, IdentityClaim, IdentityHeaders, Path, RateLimit, RateLimitBy,
+    Route, Timeouts, TlsRoute, WebSockets,
 };
 
 use super::builder::Builder;
@@ -105,6 +105,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
             Some("keep") => EncodedSlashes::Keep,
             _ => EncodedSlashes::Auto,
         },
+        cors_preflight: cors_preflight(builder, fields),
         websockets: websockets(fields),
         max_request_body: fields.size("max_request_body"),
         rate_limit: rate_limit(fields),
@@ -260,6 +261,20 @@ fn rate_limit(fields: &Fields<'_>) -> Option<RateLimit> {
         _ => RateLimitBy::User,
     };
     Some(RateLimit { requests: fields.number("requests")?, period: fields.duration("period")?, by })
+}
+
+fn cors_preflight(builder: &mut Builder<'_>, fields: &Fields<'_>) -> CorsPreflight {
+    if fields.text("cors_preflight") != Some("pass") {
+        return CorsPreflight::Deny;
+    }
+    // What nobody asked who sent must not use what only the allowed may.
+    if let Some(credential) = fields.own("credential") {
+        builder.error(
+            credential.place,
+            "`cors_preflight: pass` would let anybody use this `credential`: write `cors_preflight: deny` at the route",
+        );
+    }
+    CorsPreflight::Pass
 }
 
 fn websockets(fields: &Fields<'_>) -> WebSockets {

@@ -38,8 +38,8 @@ use tokio_util::task::TaskTracker;
 use super::{Forward, Upgrade, dispatch};
 use crate::upstream::{Cluster, Pools, Progress, TrailerRules};
 use crate::{
-    Authentication, EncodedSlashes, Endpoint, EndpointScheme, Host, HostHeader, Path, Rewrites, Route, Timeouts,
-    UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
+    Authentication, CorsPreflight, EncodedSlashes, Endpoint, EndpointScheme, Host, HostHeader, Path, Rewrites, Route,
+    Timeouts, UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 /// Why a body broke off.
@@ -107,6 +107,7 @@ fn route(scheme: EndpointScheme, addresses: &[SocketAddr]) -> Route {
         identity: None,
         timeouts: Timeouts { connect: Duration::from_secs(5), ..Timeouts::default() },
         encoded_slashes: EncodedSlashes::Auto,
+        cors_preflight: CorsPreflight::Deny,
         websockets: WebSockets::Any,
         max_request_body: None,
         rate_limit: None,

@@ -416,3 +416,86 @@ async fn a_body_that_is_larger_than_the_route_takes_is_413_announced_or_not() {
     assert_eq!(records[2]["reason"], "request-body-too-large");
     assert_eq!((&records[3]["decision"], &records[3]["status"]), (&"allow".into(), &413.into()));
 }
+
+/// What a browser asks before a page of another origin may send a request.
+const PREFLIGHT: &str = "Host: app.example.com\r\nConnection: close\r\nOrigin: https://page.example\r\n\
+                         Access-Control-Request-Method: PUT\r\n";
+
+fn passing_preflights(upstream: std::net::SocketAddr) -> crate::Route {
+    crate::Route {
+        authenticate: Authentication::Required,
+        cors_preflight: crate::CorsPreflight::Pass,
+        ..route("app.example.com", upstream)
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_passes_without_identity_where_the_route_says_so() {
+    let app = passing_preflights(echo().await);
+    let proxy = Setup::cleartext().route(app, "false").sign_in("http://auth.example.com").start();
+    let asked = format!(
+        "OPTIONS /a/../b HTTP/1.1\r\n{PREFLIGHT}X-Portcullis-Jwt-Assertion: forged\r\nX_Forwarded_User: root\r\n\r\n"
+    );
+    let answer = proxy.send(&asked).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let seen = answer.json();
+    assert_eq!((&seen["method"], &seen["uri"]), (&"OPTIONS".into(), &"/b".into()));
+    let headers = seen["headers"].to_string();
+    assert!(headers.contains("origin: https://page.example"), "{headers}");
+    assert!(!headers.contains("forged") && !headers.contains("root"), "{headers}");
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["decision"], "allow");
+    assert_eq!(records[0]["reason"], "cors-preflight");
+    assert_eq!(records[0]["rule"], "cors-preflight");
+    assert_eq!(records[0].get("user"), None);
+}
+
+#[tokio::test]
+async fn what_is_no_preflight_is_decided_as_ever() {
+    let app = passing_preflights(nobody().await);
+    let proxy = Setup::cleartext().route(app, "true").sign_in("http://auth.example.com").start();
+    for request in [
+        format!("OPTIONS / HTTP/1.1\r\n{PREFLIGHT}Cookie: a=b\r\n\r\n"),
+        format!("OPTIONS / HTTP/1.1\r\n{PREFLIGHT}Cookie: __Host-portcullis=forged\r\n\r\n"),
+        format!("OPTIONS / HTTP/1.1\r\n{PREFLIGHT}Authorization: Bearer a\r\n\r\n"),
+        format!("OPTIONS / HTTP/1.1\r\n{PREFLIGHT}Content-Length: 1\r\n\r\na"),
+        format!("OPTIONS / HTTP/1.1\r\n{PREFLIGHT}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!("POST / HTTP/1.1\r\n{PREFLIGHT}X-HTTP-Method-Override: OPTIONS\r\n\r\n"),
+        "OPTIONS / HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\nOrigin: https://page.example\r\n\r\n"
+            .into(),
+    ] {
+        let answer = proxy.send(&request).await;
+        assert_eq!(answer.status, 401, "{request}: {answer:?}");
+    }
+    let socket = "Connection: upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://app.example.com\r\n\
+                  Access-Control-Request-Method: GET\r\nHost: app.example.com\r\n\r\n";
+    assert_eq!(proxy.send(&format!("GET / HTTP/1.1\r\n{socket}")).await.status, 401);
+    let records = proxy.stop().await;
+    assert!(records.iter().all(|record| record["decision"] == "challenge"), "{records:?}");
+}
+
+#[tokio::test]
+async fn deny_rules_that_need_nobody_and_rates_hold_for_preflights_too() {
+    let mut app = passing_preflights(echo().await);
+    let by = crate::RateLimitBy::User;
+    app.rate_limit = Some(crate::RateLimit { requests: 2, period: std::time::Duration::from_secs(600), by });
+    let setup = Setup::cleartext().route(app, "true").denying("request.path == '/no'", None);
+    let proxy = setup.sign_in("http://auth.example.com").start();
+    for (path, status) in [("/no", 403), ("/yes", 200), ("/yes", 429)] {
+        let answer = proxy.send(&format!("OPTIONS {path} HTTP/1.1\r\n{PREFLIGHT}\r\n")).await;
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+    }
+    let records = proxy.stop().await;
+    assert_eq!(records[0]["reason"], "deny-rule-matched");
+}
+
+#[tokio::test]
+async fn a_preflight_is_a_request_like_any_other_unless_the_route_says_so() {
+    let mut app = passing_preflights(nobody().await);
+    app.cors_preflight = crate::CorsPreflight::Deny;
+    let proxy = Setup::cleartext().route(app, "true").sign_in("http://auth.example.com").start();
+    let answer = proxy.send(&format!("OPTIONS / HTTP/1.1\r\n{PREFLIGHT}\r\n")).await;
+    assert_eq!(answer.status, 401);
+    proxy.stop().await;
+}

@@ -7,8 +7,8 @@ use regex::Regex;
 use super::*;
 use crate::sanitize::target;
 use crate::{
-    Authentication, Endpoint, EndpointScheme, HostHeader, Path, Rewrites, Route, Timeouts, UpstreamProtocol,
-    UpstreamSettings, UpstreamTls, WebSockets,
+    Authentication, CorsPreflight, Endpoint, EndpointScheme, HostHeader, Path, Rewrites, Route, Timeouts,
+    UpstreamProtocol, UpstreamSettings, UpstreamTls, WebSockets,
 };
 
 fn route(name: &str, host: &str, path: Path) -> Route {
@@ -33,6 +33,7 @@ fn route(name: &str, host: &str, path: Path) -> Route {
         identity: None,
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,
+        cors_preflight: CorsPreflight::Deny,
         websockets: WebSockets::SameOrigin,
         max_request_body: None,
         rate_limit: None,

@@ -101,6 +101,7 @@ pub(crate) const ROUTE: Section = Section {
         NAMES,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
+        CORS_PREFLIGHT,
         WEBSOCKETS,
         MAX_REQUEST_BODY,
         RATE_LIMIT_KEY,
@@ -133,6 +134,7 @@ pub(crate) const DEFAULTS: Section = Section {
         NAMES,
         UPSTREAM_TLS,
         ENCODED_SLASHES,
+        CORS_PREFLIGHT,
         WEBSOCKETS,
         MAX_REQUEST_BODY,
         RATE_LIMIT_KEY,
@@ -236,6 +238,13 @@ const ENCODED_SLASHES: Key = key(
     Kind::Choice(&["reject", "keep"]),
     Presence::Optional("400 where a path decides something on that host, else kept"),
     "What happens to `%2f` and `%5c` in a path.",
+);
+
+const CORS_PREFLIGHT: Key = key(
+    "cors_preflight",
+    Kind::Choice(&["deny", "pass"]),
+    Presence::Default("deny"),
+    "Whether a CORS preflight goes to the upstream without an allow rule (below).",
 );
 
 const WEBSOCKETS: Key = key(

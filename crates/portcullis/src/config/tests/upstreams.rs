@@ -5,8 +5,8 @@ use std::time::Duration;
 use authenticate::ClientAuthentication;
 use identity::Secret;
 use proxy::{
-    Credential, CredentialSource, Dns, DnsMode, HashBy, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn,
-    UpstreamHttp2, UpstreamSettings,
+    CorsPreflight, Credential, CredentialSource, Dns, DnsMode, HashBy, HealthProbe, LoadBalancing, OutlierDetection,
+    Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
 };
 
 use super::{Folder, GOOD, check};
@@ -177,5 +177,20 @@ fn what_does_not_fit_together_is_refused() {
     refused(
         "outlier_detection: { max_ejection_time: 1s }",
         "45: `max_ejection_time` is shorter than `ejection_time`: raise it, or lower the other",
+    );
+}
+
+#[test]
+fn preflights_pass_where_the_route_says_so_and_never_with_a_credential() {
+    let read = |config: &str| Folder::new(config).load().unwrap().proxy.routes.remove(0).cors_preflight;
+    assert_eq!(read(GOOD), CorsPreflight::Deny);
+    let passing = format!("{GOOD}    cors_preflight: pass\n");
+    assert_eq!(read(&passing), CorsPreflight::Pass);
+    assert_eq!(read(&format!("{GOOD}defaults: {{ cors_preflight: pass }}\n")), CorsPreflight::Pass);
+    refused("cors_preflight: allow", "21: `cors_preflight` cannot be `allow`: write one of `deny`, `pass`");
+    check(
+        &format!("{passing}    credential: {{ header: x-key, value: secret }}\n"),
+        "portcullis.yaml:8:17: `cors_preflight: pass` would let anybody use this `credential`: write `cors_preflight: deny` at \
+         the route\n  8 |     credential: { header: x-key, value: secret }\n    |                 ^",
     );
 }
