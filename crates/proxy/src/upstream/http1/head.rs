@@ -154,7 +154,10 @@ fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
     let framing = framing(status, minor, &headers, method)?;
     // Who sends two framings may mean the other one (RFC 9112 §6.3).
     let is_plain = framing != ResponseFraming::Chunked || !headers.contains_key(CONTENT_LENGTH);
-    let keeps_alive = connection.keeps_alive && is_plain && framing != ResponseFraming::Close;
+    // RFC 9110 §15.3.5: a 204 has no content. One that announces some may send it, and the next request would have it for
+    // its answer.
+    let is_empty = status != StatusCode::NO_CONTENT || !announces_content(&headers);
+    let keeps_alive = connection.keeps_alive && is_plain && is_empty && framing != ResponseFraming::Close;
     Ok(Head { status, headers, extensions, framing, keeps_alive })
 }
 
@@ -200,6 +203,10 @@ fn framing(status: StatusCode, minor: u8, headers: &HeaderMap, method: &Method) 
         }
     }
     Ok(length.map_or(ResponseFraming::Close, ResponseFraming::Length))
+}
+
+fn announces_content(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0")
 }
 
 /// Reads a number of nothing but digits: `u64::from_str` also takes a sign.

@@ -68,7 +68,11 @@ fn the_end_of_a_response_is_known_or_the_response_is_refused() {
         // Both: the chunks are read, and the connection is not trusted again.
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n", Some((Chunked, false))),
         ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", None),
-        ("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n", Some((Length(0), true))),
+        ("HTTP/1.1 204 No Content\r\n\r\n", Some((Length(0), true))),
+        ("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", Some((Length(0), true))),
+        // What it announces may come, when the connection serves the next request.
+        ("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n", Some((Length(0), false))),
+        ("HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n", Some((Length(0), false))),
         ("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", Some((Length(0), true))),
         ("HTTP/1.1 200 OK\r\nx: a\r\n b\r\ncontent-length: 5\r\n\r\n", None),
         ("HTTP/1.1 200 OK\r\nx : a\r\n\r\n", None),
