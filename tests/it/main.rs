@@ -12,6 +12,7 @@ mod grpc;
 mod headers;
 mod http2;
 mod http_messages;
+mod made_up_requests;
 mod operators;
 mod paths;
 mod reload;
