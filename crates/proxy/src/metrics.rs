@@ -380,7 +380,8 @@ enum Code {
 impl Code {
     fn of(code: u16) -> Self {
         let registered = StatusCode::from_u16(code).is_ok_and(|code| code.canonical_reason().is_some());
-        if registered { Self::Registered(code) } else { Self::Class(code / 100) }
+        // A connection that is passed on has none: 0.
+        if registered || code == 0 { Self::Registered(code) } else { Self::Class(code / 100) }
     }
 }
 
