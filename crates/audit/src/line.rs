@@ -97,6 +97,22 @@ impl Formatter for OneLine {
     }
 }
 
+/// Escapes what a terminal could act on in JSON of others' making.
+pub(crate) fn escape_unsafe(json: String) -> String {
+    if json.is_ascii() && !json.contains('\u{7f}') {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for char in json.chars() {
+        if is_unsafe(char) {
+            char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            escaped.push(char);
+        }
+    }
+    escaped
+}
+
 /// Returns whether a character that JSON lets stand as it is could still do harm where the line is read: DEL and the C1
 /// controls (U+009B begins a terminal sequence), line and paragraph separators, and marks that reorder or hide text.
 const fn is_unsafe(char: char) -> bool {

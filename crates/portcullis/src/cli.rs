@@ -8,6 +8,7 @@ mod policy;
 mod run;
 mod schema;
 mod sessions;
+mod text;
 mod version;
 
 use std::fmt::Display;

@@ -201,5 +201,32 @@ fn a_full_disk_refuses_requests_until_there_is_room_and_loses_nothing_that_was_l
     nothing_is_missing(&folder, &upstream);
 }
 
+#[test]
+fn requests_are_found_and_counted_with_what_became_of_them() {
+    let folder = TempDir::new().unwrap();
+    let upstream = Upstream::start();
+    let config = config(&folder, &upstream);
+    let proxy = Proxy::start(portcullis(), &config);
+    for _ in 0..3 {
+        assert_eq!(proxy.ask(), 200);
+    }
+    let search = |arguments: &[&str]| {
+        let output = portcullis().arg("audit").args(arguments).arg("--config").arg(&config).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Outcomes are written within milliseconds of the end.
+    while search(&["query", "--path", "/a", "--status", "2xx", "--ip", "127.0.0.0/8", "--format", "json"])
+        .lines()
+        .count()
+        < 3
+    {
+        std::thread::yield_now();
+    }
+    let summary = search(&["summary", "--by", "decision,status", "--kind", "request", "--format", "json"]);
+    let group: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!((&group["count"], &group["decision"], &group["status"]), (&3.into(), &"allow".into(), &"200".into()));
+    proxy.kill();
+}
+
 /// How often: some hundred milliseconds each on a busy machine.
 const KILLS: usize = 200;

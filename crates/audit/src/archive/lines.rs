@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use memchr::memmem::Finder;
+
 /// The lines of a segment.
 pub struct Lines {
     source: Box<dyn Read + Send>,
@@ -53,7 +55,31 @@ impl Lines {
         Ok(self.buffer.get(line))
     }
 
-    /// Returns how many bytes of whole lines were handed out, line feeds included.
+    /// Returns the next line that has the needle somewhere in it; all others are passed over without being looked at.
+    ///
+    /// # Errors
+    /// As of [`Lines::next_line`].
+    pub fn next_with(&mut self, needle: &Finder<'_>) -> io::Result<Option<&[u8]>> {
+        loop {
+            let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let whole = memchr::memrchr(b'\n', unread).map_or(0, |at| at + 1);
+            let found = needle.find(unread.get(..whole).unwrap_or_default());
+            let passed = match found {
+                Some(at) => memchr::memrchr(b'\n', unread.get(..at).unwrap_or_default()).map_or(0, |feed| feed + 1),
+                None => whole,
+            };
+            self.start += passed;
+            self.handed_out += passed as u64;
+            if found.is_some() {
+                return self.next_line();
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Returns how many bytes of whole lines were handed out or passed over, line feeds included.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.handed_out

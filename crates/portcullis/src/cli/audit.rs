@@ -1,5 +1,8 @@
 //! `portcullis audit`: one file a verb.
 
+mod log_args;
+mod query;
+mod summary;
 mod verify;
 
 use clap::{Args, Subcommand};
@@ -8,7 +11,9 @@ use super::Exit;
 
 /// Look into the audit log
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  portcullis audit verify /var/lib/portcullis/audit")]
+#[command(
+    after_help = "Examples:\n  portcullis audit query --user ada@example.com --since 24h\n  portcullis audit verify /var/lib/portcullis/audit"
+)]
 pub(super) struct Audit {
     #[command(subcommand)]
     verb: Verb,
@@ -16,12 +21,16 @@ pub(super) struct Audit {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Query(Box<query::Query>),
+    Summary(Box<summary::Summary>),
     Verify(verify::Verify),
 }
 
 impl Audit {
     pub(super) fn execute(&self) -> Exit {
         match &self.verb {
+            Verb::Query(query) => query.execute(),
+            Verb::Summary(summary) => summary.execute(),
             Verb::Verify(verify) => verify.execute(),
         }
     }

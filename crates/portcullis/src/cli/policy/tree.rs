@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use authorize::{Outcome, PartExplanation, RuleExplanation};
 use serde_json::{Value, json};
 
+use crate::cli::text::safe;
+
 /// Writes a rule with its parts below it, each line beginning with `margin`.
 pub(super) fn write_rule(out: &mut String, rule: &RuleExplanation, margin: &str) {
     let effect = if rule.denies { "deny " } else { "allow" };
@@ -87,13 +89,4 @@ fn part_json(part: &PartExplanation) -> Value {
 /// Puts an expression on one line.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Takes what could steer a terminal out of a text that a caller chose: controls, and marks that turn text around.
-pub(super) fn safe(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }

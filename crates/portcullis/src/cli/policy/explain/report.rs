@@ -6,8 +6,9 @@ use authorize::Explanation;
 use serde_json::{Value, json};
 
 use super::Explained;
-use crate::cli::policy::tree::{self, safe};
+use crate::cli::policy::tree;
 use crate::cli::policy::verdict::Verdict;
+use crate::cli::text::safe;
 
 /// Prints for people.
 pub(super) fn text(explained: &Explained) -> String {

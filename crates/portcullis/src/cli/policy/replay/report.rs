@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::tally::{Change, Changed, Tally, Window};
-use crate::cli::policy::tree::safe;
+use crate::cli::text::safe;
 
 /// Prints for people: totals, then who loses and who gains what.
 pub(super) fn text(tally: &Tally, window: Window, revision: &str) -> String {

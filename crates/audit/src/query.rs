@@ -1,0 +1,15 @@
+//! Searches the log: on all processors, without ever holding a segment, and with both lines of a request joined.
+
+mod facts;
+mod filter;
+mod pattern;
+mod pending;
+mod scan;
+
+pub use facts::{Facts, Found, joined};
+pub use filter::{Filter, Statuses};
+pub use pattern::Pattern;
+pub use scan::{Collect, Scanned, scan};
+
+#[cfg(test)]
+mod tests;

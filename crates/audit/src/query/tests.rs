@@ -1,0 +1,185 @@
+//! Searches over logs with requests whose outcome comes soon, late, in a later segment, or never.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::{Collect, Filter, Found, Pattern, Scanned, joined, scan};
+
+/// Collects all that is found, joined.
+#[derive(Default)]
+struct All(Mutex<Vec<serde_json::Value>>);
+
+impl Collect for All {
+    type Part = ();
+
+    fn begin(&self, _place: usize) {}
+
+    fn take(&self, (): &mut (), found: &Found<'_>) -> ControlFlow<()> {
+        let json = joined(found.line, found.outcome).unwrap();
+        self.0.lock().unwrap().push(serde_json::from_str(&json).unwrap());
+        ControlFlow::Continue(())
+    }
+
+    fn end(&self, (): ()) {}
+}
+
+fn request(id: &str, second: u32, more: &str) -> String {
+    format!(
+        r#"{{"time":"2026-03-01T12:00:{second:02}.000000Z","id":"{id}","kind":"request","route":"git","client_ip":"10.8.1.4","user":{{"id":"i|1","email":"ada@example.com","groups":["eng"],"provider":"p"}},"session":"s1","method":"GET","host":"git.test","path":"/a/b"{more},"prev":"x","hash":"y"}}"#
+    ) + "\n"
+}
+
+fn ahead(id: &str, second: u32) -> String {
+    request(id, second, r#","decision":"allow","rule":"git/all""#)
+}
+
+fn whole(id: &str, second: u32, decision: &str, status: u16) -> String {
+    request(id, second, &format!(r#","decision":"{decision}","rule":"git/all","status":{status}"#))
+}
+
+fn outcome(id: &str, more: &str) -> String {
+    format!(r#"{{"time":"2026-03-01T12:59:00.000000Z","id":"{id}","kind":"outcome"{more},"prev":"x","hash":"y"}}"#)
+        + "\n"
+}
+
+fn segment(dir: &Path, number: u32, lines: &[String]) {
+    fs::write(dir.join(format!("audit-a-{number:08}-20260301T00000{number}Z.jsonl")), lines.concat()).unwrap();
+}
+
+fn search(dir: &Path, filter: &Filter) -> (Vec<serde_json::Value>, Scanned) {
+    let all = All::default();
+    let scanned = scan(dir, filter, true, &all).unwrap();
+    let mut found = all.0.into_inner().unwrap();
+    found.sort_by_key(|record| record["time"].as_str().unwrap().to_owned());
+    (found, scanned)
+}
+
+fn ids(dir: &Path, filter: &Filter) -> Vec<String> {
+    search(dir, filter).0.iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as filters have it")]
+fn pattern(text: &str) -> Option<Pattern> {
+    Some(text.parse().unwrap())
+}
+
+#[test]
+fn a_request_and_its_outcome_are_one_record_also_across_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    segment(dir.path(), 1, &[ahead("1", 1), outcome("1", r#","status":200"#), ahead("2", 2), ahead("3", 3)]);
+    segment(dir.path(), 2, &[whole("4", 4, "deny", 403), outcome("2", r#","status":502"#)]);
+    let (found, scanned) = search(dir.path(), &Filter { user: pattern("ada@*"), ..Filter::default() });
+    let told: Vec<_> = found.iter().map(|record| (record["status"].as_u64(), record["outcome"].as_str())).collect();
+    assert_eq!(told, [(Some(200), None), (Some(502), None), (None, Some("not-found")), (Some(403), None)]);
+    assert_eq!((scanned.without_outcome, scanned.read), (1, 2));
+    assert!(found.iter().all(|record| record.get("hash").is_none() && record["time"] != "2026-03-01T12:59:00.000000Z"));
+}
+
+#[test]
+fn status_and_decision_are_those_of_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = outcome("2", r#","decision":"deny","reason":"audit-unavailable","status":503"#);
+    let lines = [ahead("1", 1), ahead("2", 2), whole("3", 3, "deny", 403), outcome("1", r#","status":200"#), refused];
+    segment(dir.path(), 1, &lines);
+    let of_status = |text: &str| ids(dir.path(), &Filter { status: Some(text.parse().unwrap()), ..Filter::default() });
+    assert_eq!((of_status("2xx"), of_status("403")), (vec!["1".to_owned()], vec!["3".to_owned()]));
+    assert_eq!(of_status("400-599"), ["2", "3"]);
+    let of_decision = |text: &str| ids(dir.path(), &Filter { decision: Some(text.into()), ..Filter::default() });
+    assert_eq!(
+        (of_decision("allow"), of_decision("deny")),
+        (vec!["1".to_owned()], vec!["2".to_owned(), "3".to_owned()])
+    );
+    for wrong in ["", "x", "xx", "99xx", "500-400", "4x"] {
+        assert!(wrong.parse::<super::Statuses>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn each_condition_leaves_out_what_does_not_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    segment(dir.path(), 1, &[whole("1", 10, "allow", 200)]);
+    let time = |second: u32| Some(format!("2026-03-01T12:00:{second:02}Z").parse().unwrap());
+    let net = |text: &str| Some(text.parse().unwrap());
+    let none = Filter::default;
+    for (holds, fails) in [
+        (Filter { user: pattern("i|1"), ..none() }, Filter { user: pattern("i|2"), ..none() }),
+        (Filter { user: pattern("ada@example.com"), ..none() }, Filter { user: pattern("ada@example"), ..none() }),
+        (Filter { group: pattern("eng"), ..none() }, Filter { group: pattern("en"), ..none() }),
+        (Filter { network: net("10.8.0.0/16"), ..none() }, Filter { network: net("10.9.0.0/16"), ..none() }),
+        (Filter { network: net("10.8.1.4/32"), ..none() }, Filter { network: net("10.8.1.0/30"), ..none() }),
+        (Filter { network: net("10.8.0.0/23"), ..none() }, Filter { network: net("::/0"), ..none() }),
+        (Filter { route: pattern("g*t"), ..none() }, Filter { route: pattern("g*x"), ..none() }),
+        (Filter { host: pattern("*.test"), ..none() }, Filter { host: pattern("*.tes"), ..none() }),
+        (Filter { path: pattern("/a/*"), ..none() }, Filter { path: pattern("/a/*/"), ..none() }),
+        (Filter { method: pattern("GET"), ..none() }, Filter { method: pattern("POST"), ..none() }),
+        (Filter { rule: pattern("git/*"), ..none() }, Filter { rule: pattern("*/git"), ..none() }),
+        (Filter { session: pattern("s1"), ..none() }, Filter { session: pattern("s"), ..none() }),
+        (Filter { id: pattern("1"), ..none() }, Filter { id: pattern("2"), ..none() }),
+        (Filter { kind: Some("request".into()), ..none() }, Filter { kind: Some("sign_in".into()), ..none() }),
+        (Filter { since: time(10), ..none() }, Filter { since: time(11), ..none() }),
+        (Filter { until: time(11), ..none() }, Filter { until: time(10), ..none() }),
+    ] {
+        assert_eq!((ids(dir.path(), &holds).len(), ids(dir.path(), &fails).len()), (1, 0), "{holds:?} {fails:?}");
+    }
+}
+
+#[test]
+fn texts_that_may_be_written_in_several_ways_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = r#"{"time":"2026-03-01T12:00:00Z","id":"1","kind":"request","path":"/\u00e9\"x\u202e","decision":"deny","status":403}"#;
+    segment(dir.path(), 1, &[format!("{text}\n")]);
+    for path in ["/é\"x\u{202e}", "/é*", "*\"x*", "/*x*"] {
+        assert_eq!(ids(dir.path(), &Filter { path: pattern(path), ..Filter::default() }), ["1"], "{path}");
+    }
+}
+
+#[test]
+fn what_a_terminal_could_act_on_stays_escaped() {
+    let line = "{\"time\":\"2026-03-01T12:00:00Z\",\"kind\":\"x\",\"path\":\"\\u001b[31m\u{9b}\u{202e}é\"}";
+    let json = joined(line.as_bytes(), None).unwrap();
+    assert_eq!(json, r#"{"time":"2026-03-01T12:00:00Z","kind":"x","path":"\u001b[31m\u009b\u202eé"}"#);
+}
+
+#[test]
+fn segments_whose_summary_cannot_hold_it_are_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    segment(dir.path(), 1, &[whole("1", 10, "allow", 200)]);
+    let [segment] =
+        crate::Archive::open(dir.path()).unwrap().segments().try_into().map(|[of]: &[_; 1]| [of.clone()]).unwrap();
+    crate::archive::compress::compress(&segment, &|| false).unwrap();
+    let read = |filter: Filter| search(dir.path(), &filter).1.read;
+    let time = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(
+        read(Filter { user: pattern("ada*"), network: Some("10.0.0.0/8".parse().unwrap()), ..Filter::default() }),
+        1
+    );
+    for filter in [
+        Filter { user: pattern("eve*"), ..Filter::default() },
+        Filter { network: Some("10.8.2.0/24".parse().unwrap()), ..Filter::default() },
+        Filter { route: pattern("wiki"), ..Filter::default() },
+        Filter { kind: Some("reload".into()), ..Filter::default() },
+        Filter { since: time("2026-03-01T12:00:11Z"), ..Filter::default() },
+        Filter { until: time("2026-03-01T12:00:10Z"), ..Filter::default() },
+    ] {
+        assert_eq!(read(filter.clone()), 0, "{filter:?}");
+    }
+}
+
+#[test]
+fn more_requests_without_outcome_than_are_remembered_are_all_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: Vec<_> = (0..17_000).map(|id| ahead(&id.to_string(), 0)).collect();
+    segment(dir.path(), 1, &lines);
+    let (found, scanned) = search(dir.path(), &Filter::default());
+    assert_eq!((found.len(), scanned.without_outcome), (17_000, 17_000));
+}
+
+#[test]
+fn lines_that_are_no_records_are_counted_and_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    segment(dir.path(), 1, &["nonsense\n".to_owned(), whole("1", 10, "allow", 200), "{\"time".to_owned()]);
+    let (found, scanned) = search(dir.path(), &Filter::default());
+    assert_eq!((found.len(), scanned.unreadable), (1, 1));
+}

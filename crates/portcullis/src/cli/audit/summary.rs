@@ -1,0 +1,111 @@
+//! `portcullis audit summary`.
+
+mod tally;
+
+use std::io::Write as _;
+
+use ::audit::scan;
+use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use self::tally::{Counted, Key, Tallying};
+use super::log_args::{self, FilterArgs, LogArgs};
+use crate::cli::{self, Exit, text};
+
+/// Count records of the audit log by who, what, where from, and how it was decided
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct Summary {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// What records are counted by
+    #[arg(long, value_name = "FIELD", value_enum, value_delimiter = ',', default_value = "user,decision")]
+    by: Vec<Key>,
+    /// How many groups are printed, the largest first
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
+    /// How groups are printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+impl Summary {
+    pub(super) fn execute(&self) -> Exit {
+        let (dir, filter, zone) = match (self.log.dir(), self.filter.filter(), self.filter.zone()) {
+            (Err(exit), ..) => return exit,
+            (_, Err(error), _) | (_, _, Err(error)) => return cli::refuse(error),
+            (Ok(dir), Ok(filter), Ok(zone)) => (dir, filter, zone),
+        };
+        let tallying = Tallying::new(&self.by);
+        let scanned = match scan(&dir, &filter, false, &tallying) {
+            Ok(scanned) => scanned,
+            Err(error) => return log_args::refuse(&dir, &error),
+        };
+        let (groups, others) = tallying.into_sorted();
+        let shown = groups.get(..self.top as usize).unwrap_or(&groups);
+        let out = match self.format {
+            Format::Table => self.table(shown, &zone),
+            Format::Json => shown.iter().map(|group| format!("{}\n", self.json(group))).collect(),
+        };
+        let _ = std::io::stdout().lock().write_all(out.as_bytes());
+        if groups.len() > shown.len() {
+            cli::complain(format_args!("portcullis: {} more groups: raise `--top`", groups.len() - shown.len()));
+        }
+        if others > 0 {
+            cli::complain(format_args!(
+                "portcullis: {others} records are in no group: there are more than {} groups; narrow the search",
+                tally::MOST_GROUPS
+            ));
+        }
+        log_args::conclude(&scanned, !groups.is_empty())
+    }
+
+    fn table(&self, groups: &[Counted], zone: &TimeZone) -> String {
+        let time = |time: jiff::Timestamp| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string();
+        let head = ["COUNT", "FIRST", "LAST"].map(str::to_owned).into_iter();
+        let mut rows = vec![head.chain(self.by.iter().map(|key| key.name().to_uppercase())).collect::<Vec<_>>()];
+        for (keys, group) in groups {
+            let cells = [group.count.to_string(), time(group.first), time(group.last)].into_iter();
+            let shown = |key: &str| if key.is_empty() { "-".to_owned() } else { text::cut(&text::safe(key), WIDEST) };
+            rows.push(cells.chain(keys.iter().map(|key| shown(key))).collect());
+        }
+        let width = |column: usize| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+        };
+        let widths: Vec<_> = (0..self.by.len() + 3).map(width).collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+        };
+        if groups.is_empty() { String::new() } else { rows.iter().map(line).collect() }
+    }
+
+    fn json(&self, (keys, group): &Counted) -> Value {
+        let mut json: Map<_, _> =
+            self.by.iter().zip(keys).map(|(by, key)| (by.name().to_owned(), text::safe(key).into())).collect();
+        json.insert("count".to_owned(), group.count.into());
+        json.insert("first".to_owned(), group.first.to_string().into());
+        json.insert("last".to_owned(), group.last.to_string().into());
+        json.into()
+    }
+}
+
+/// No cell of a table is wider.
+const WIDEST: usize = 60;
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis audit summary --by user,ip --since 7d
+  portcullis audit summary --by route,decision --status 5xx --top 10
+
+Exit codes: 0 counted, 1 nothing found, 2 usage, or the log cannot be read";

@@ -1,0 +1,109 @@
+//! Searches of the audit log with the real binary: what it prints, and how it ends.
+#![cfg(test)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn log(records: &[Value]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    fs::write(folder.path().join("audit-a-00000001-20260301T000000Z.jsonl"), lines).unwrap();
+    folder
+}
+
+fn record(id: &str, time: &str, user: &str, path: &str) -> Value {
+    // The kind follows time and id, as in the log: `serde_json` sorts, and readers of requests do not mind.
+    json!({
+        "time": time, "id": id, "kind": "request", "user": { "id": "i|1", "email": user, "groups": [] },
+        "client_ip": "10.8.1.4", "method": "GET", "host": "git.test", "path": path, "decision": "deny",
+        "rule": "git/none", "reason": "deny-rule-matched", "status": 403,
+    })
+}
+
+fn audit(dir: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let (verb, rest) = arguments.split_first().unwrap();
+    command.args(["audit", verb, "--dir"]).arg(dir).args(rest).output().unwrap()
+}
+
+fn printed(dir: &Path, arguments: &[&str]) -> String {
+    let output = audit(dir, arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_newest_come_first_as_many_as_asked_for_or_the_oldest() {
+    let records = ["1", "3", "2"].map(|n| record(n, &format!("2026-03-0{n}T00:00:00Z"), "ada@example.com", "/a"));
+    let dir = log(&records);
+    let ids = |arguments: &[&str]| {
+        let text = printed(dir.path(), &[&["query", "--format", "json"], arguments].concat());
+        let ids =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned());
+        ids.collect::<String>()
+    };
+    assert_eq!(ids(&[]), "321");
+    assert_eq!(ids(&["--limit", "2"]), "32");
+    assert_eq!(ids(&["--limit", "2", "--oldest-first"]), "12");
+    assert_eq!(ids(&["--since", "2026-03-02", "--zone", "UTC"]), "32");
+    // Midnight comes earlier in Tokyo.
+    assert_eq!(ids(&["--until", "2026-03-02", "--zone", "Asia/Tokyo"]), "1");
+    assert_eq!(ids(&["--until", "2026-03-02T00:00:01", "--zone", "UTC"]), "21");
+    assert_eq!(ids(&["--since", "2026-03-02T00:00:00+01:00"]), "32");
+}
+
+#[test]
+fn a_table_shows_no_control_character_and_a_spreadsheet_no_formula() {
+    let dir = log(&[record("1", "2026-03-01T00:00:00Z", "=cmd()", "/\u{1b}]0;x\u{7}\u{202e},\"")]);
+    let table = printed(dir.path(), &["query", "--zone", "UTC"]);
+    assert!(table.contains("2026-03-01 00:00:00+00:00  deny      403     =cmd()  10.8.1.4"), "{table}");
+    assert!(table.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{table:?}");
+    let csv = printed(dir.path(), &["query", "--format", "csv"]);
+    assert!(csv.starts_with("time,id,kind,decision,status,"), "{csv}");
+    assert!(csv.contains(",\"'=cmd()\",") && csv.contains("0;x\u{fffd}\u{fffd},\"\"\""), "{csv}");
+}
+
+#[test]
+fn what_is_counted_is_grouped_with_its_first_and_last_time() {
+    let users = [("1", "ada@example.com"), ("2", "bob@example.com"), ("3", "ada@example.com")];
+    let dir = log(&users.map(|(n, user)| record(n, &format!("2026-03-0{n}T00:00:00Z"), user, "/a")));
+    let json = printed(dir.path(), &["summary", "--by", "user,status", "--format", "json"]);
+    let groups: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ada = json!({ "user": "ada@example.com", "status": "403", "count": 2, "first": "2026-03-01T00:00:00Z", "last": "2026-03-03T00:00:00Z" });
+    assert_eq!((groups.len(), &groups[0]), (2, &ada));
+    let table = printed(dir.path(), &["summary", "--by", "user", "--top", "1", "--zone", "UTC"]);
+    assert_eq!(
+        table,
+        "COUNT  FIRST                      LAST                       USER\n\
+         2      2026-03-01 00:00:00+00:00  2026-03-03 00:00:00+00:00  ada@example.com\n"
+    );
+}
+
+#[test]
+fn found_nothing_found_and_wrong_usage_have_their_exit_codes() {
+    let dir = log(&[record("1", "2026-03-01T00:00:00Z", "ada@example.com", "/a")]);
+    let ends = |arguments: &[&str]| {
+        let output = audit(dir.path(), arguments);
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(ends(&["query", "--user", "ada*"]), (0, String::new()));
+    assert_eq!(ends(&["query", "--user", "eve*"]), (1, String::new()));
+    assert_eq!(ends(&["summary", "--user", "eve*"]), (1, String::new()));
+    for (arguments, message) in [
+        (["query", "--since", "yesterday"], "`yesterday` is no time: write how long ago"),
+        (["query", "--zone", "Nowhere"], "no time zone is called `Nowhere`"),
+        (["query", "--status", "x"], "write a status such as `403`"),
+        (["query", "--ip", "10.8"], "write an address such as `10.8.0.4`"),
+        (["summary", "--by", "colour"], "possible values: user, ip"),
+    ] {
+        let (code, error) = ends(&arguments);
+        assert!(code == 2 && error.contains(message), "{code} {error}");
+    }
+    let missing = audit(&dir.path().join("none"), &["query"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("name the folder of `audit.dir` with `--dir`"));
+}
