@@ -4,11 +4,13 @@ mod balancing;
 mod grpc;
 mod misbehaving;
 mod names;
+mod patience;
 mod pooling;
 mod probing;
 mod retrying;
 mod semantics;
 mod tls;
+mod transfers;
 mod unix_socket;
 mod websocket;
 

@@ -52,26 +52,6 @@ async fn a_trailers_only_answer_stays_one() {
 }
 
 #[tokio::test]
-async fn limits_of_headers_and_idleness_are_not_for_grpc() {
-    let upstream = upstream(Http::Two, |_| async {
-        tokio::time::timeout(Duration::from_millis(40), std::future::pending::<()>()).await.unwrap_err();
-        let (feed, body) = fed();
-        tokio::spawn(async move {
-            tokio::time::timeout(Duration::from_millis(40), std::future::pending::<()>()).await.unwrap_err();
-            feed.send(trailers("0")).unwrap();
-        });
-        Response::new(body)
-    })
-    .await;
-    let mut limited = route(EndpointScheme::H2c, &[upstream.address]);
-    limited.timeouts.response_headers = Some(Duration::from_millis(10));
-    limited.timeouts.idle = Some(Duration::from_millis(10));
-    let front = front(Http::Two, &limited).await;
-    let response = Client::connect(Http::Two, &front).await.send(call("/s/m", full("x"))).await;
-    assert_eq!(response.into_body().collect().await.unwrap().trailers().unwrap()["grpc-status"], "0");
-}
-
-#[tokio::test]
 async fn dropping_the_response_ends_the_upstreams_stream_though_the_request_goes_on() {
     let (told, mut gone) = mpsc::unbounded_channel();
     let upstream = upstream(Http::Two, move |request: Request<Incoming>| {
