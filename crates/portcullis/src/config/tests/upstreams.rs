@@ -190,7 +190,8 @@ fn preflights_pass_where_the_route_says_so_and_never_with_a_credential() {
     refused("cors_preflight: allow", "21: `cors_preflight` cannot be `allow`: write one of `deny`, `pass`");
     check(
         &format!("{passing}    credential: {{ header: x-key, value: secret }}\n"),
+        // The line that holds a secret is not shown.
         "portcullis.yaml:8:17: `cors_preflight: pass` would let anybody use this `credential`: write `cors_preflight: deny` at \
-         the route\n  8 |     credential: { header: x-key, value: secret }\n    |                 ^",
+         the route",
     );
 }
