@@ -48,7 +48,7 @@ pub struct Scanned {
 /// Looks for records in all segments of a directory, the newest segments first or the oldest.
 ///
 /// A request and its outcome are one record, also where the outcome is in a later segment: it is looked for until
-/// [64 MiB](OUTCOME_WINDOW) of lines beyond the segment of the request, and while no more than 16384 requests wait.
+/// 64 MiB of lines beyond the segment of the request, and while no more than 16384 requests wait.
 ///
 /// # Errors
 /// The directory cannot be read.

@@ -142,3 +142,42 @@ async fn a_websocket_may_be_silent() {
 
 /// Longer than any limit that a route has by default.
 const HOURS: Duration = Duration::from_secs(12 * 60 * 60);
+
+#[tokio::test]
+async fn an_upstream_that_answers_early_and_takes_no_more_is_left_after_a_while() {
+    const LARGE: usize = 64 * 1024 * 1024;
+    let go = Arc::new(Notify::new());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let wait = Arc::clone(&go);
+    let upstream = raw_upstream(move |mut tcp| {
+        let (tell, wait) = (tell.clone(), Arc::clone(&wait));
+        async move {
+            assert!(tcp.read(&mut [0; 1024]).await.unwrap() > 0);
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            wait.notified().await;
+            let mut read = 0;
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(more @ 1..) = tcp.read(&mut buffer).await {
+                read += more;
+            }
+            tell.send(read).unwrap();
+        }
+    })
+    .await;
+    let front = front(Http::Two, &route(EndpointScheme::Http, &[upstream.address])).await;
+    let client = Client::connect(Http::Two, &front).await;
+    let (feed, body) = fed();
+    for _ in 0..64 {
+        feed.send(Frame::data(Bytes::from(vec![0; LARGE / 64]))).unwrap();
+    }
+    drop(feed);
+    assert_eq!(text(client.send(Request::post("/").body(body).unwrap()).await).await, "ok");
+    // In the first while it may have taken something.
+    for _ in 0..2 {
+        turns().await;
+        pass(Duration::from_secs(301)).await;
+    }
+    turns().await;
+    go.notify_one();
+    assert!(told.recv().await.unwrap() < LARGE);
+}

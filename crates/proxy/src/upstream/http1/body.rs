@@ -54,12 +54,13 @@ impl Body {
     /// Gives the connection back, where it may serve again.
     fn end(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        let keeps_alive = self.keeps_alive;
         match self.upload.take() {
-            _ if !self.keeps_alive => {}
-            None => connection.give_back(),
+            None if keeps_alive => connection.give_back(),
+            None => {}
             // An upstream may answer before it has read all, and read on (RFC 9112 §9.5).
             Some(upload) => drop(tokio::spawn(async move {
-                if let Some(half) = upload.end().await {
+                if let Some(half) = upload.end().await.filter(|_| keeps_alive) {
                     connection.rejoin(half);
                 }
             })),

@@ -2,11 +2,15 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::body::Body;
 use super::broken::Broken;
@@ -31,6 +35,8 @@ struct Exchange {
 #[derive(Debug)]
 pub(super) struct Upload {
     task: AbortHandle,
+    // How many bytes the upstream took so far.
+    taken: Arc<AtomicU64>,
     // Gives the half back once all was sent.
     sent: oneshot::Receiver<Side>,
 }
@@ -118,13 +124,20 @@ impl Exchange {
 impl Upload {
     fn start(mut outgoing: Outgoing, mut half: Side) -> Self {
         let (tell, sent) = oneshot::channel();
+        let taken = Arc::new(AtomicU64::new(0));
+        let progress = Arc::clone(&taken);
         let task = tokio::spawn(async move {
-            if poll_fn(|cx| outgoing.poll(cx, Pin::new(&mut half))).await.is_ok() {
+            let sending = poll_fn(|cx| {
+                let polled = outgoing.poll(cx, Pin::new(&mut half));
+                progress.store(outgoing.taken(), Ordering::Relaxed);
+                polled
+            });
+            if sending.await.is_ok() {
                 // Nobody may be there to hear it.
                 let _ = tell.send(half);
             }
         });
-        Self { task: task.abort_handle(), sent }
+        Self { task: task.abort_handle(), taken, sent }
     }
 
     /// Breaks off.
@@ -132,11 +145,26 @@ impl Upload {
         self.task.abort();
     }
 
-    /// Waits until all was sent, and returns the half; `None` where that failed.
-    pub(super) async fn end(self) -> Option<Side> {
-        self.sent.await.ok()
+    /// Waits until all was sent, and returns the half; `None` where that failed. The response has ended, so no time limit
+    /// of the request is left: an upstream that takes nothing more for long would hold the connection and the client's
+    /// bytes for ever.
+    pub(super) async fn end(mut self) -> Option<Side> {
+        loop {
+            let before = self.taken.load(Ordering::Relaxed);
+            match timeout(STALLED, &mut self.sent).await {
+                Ok(sent) => return sent.ok(),
+                Err(_) if self.taken.load(Ordering::Relaxed) == before => {
+                    self.task.abort();
+                    return None;
+                }
+                Err(_) => {}
+            }
+        }
     }
 }
+
+/// How long an upload may rest after its response has ended.
+const STALLED: Duration = Duration::from_secs(300);
 
 /// Room for a head, and for all of a small response.
 const HEAD_ROOM: usize = 8 * 1024;

@@ -29,7 +29,8 @@ pub(super) struct Outgoing {
     framing: RequestFraming,
     /// The trailers that the request has announced: no others are sent (RFC 9112 §7.1.2).
     trailers: Vec<HeaderName>,
-    has_begun: bool,
+    /// How many bytes were taken in all.
+    taken: u64,
     is_flushed: bool,
 }
 
@@ -54,7 +55,7 @@ impl Outgoing {
             body: None,
             framing,
             trailers,
-            has_begun: false,
+            taken: 0,
             is_flushed: true,
         }
     }
@@ -70,12 +71,17 @@ impl Outgoing {
 
     /// Returns the body, where nothing of the request was written.
     pub(super) fn unsent(&mut self) -> Option<RequestBody> {
-        self.body.take_if(|_| !self.has_begun)
+        self.body.take_if(|_| self.taken == 0)
     }
 
     /// Returns whether nothing was written.
     pub(super) const fn has_begun(&self) -> bool {
-        self.has_begun
+        self.taken > 0
+    }
+
+    /// Returns how many bytes the upstream took so far.
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Returns the buffer, for the next request.
@@ -120,7 +126,7 @@ impl Outgoing {
     }
 
     fn advance(&mut self, written: usize) {
-        self.has_begun = true;
+        self.taken += written as u64;
         self.is_flushed = false;
         let of_line = written.min(self.line.len() - self.written);
         self.written += of_line;
