@@ -34,7 +34,7 @@ pub(crate) enum EncodedSlash {
 #[derive(Clone, Debug)]
 pub(crate) struct Target<'a> {
     raw: &'a PathAndQuery,
-    // Invariant: starts with `/`, or is `*`.
+    // Invariant: starts with `/`, or is `*`. What is borrowed holds no escape, no backslash and no parameter.
     path: Cow<'a, str>,
     encoded_slash: EncodedSlash,
 }
@@ -57,7 +57,10 @@ impl Target<'_> {
 
     /// Returns the path as routes compare it: without the parameters of its segments (`/admin;x=1` is `/admin`).
     pub(crate) fn without_parameters(&self) -> Cow<'_, str> {
-        without_parameters(&self.path)
+        match &self.path {
+            Cow::Borrowed(plain) => Cow::Borrowed(plain),
+            Cow::Owned(path) => without_parameters(path),
+        }
     }
 
     /// Returns the path as an app reads it that takes encoded slashes for separators, without parameters.
@@ -93,7 +96,10 @@ pub(crate) fn target<'a>(method: &Method, uri: &'a Uri, strictness: Strictness) 
         escape::check_query(query)?;
     }
     let path = normalise(raw.path(), strictness)?;
-    let encoded_slash = encoded_slash(&path);
+    let encoded_slash = match &path {
+        Cow::Borrowed(_) => EncodedSlash::Absent,
+        Cow::Owned(path) => encoded_slash(path),
+    };
     Ok(Target { raw, path, encoded_slash })
 }
 
