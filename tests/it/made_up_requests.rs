@@ -1,6 +1,7 @@
 //! Requests made of the pieces that attacks are made of: whatever reaches an upstream was let through by its own route's
 //! rules, in the form that they saw.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use integration::{Seen, Setup, Upstream, raw};
@@ -103,26 +104,30 @@ async fn whatever_reaches_an_upstream_was_allowed_by_its_own_routes_rule() -> Re
         .route("app", &admin.url(), &below_admin);
     let proxy = setup.start().await?;
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..CASES {
-        let request = numbers.request();
-        let before = (open.seen().len(), public.seen().len());
+    let mut requests = Vec::with_capacity(CASES);
+    for case in 0..CASES {
+        let request = numbers.request().replacen("\r\n", &format!("\r\nx-case: {case}\r\n"), 1);
         // A connection that is closed without a word is an answer too.
         let _answer = raw(&proxy, "app.localhost", request.as_bytes()).await;
-        for (seen, places) in [(open.seen().split_off(before.0), false), (public.seen().split_off(before.1), true)] {
-            // The recorder takes chunks for requests of their own.
-            let seen: Vec<_> = seen.into_iter().filter(|seen| seen.line.ends_with(" HTTP/1.1")).collect();
-            assert!(seen.len() <= 1, "{request:?} became {seen:?}");
-            for seen in seen {
-                check(&seen, &request);
-                let path = seen.line.split(' ').nth(1).and_then(|target| target.split('?').next()).unwrap_or_default();
-                assert_eq!(place(path) == "public", places, "{request:?} arrived as {seen:?}");
-                assert_ne!(place(path), "admin", "{request:?} arrived as {seen:?}");
-            }
+        requests.push(request);
+    }
+    // What nobody waited for has arrived by then.
+    proxy.stop().await?;
+    let mut arrived = BTreeSet::new();
+    for (upstream, is_public) in [(&open, false), (&public, true)] {
+        // The recorder takes chunks for requests of their own.
+        for seen in upstream.seen().into_iter().filter(|seen| seen.line.ends_with(" HTTP/1.1")) {
+            let [case] = seen.all("x-case")[..] else { panic!("nobody sent {seen:?}") };
+            let request = &requests[case.parse::<usize>()?];
+            assert!(arrived.insert(case.to_owned()), "{request:?} arrived twice");
+            check(&seen, request);
+            let path = seen.line.split(' ').nth(1).and_then(|target| target.split('?').next()).unwrap_or_default();
+            assert_eq!(place(path) == "public", is_public, "{request:?} arrived as {seen:?}");
+            assert_ne!(place(path), "admin", "{request:?} arrived as {seen:?}");
         }
     }
     assert!(open.seen().len() + public.seen().len() > CASES / 20, "hardly any request arrives: nothing is tested");
     assert!(!public.seen().is_empty(), "none of them is below `/public`");
     assert!(admin.seen().is_empty(), "{:?}", admin.seen());
-    proxy.stop().await?;
     Ok(())
 }
