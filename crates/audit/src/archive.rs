@@ -17,7 +17,7 @@ pub use summary::{Summary, Values};
 /// The segments of a directory as they were when it was looked at.
 ///
 /// Segments are in the order of their chains, and within one of their numbers: a clock that jumped changes nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Archive {
     segments: Vec<Segment>,
 }

@@ -4,6 +4,7 @@ mod audit;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod format;
 mod policy;
 mod run;
 mod schema;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::format::{TableOrJson, TextOrJson};
 use crate::telemetry::{self, LogFormat};
 
 /// A zero-trust, identity-aware access proxy.

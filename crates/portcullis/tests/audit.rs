@@ -228,5 +228,72 @@ fn requests_are_found_and_counted_with_what_became_of_them() {
     proxy.kill();
 }
 
+/// A `tail` that goes on; ends with it.
+struct Tail(Child);
+
+impl Tail {
+    fn start(dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = portcullis();
+        command.args(["audit", "tail", "--follow", "--dir"]).arg(dir).args(arguments);
+        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn interrupt(mut self) -> Option<i32> {
+        assert!(Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap().success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_is_followed_from_before_its_first_line_through_its_segments() {
+    let folder = TempDir::new().unwrap();
+    let upstream = Upstream::start();
+    let config = config(&folder, &upstream);
+    let mut tail = Tail::start(&folder.path().join("audit"), &["--status", "200", "--format", "json"]);
+    let mut lines = BufReader::new(tail.0.stdout.take().unwrap()).lines();
+    let mut says = BufReader::new(tail.0.stderr.take().unwrap()).lines();
+    let waiting = says.next().unwrap().unwrap();
+    assert!(waiting.contains("is not there yet: waiting for it"), "{waiting}");
+    for run in 1..=2 {
+        let proxy = Proxy::start(portcullis(), &config);
+        for _ in 0..ASKED {
+            assert_eq!(proxy.ask(), 200);
+        }
+        // None twice and none missing: they are as many as the upstream saw, and each of them is another.
+        let told = (0..ASKED).map(|_| {
+            let record: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            assert_eq!((&record["status"], &record["path"]), (&200.into(), &"/a".into()));
+            record["id"].as_str().unwrap().to_owned()
+        });
+        let told: BTreeSet<_> = told.collect();
+        assert_eq!((told.len(), upstream.count()), (ASKED, run * ASKED));
+        assert!(told.is_subset(&upstream.seen.0.lock().unwrap()));
+        proxy.kill();
+    }
+    assert!(audit::Archive::open(&folder.path().join("audit")).unwrap().segments().len() > 2);
+    assert_eq!(tail.interrupt(), Some(0));
+    assert!(lines.next().is_none());
+}
+
+#[test]
+fn following_ends_when_nobody_reads_any_more_though_nothing_comes() {
+    let folder = TempDir::new().unwrap();
+    let mut tail = Tail::start(folder.path(), &["--format", "table"]);
+    let mut head = String::new();
+    BufReader::new(tail.0.stdout.take().unwrap()).read_line(&mut head).unwrap();
+    assert!(head.starts_with("TIME "), "{head}");
+    assert_eq!(tail.0.wait().unwrap().code(), Some(0));
+}
+
+/// How many requests take more than one segment.
+const ASKED: usize = 300;
+
 /// How often: some hundred milliseconds each on a busy machine.
 const KILLS: usize = 200;

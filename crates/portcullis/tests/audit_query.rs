@@ -68,6 +68,24 @@ fn a_table_shows_no_control_character_and_a_spreadsheet_no_formula() {
 }
 
 #[test]
+fn the_last_records_are_printed_in_their_order() {
+    let records = ["1", "3", "2"].map(|n| record(n, &format!("2026-03-0{n}T00:00:00Z"), "ada@example.com", "/a"));
+    let dir = log(&records);
+    let ids = |arguments: &[&str]| {
+        let text = printed(dir.path(), &[&["tail", "--format", "json"], arguments].concat());
+        let id = |line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+        text.lines().map(id).collect::<String>()
+    };
+    assert_eq!(
+        (ids(&[]), ids(&["-n", "2"]), ids(&["--until", "2026-03-03", "--zone", "UTC"])),
+        ("123".into(), "23".into(), "12".into())
+    );
+    let table = printed(dir.path(), &["tail", "-n", "1", "--zone", "UTC"]);
+    assert!(table.lines().nth(1).unwrap().starts_with("2026-03-03 00:00:00+00:00  deny      403     ada@"), "{table}");
+    assert_eq!(audit(dir.path(), &["tail", "--user", "eve*"]).status.code(), Some(1));
+}
+
+#[test]
 fn what_is_counted_is_grouped_with_its_first_and_last_time() {
     let users = [("1", "ada@example.com"), ("2", "bob@example.com"), ("3", "ada@example.com")];
     let dir = log(&users.map(|(n, user)| record(n, &format!("2026-03-0{n}T00:00:00Z"), user, "/a")));

@@ -26,7 +26,7 @@ impl Lines {
         Ok(Self::new(Box::new(zstd::stream::read::Decoder::new(File::open(path)?)?)))
     }
 
-    pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
+    pub(crate) fn new(source: Box<dyn Read + Send>) -> Self {
         Self { source, buffer: vec![0; BUFFER], start: 0, end: 0, handed_out: 0 }
     }
 

@@ -1,6 +1,7 @@
 //! Requests whose outcome has not come yet: a bounded number, of which the oldest are given up first.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 /// Requests whose outcome has not come yet.
 #[derive(Debug, Default)]
@@ -31,6 +32,16 @@ impl Pending {
         let (number, line) = self.lines.remove(id_of_outcome(outcome)?)?;
         self.ids.remove(&number);
         Some(line)
+    }
+
+    /// Returns the number of the next request that is added: later ones have higher numbers.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Returns the lines of requests with these numbers.
+    pub(super) fn lines(&self, numbers: Range<u64>) -> impl Iterator<Item = &[u8]> {
+        self.ids.range(numbers).filter_map(|(_, id)| self.lines.get(id)).map(|(_, line)| &**line)
     }
 
     /// Returns the line of the oldest.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::pending::{self, Pending};
-use super::{Facts, Filter, Found};
-use crate::{Archive, Segment, Summary, mark};
+use super::join::{Join, Take};
+use super::{Filter, Found};
+use crate::{Archive, Segment, Summary};
 
 /// Takes what is found. Its methods are called from several threads.
 pub trait Collect: Sync {
@@ -45,36 +45,58 @@ pub struct Scanned {
     pub errors: Vec<(PathBuf, io::Error)>,
 }
 
-/// Looks for records in all segments of a directory, the newest segments first or the oldest.
+/// In which order segments are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Those that were begun last come first.
+    Newest,
+    /// Those that were begun first come first.
+    Oldest,
+}
+
+/// Looks for records in all segments of a directory.
 ///
 /// A request and its outcome are one record, also where the outcome is in a later segment: it is looked for until
 /// 64 MiB of lines beyond the segment of the request, and while no more than 16384 requests wait.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn scan<C: Collect>(dir: &Path, filter: &Filter, newest_first: bool, collect: &C) -> io::Result<Scanned> {
+pub fn scan<C: Collect>(dir: &Path, filter: &Filter, order: Order, collect: &C) -> io::Result<Scanned> {
     let archive = Archive::open(dir)?;
-    let mut order: Vec<_> = (0..archive.segments().len()).collect();
+    Ok(scan_these(&archive, |_| true, filter, order, collect))
+}
+
+/// Looks for records in some segments of an archive, as [`scan`] does.
+pub(super) fn scan_these<C: Collect>(
+    archive: &Archive,
+    these: impl Fn(&Segment) -> bool,
+    filter: &Filter,
+    order: Order,
+    collect: &C,
+) -> Scanned {
+    let segments = archive.segments().iter().enumerate().filter(|(_, segment)| these(segment));
+    let mut places: Vec<_> = segments.map(|(index, segment)| (&segment.name().begun, index)).collect();
     // Chains lie side by side in time; segments from before there were chains are older than all.
-    order.sort_by_key(|index| archive.segments().get(*index).map(|segment| segment.name().begun.clone()));
-    if newest_first {
-        order.reverse();
+    places.sort();
+    if order == Order::Newest {
+        places.reverse();
     }
     let scan = Scan {
-        archive: &archive,
+        archive,
         filter,
         collect,
         next: AtomicUsize::new(0),
         enough: AtomicBool::new(false),
-        scanned: Mutex::new(Scanned { segments: order.len(), ..Scanned::default() }),
+        scanned: Mutex::new(Scanned { segments: places.len(), ..Scanned::default() }),
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(order.len());
+    let places: Vec<_> = places.into_iter().map(|(_, index)| index).collect();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(places.len());
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| scan.work(&order));
+            scope.spawn(|| scan.work(&places));
         }
     });
-    Ok(scan.scanned.into_inner().unwrap_or_else(PoisonError::into_inner))
+    scan.scanned.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Scan<'a, C> {
@@ -87,34 +109,71 @@ struct Scan<'a, C> {
 }
 
 impl<C: Collect> Scan<'_, C> {
-    fn work(&self, order: &[usize]) {
-        let needle = self.filter.needle();
+    fn work(&self, places: &[usize]) {
         while !self.enough.load(Ordering::Relaxed) {
             let place = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(index) = order.get(place) else { return };
+            let Some(index) = places.get(place) else { return };
             let Some(segment) = self.archive.segments().get(*index) else { return };
-            let mut reading = Reading {
-                scan: self,
-                part: self.collect.begin(place),
-                pending: Pending::default(),
-                counts: Scanned::default(),
-            };
             let summary = segment.summary();
-            let is_out = summary.is_some_and(|of| !self.filter.may_be_in(&of) || !self.collect.wants(&of));
-            if !is_out {
-                reading.counts.read = 1;
-                match reading.segment(*index, segment, needle.as_ref()) {
-                    // It was deleted since the directory was looked at.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => reading.counts.errors.push((segment.path().into(), error)),
-                    Ok(ControlFlow::Break(())) => self.enough.store(true, Ordering::Relaxed),
-                    Ok(ControlFlow::Continue(())) => {}
+            if summary.is_some_and(|of| !self.filter.may_be_in(&of) || !self.collect.wants(&of)) {
+                continue;
+            }
+            let mut part = self.collect.begin(place);
+            let mut join = Join::new(self.filter);
+            let mut scanned = Scanned { read: 1, ..Scanned::default() };
+            match self.segment(*index, segment, &mut join, &mut part) {
+                // It was deleted since the directory was looked at.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => scanned.errors.push((segment.path().into(), error)),
+                Ok(ControlFlow::Break(())) => self.enough.store(true, Ordering::Relaxed),
+                Ok(ControlFlow::Continue(())) => {}
+            }
+            self.collect.end(part);
+            (scanned.without_outcome, scanned.unreadable) = (join.without_outcome, join.unreadable);
+            self.scanned.lock().unwrap_or_else(PoisonError::into_inner).add(scanned);
+        }
+    }
+
+    fn segment(
+        &self,
+        index: usize,
+        segment: &Segment,
+        join: &mut Join<'_>,
+        part: &mut C::Part,
+    ) -> io::Result<ControlFlow<()>> {
+        let take = &mut |found: &Found<'_>| self.collect.take(part, found);
+        if join.lines(&mut segment.lines()?, take)?.is_break()
+            || self.look_beyond(index, segment, join, take)?.is_break()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(join.give_up(take))
+    }
+
+    /// Looks for the outcomes that are still awaited in the segments after this one.
+    fn look_beyond(
+        &self,
+        index: usize,
+        segment: &Segment,
+        join: &mut Join<'_>,
+        take: &mut impl Take,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut left = OUTCOME_WINDOW;
+        let following = self.archive.segments().get(index + 1..).unwrap_or_default();
+        for following in following.iter().take_while(|of| of.name().instance == segment.name().instance) {
+            if !join.awaits() || left == 0 {
+                break;
+            }
+            let mut lines = following.lines()?;
+            while join.awaits() && lines.bytes() < left {
+                let Some(line) = lines.next_line()? else { break };
+                if join.outcome(line, take).is_break() {
+                    return Ok(ControlFlow::Break(()));
                 }
             }
-            let Reading { part, counts, .. } = reading;
-            self.collect.end(part);
-            self.scanned.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
+            left = left.saturating_sub(lines.bytes());
         }
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -124,110 +183,6 @@ impl Scanned {
         self.without_outcome += of.without_outcome;
         self.unreadable += of.unreadable;
         self.errors.extend(of.errors);
-    }
-}
-
-/// One segment that is being read.
-struct Reading<'a, 'b, C: Collect> {
-    scan: &'a Scan<'b, C>,
-    part: C::Part,
-    pending: Pending,
-    counts: Scanned,
-}
-
-impl<C: Collect> Reading<'_, '_, C> {
-    fn segment(
-        &mut self,
-        index: usize,
-        segment: &Segment,
-        needle: Option<&memchr::memmem::Finder<'_>>,
-    ) -> io::Result<ControlFlow<()>> {
-        let mut lines = segment.lines()?;
-        loop {
-            // Outcomes have nothing of what is looked for: while one is awaited, each line is looked at.
-            let line = match needle {
-                Some(needle) if self.pending.is_empty() => lines.next_with(needle)?,
-                Some(_) | None => lines.next_line()?,
-            };
-            let Some(line) = line else { break };
-            let flow = if pending::is_outcome(line) {
-                self.outcome(line)
-            } else if needle.is_none_or(|needle| needle.find(line).is_some()) {
-                self.record(line)
-            } else {
-                continue;
-            };
-            if flow.is_break() {
-                return Ok(flow);
-            }
-        }
-        self.look_beyond(index, segment)
-    }
-
-    fn record(&mut self, line: &[u8]) -> ControlFlow<()> {
-        let Some(facts) = Facts::read(line) else {
-            self.counts.unreadable += 1;
-            return ControlFlow::Continue(());
-        };
-        let is_mark = matches!(&*facts.kind, mark::HEAD | mark::END);
-        if is_mark || !self.scan.filter.allows(&facts) {
-            return ControlFlow::Continue(());
-        }
-        if facts.is_ahead() {
-            return match self.pending.add(&facts.id, line) {
-                Some(given_up) => self.joined(&given_up, None),
-                None => ControlFlow::Continue(()),
-            };
-        }
-        self.found(&Found { facts: &facts, line, outcome: None })
-    }
-
-    fn outcome(&mut self, outcome: &[u8]) -> ControlFlow<()> {
-        match self.pending.take(outcome) {
-            Some(line) => self.joined(&line, Some(outcome)),
-            None => ControlFlow::Continue(()),
-        }
-    }
-
-    fn joined(&mut self, line: &[u8], outcome: Option<&[u8]>) -> ControlFlow<()> {
-        let Some(mut facts) = Facts::read(line) else { return ControlFlow::Continue(()) };
-        if let Some(outcome) = outcome {
-            facts.end(outcome);
-        }
-        self.found(&Found { facts: &facts, line, outcome })
-    }
-
-    fn found(&mut self, found: &Found<'_>) -> ControlFlow<()> {
-        if !self.scan.filter.allows_end(found.facts) {
-            return ControlFlow::Continue(());
-        }
-        self.counts.without_outcome += u64::from(found.outcome.is_none() && found.facts.is_ahead());
-        self.scan.collect.take(&mut self.part, found)
-    }
-
-    /// Looks for the outcomes that are still awaited in the segments after this one.
-    fn look_beyond(&mut self, index: usize, segment: &Segment) -> io::Result<ControlFlow<()>> {
-        let mut left = OUTCOME_WINDOW;
-        let following = self.scan.archive.segments().get(index + 1..).unwrap_or_default();
-        for following in following.iter().take_while(|of| of.name().instance == segment.name().instance) {
-            if self.pending.is_empty() || left == 0 {
-                break;
-            }
-            let mut lines = following.lines()?;
-            while !self.pending.is_empty() && lines.bytes() < left {
-                let Some(line) = lines.next_line()? else { break };
-                if self.outcome(line).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            left = left.saturating_sub(lines.bytes());
-        }
-        while let Some(line) = self.pending.pop() {
-            if self.joined(&line, None).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -1,11 +1,13 @@
 //! Searches over logs with requests whose outcome comes soon, late, in a later segment, or never.
 
-use std::fs;
+pub(super) mod lines;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::{Collect, Filter, Found, Pattern, Scanned, joined, scan};
+use super::{Collect, Filter, Found, Order, Pattern, Scanned, joined, scan};
+use lines::{ahead, outcome, segment, whole};
 
 /// Collects all that is found, joined.
 #[derive(Default)]
@@ -25,32 +27,9 @@ impl Collect for All {
     fn end(&self, (): ()) {}
 }
 
-fn request(id: &str, second: u32, more: &str) -> String {
-    format!(
-        r#"{{"time":"2026-03-01T12:00:{second:02}.000000Z","id":"{id}","kind":"request","route":"git","client_ip":"10.8.1.4","user":{{"id":"i|1","email":"ada@example.com","groups":["eng"],"provider":"p"}},"session":"s1","method":"GET","host":"git.test","path":"/a/b"{more},"prev":"x","hash":"y"}}"#
-    ) + "\n"
-}
-
-fn ahead(id: &str, second: u32) -> String {
-    request(id, second, r#","decision":"allow","rule":"git/all""#)
-}
-
-fn whole(id: &str, second: u32, decision: &str, status: u16) -> String {
-    request(id, second, &format!(r#","decision":"{decision}","rule":"git/all","status":{status}"#))
-}
-
-fn outcome(id: &str, more: &str) -> String {
-    format!(r#"{{"time":"2026-03-01T12:59:00.000000Z","id":"{id}","kind":"outcome"{more},"prev":"x","hash":"y"}}"#)
-        + "\n"
-}
-
-fn segment(dir: &Path, number: u32, lines: &[String]) {
-    fs::write(dir.join(format!("audit-a-{number:08}-20260301T00000{number}Z.jsonl")), lines.concat()).unwrap();
-}
-
 fn search(dir: &Path, filter: &Filter) -> (Vec<serde_json::Value>, Scanned) {
     let all = All::default();
-    let scanned = scan(dir, filter, true, &all).unwrap();
+    let scanned = scan(dir, filter, Order::Newest, &all).unwrap();
     let mut found = all.0.into_inner().unwrap();
     found.sort_by_key(|record| record["time"].as_str().unwrap().to_owned());
     (found, scanned)

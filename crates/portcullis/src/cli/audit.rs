@@ -1,9 +1,14 @@
-//! `portcullis audit`: one file a verb.
+//! `portcullis audit`: one file a verb, and what they share.
 
-mod log_args;
 mod query;
 mod summary;
+mod tail;
 mod verify;
+
+mod newest;
+mod row;
+mod search;
+mod table;
 
 use clap::{Args, Subcommand};
 
@@ -12,7 +17,7 @@ use super::Exit;
 /// Look into the audit log
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  portcullis audit query --user ada@example.com --since 24h\n  portcullis audit verify /var/lib/portcullis/audit"
+    after_help = "Examples:\n  portcullis audit query --user ada@example.com --since 24h\n  portcullis audit tail --follow\n  portcullis audit verify /var/lib/portcullis/audit"
 )]
 pub(super) struct Audit {
     #[command(subcommand)]
@@ -23,6 +28,7 @@ pub(super) struct Audit {
 enum Verb {
     Query(Box<query::Query>),
     Summary(Box<summary::Summary>),
+    Tail(Box<tail::Tail>),
     Verify(verify::Verify),
 }
 
@@ -31,6 +37,7 @@ impl Audit {
         match &self.verb {
             Verb::Query(query) => query.execute(),
             Verb::Summary(summary) => summary.execute(),
+            Verb::Tail(tail) => tail.execute(),
             Verb::Verify(verify) => verify.execute(),
         }
     }

@@ -1,19 +1,16 @@
 //! `portcullis audit query`.
 
-mod newest;
-mod row;
-mod table;
+use std::io::{self, Write as _};
 
-use std::io::{self, IsTerminal as _, Write as _};
-
-use ::audit::scan;
+use ::audit::{Order, scan};
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
 
-use self::newest::{Kept, Newest};
-use self::row::Row;
-use self::table::Table;
-use super::log_args::{self, FilterArgs, LogArgs};
-use crate::cli::{self, Exit};
+use super::newest::{Kept, Newest};
+use super::row::{self, Row};
+use super::search::{self, SearchArgs};
+use super::table::Table;
+use crate::cli::Exit;
 
 /// Find records of the audit log: who reached what, from where, and why they could
 ///
@@ -22,9 +19,7 @@ use crate::cli::{self, Exit};
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Query {
     #[command(flatten)]
-    log: LogArgs,
-    #[command(flatten)]
-    filter: FilterArgs,
+    search: SearchArgs,
     /// How many records are printed at most
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -46,36 +41,39 @@ enum Format {
 
 impl Query {
     pub(super) fn execute(&self) -> Exit {
-        let (dir, filter, zone) = match (self.log.dir(), self.filter.filter(), self.filter.zone()) {
-            (Err(exit), ..) => return exit,
-            (_, Err(error), _) | (_, _, Err(error)) => return cli::refuse(error),
-            (Ok(dir), Ok(filter), Ok(zone)) => (dir, filter, zone),
+        let search = match self.search.read() {
+            Ok(search) => search,
+            Err(exit) => return exit,
         };
-        let newest = Newest::new(self.limit as usize, self.oldest_first);
-        let scanned = match scan(&dir, &filter, !self.oldest_first, &newest) {
+        let order = if self.oldest_first { Order::Oldest } else { Order::Newest };
+        let newest = Newest::new(self.limit as usize, order);
+        let scanned = match scan(&search.dir, &search.filter, order, &newest) {
             Ok(scanned) => scanned,
-            Err(error) => return log_args::refuse(&dir, &error),
+            Err(error) => return search::refuse(&search.dir, &error),
         };
         let kept = newest.into_sorted();
         // A reader that went away (`| head`) is not an error.
         let _ = match self.format {
-            Format::Table => table(&kept, zone),
+            Format::Table => table(&kept, search.zone),
             Format::Json => lines(kept.iter().map(Kept::json)),
             Format::Csv => {
                 lines(std::iter::once(row::csv_head()).chain(kept.iter().filter_map(Row::of).map(|row| row.csv())))
             }
         };
-        log_args::conclude(&scanned, !kept.is_empty())
+        search::conclude(&scanned, !kept.is_empty())
     }
 }
 
-fn table(kept: &[Kept], zone: jiff::tz::TimeZone) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn table(kept: &[Kept], zone: TimeZone) -> io::Result<()> {
     let rows: Vec<_> = kept.iter().filter_map(Row::of).collect();
-    let is_terminal = out.is_terminal();
-    let width = is_terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| usize::from(width.0));
-    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    out.write_all(Table { rows: &rows, zone, width, colours }.to_string().as_bytes())
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let table = Table::fitting(&rows, zone);
+    table.head(&mut out)?;
+    rows.iter().try_for_each(|row| table.row(&mut out, row))?;
+    out.flush()
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> io::Result<()> {

@@ -4,23 +4,21 @@ mod tally;
 
 use std::io::Write as _;
 
-use ::audit::scan;
-use clap::{Args, ValueEnum};
+use ::audit::{Order, scan};
+use clap::Args;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use self::tally::{Counted, Key, Tallying};
-use super::log_args::{self, FilterArgs, LogArgs};
-use crate::cli::{self, Exit, text};
+use super::search::{self, SearchArgs};
+use crate::cli::{self, Exit, TableOrJson, text};
 
 /// Count records of the audit log by who, what, where from, and how it was decided
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Summary {
     #[command(flatten)]
-    log: LogArgs,
-    #[command(flatten)]
-    filter: FilterArgs,
+    search: SearchArgs,
     /// What records are counted by
     #[arg(long, value_name = "FIELD", value_enum, value_delimiter = ',', default_value = "user,decision")]
     by: Vec<Key>,
@@ -29,33 +27,25 @@ pub(in crate::cli) struct Summary {
     top: u32,
     /// How groups are printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    #[default]
-    Table,
-    Json,
+    format: TableOrJson,
 }
 
 impl Summary {
     pub(super) fn execute(&self) -> Exit {
-        let (dir, filter, zone) = match (self.log.dir(), self.filter.filter(), self.filter.zone()) {
-            (Err(exit), ..) => return exit,
-            (_, Err(error), _) | (_, _, Err(error)) => return cli::refuse(error),
-            (Ok(dir), Ok(filter), Ok(zone)) => (dir, filter, zone),
+        let search = match self.search.read() {
+            Ok(search) => search,
+            Err(exit) => return exit,
         };
         let tallying = Tallying::new(&self.by);
-        let scanned = match scan(&dir, &filter, false, &tallying) {
+        let scanned = match scan(&search.dir, &search.filter, Order::Oldest, &tallying) {
             Ok(scanned) => scanned,
-            Err(error) => return log_args::refuse(&dir, &error),
+            Err(error) => return search::refuse(&search.dir, &error),
         };
         let (groups, others) = tallying.into_sorted();
         let shown = groups.get(..self.top as usize).unwrap_or(&groups);
         let out = match self.format {
-            Format::Table => self.table(shown, &zone),
-            Format::Json => shown.iter().map(|group| format!("{}\n", self.json(group))).collect(),
+            TableOrJson::Table => self.table(shown, &search.zone),
+            TableOrJson::Json => shown.iter().map(|group| format!("{}\n", self.json(group))).collect(),
         };
         let _ = std::io::stdout().lock().write_all(out.as_bytes());
         if groups.len() > shown.len() {
@@ -67,7 +57,7 @@ impl Summary {
                 tally::MOST_GROUPS
             ));
         }
-        log_args::conclude(&scanned, !groups.is_empty())
+        search::conclude(&scanned, !groups.is_empty())
     }
 
     fn table(&self, groups: &[Counted], zone: &TimeZone) -> String {

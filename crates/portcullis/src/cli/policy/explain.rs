@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use audit::{Archive, Redaction};
 use authorize::{Explanation, Input, Inspector, Knowledge, Version, WholeRequest};
+use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, ValueEnum};
 
 use super::verdict::{self, Nobody, Verdict};
-use crate::cli::{self, Exit};
+use crate::cli::{self, Exit, TextOrJson};
 use crate::config::{self, Config};
 use crate::recorded::{Line, Reader, Recorded, SignedIn};
 use made_up::MadeUp;
@@ -29,7 +29,7 @@ pub(super) struct Explain {
     config: PathBuf,
     /// How the explanation is printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: TextOrJson,
     /// A request of the audit log: the id is on the error page, in its JSON and in `X-Request-Id`
     #[arg(long, value_name = "ID", conflicts_with = "route", value_parser = NonEmptyStringValueParser::new())]
     request_id: Option<String>,
@@ -38,13 +38,6 @@ pub(super) struct Explain {
     audit_dir: Option<PathBuf>,
     #[command(flatten)]
     made_up: MadeUp,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
 }
 
 /// What is explained, and how it comes out.
@@ -75,8 +68,8 @@ impl Explain {
         };
         match explained {
             Ok(explained) => cli::print(match self.format {
-                Format::Text => report::text(&explained),
-                Format::Json => format!("{:#}", report::json(&explained)),
+                TextOrJson::Text => report::text(&explained),
+                TextOrJson::Json => format!("{:#}", report::json(&explained)),
             }),
             Err(exit) => exit,
         }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use audit::Archive;
 use authorize::{Inspector, Mode};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use identity::{Clock as _, Scheme, SystemClock};
 use jiff::Timestamp;
 use proxy::Router;
 
 use super::verdict::{self, Verdict};
-use crate::cli::{self, Exit};
+use crate::cli::{self, Exit, TextOrJson};
 use crate::config::{self, Config};
 use crate::recorded::{Line, Reader, Recorded};
 use tally::{Tally, Window};
@@ -42,14 +42,7 @@ pub(super) struct Replay {
     until: Option<Timestamp>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
+    format: TextOrJson,
 }
 
 /// Reads a time, or how long ago it was.
@@ -83,8 +76,8 @@ impl Replay {
         };
         let revision = &config.proxy.revision;
         cli::print(match self.format {
-            Format::Text => report::text(&tally, window, revision),
-            Format::Json => format!("{:#}", report::json(&tally, window, revision)),
+            TextOrJson::Text => report::text(&tally, window, revision),
+            TextOrJson::Json => format!("{:#}", report::json(&tally, window, revision)),
         });
         if tally.differs() { Exit::Negative } else { Exit::Done }
     }

@@ -15,9 +15,25 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::{self, Exit};
 use crate::config;
 
+/// Where the log is, and what is looked for in it.
+#[derive(Debug, Args)]
+pub(super) struct SearchArgs {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// Where the log is, what is looked for in it, and the zone of times.
+pub(super) struct Search {
+    pub(super) dir: PathBuf,
+    pub(super) filter: Filter,
+    pub(super) zone: TimeZone,
+}
+
 /// Where the log is.
 #[derive(Debug, Args)]
-pub(super) struct LogArgs {
+struct LogArgs {
     /// The folder of the segments
     #[arg(long, value_name = "DIR", default_value = "audit", conflicts_with = "config")]
     dir: PathBuf,
@@ -29,7 +45,7 @@ pub(super) struct LogArgs {
 /// What is looked for; all that is given must hold.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters (TEXT may have `*` for anything)")]
-pub(super) struct FilterArgs {
+struct FilterArgs {
     /// The user: an id or an e-mail address
     #[arg(long, value_name = "TEXT")]
     user: Option<Pattern>,
@@ -80,9 +96,18 @@ pub(super) struct FilterArgs {
     zone: Option<String>,
 }
 
+impl SearchArgs {
+    /// Returns what they mean.
+    pub(super) fn read(&self) -> Result<Search, Exit> {
+        let zone = self.filter.zone().map_err(cli::refuse)?;
+        let filter = self.filter.filter(&zone).map_err(cli::refuse)?;
+        Ok(Search { dir: self.log.dir()?, filter, zone })
+    }
+}
+
 impl LogArgs {
     /// Returns the folder.
-    pub(super) fn dir(&self) -> Result<PathBuf, Exit> {
+    fn dir(&self) -> Result<PathBuf, Exit> {
         let Some(config) = &self.config else { return Ok(self.dir.clone()) };
         config::load(config).map(|config| config.audit.dir).map_err(|error| {
             cli::refuse(format_args!("{error}\nname the folder with `--dir`, or correct the configuration"))
@@ -92,7 +117,7 @@ impl LogArgs {
 
 impl FilterArgs {
     /// Returns the zone that times are read in.
-    pub(super) fn zone(&self) -> Result<TimeZone, String> {
+    fn zone(&self) -> Result<TimeZone, String> {
         match &self.zone {
             Some(name) => TimeZone::get(name)
                 .map_err(|_| format!("no time zone is called `{name}`: write one such as `Europe/Berlin` or `UTC`")),
@@ -101,9 +126,8 @@ impl FilterArgs {
     }
 
     /// Returns what is looked for.
-    pub(super) fn filter(&self) -> Result<Filter, String> {
-        let zone = self.zone()?;
-        let read = |text: &Option<String>| text.as_deref().map(|text| when(text, &zone)).transpose();
+    fn filter(&self, zone: &TimeZone) -> Result<Filter, String> {
+        let read = |text: &Option<String>| text.as_deref().map(|text| when(text, zone)).transpose();
         let (since, until) = (read(&self.since)?, read(&self.until)?);
         if since.zip(until).is_some_and(|(since, until)| since >= until) {
             return Err("`--since` is not before `--until`: nothing lies between them".to_owned());

@@ -16,7 +16,12 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn of(kept: &Kept) -> Option<Self> {
-        let record: Value = serde_json::from_str(&kept.json()).ok()?;
+        Self::read(&kept.json())
+    }
+
+    /// Reads a record, joined.
+    pub(super) fn read(json: &str) -> Option<Self> {
+        let record: Value = serde_json::from_str(json).ok()?;
         Some(Self { time: record.get("time")?.as_str()?.parse().ok()?, record })
     }
 

@@ -4,13 +4,13 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ::audit::{Collect, Found, Summary};
+use ::audit::{Collect, Found, Order, Summary};
 
 /// Keeps the newest records, or the oldest.
 #[derive(Debug)]
 pub(super) struct Newest {
     limit: usize,
-    oldest: bool,
+    order: Order,
     kept: Mutex<BinaryHeap<Kept>>,
 }
 
@@ -23,8 +23,8 @@ pub(super) struct Kept {
 }
 
 impl Newest {
-    pub(super) const fn new(limit: usize, oldest: bool) -> Self {
-        Self { limit, oldest, kept: Mutex::new(BinaryHeap::new()) }
+    pub(super) const fn new(limit: usize, order: Order) -> Self {
+        Self { limit, order, kept: Mutex::new(BinaryHeap::new()) }
     }
 
     /// Returns what was kept, in the order asked for.
@@ -32,8 +32,23 @@ impl Newest {
         self.kept.into_inner().unwrap_or_else(PoisonError::into_inner).into_sorted_vec()
     }
 
+    /// Takes a record, if it is among them.
+    pub(super) fn keep(&self, found: &Found<'_>) {
+        let rank = self.rank(found.facts.time);
+        let mut kept = self.kept();
+        if self.is_among(&kept, rank) {
+            kept.push(Kept { rank, line: found.line.into(), outcome: found.outcome.map(Into::into) });
+            if kept.len() > self.limit {
+                kept.pop();
+            }
+        }
+    }
+
     fn rank(&self, time: jiff::Timestamp) -> i64 {
-        if self.oldest { time.as_microsecond() } else { -time.as_microsecond() }
+        match self.order {
+            Order::Oldest => time.as_microsecond(),
+            Order::Newest => -time.as_microsecond(),
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, BinaryHeap<Kept>> {
@@ -49,21 +64,17 @@ impl Collect for Newest {
     type Part = ();
 
     fn wants(&self, summary: &Summary) -> bool {
-        let best = if self.oldest { summary.from } else { summary.to };
+        let best = match self.order {
+            Order::Oldest => summary.from,
+            Order::Newest => summary.to,
+        };
         best.is_none_or(|best| self.is_among(&self.kept(), self.rank(best)))
     }
 
     fn begin(&self, _place: usize) {}
 
     fn take(&self, (): &mut (), found: &Found<'_>) -> ControlFlow<()> {
-        let rank = self.rank(found.facts.time);
-        let mut kept = self.kept();
-        if self.is_among(&kept, rank) {
-            kept.push(Kept { rank, line: found.line.into(), outcome: found.outcome.map(Into::into) });
-            if kept.len() > self.limit {
-                kept.pop();
-            }
-        }
+        self.keep(found);
         ControlFlow::Continue(())
     }
 

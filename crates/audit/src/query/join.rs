@@ -1,0 +1,126 @@
+//! The lines of a log made into records: those that are looked for, a request and its outcome as one.
+
+use std::io;
+use std::ops::{ControlFlow, Range};
+
+use memchr::memmem::Finder;
+
+use super::pending::{self, Pending};
+use super::{Facts, Filter, Found};
+use crate::{Lines, mark};
+
+/// Joins lines that come in their order.
+#[derive(Debug)]
+pub(super) struct Join<'a> {
+    filter: &'a Filter,
+    needle: Option<Finder<'static>>,
+    pending: Pending,
+    /// Requests that were passed on without their outcome.
+    pub(super) without_outcome: u64,
+    /// Lines that are no records.
+    pub(super) unreadable: u64,
+}
+
+impl<'a> Join<'a> {
+    pub(super) fn new(filter: &'a Filter) -> Self {
+        let (needle, pending) = (filter.needle(), Pending::default());
+        Self { filter, needle, pending, without_outcome: 0, unreadable: 0 }
+    }
+
+    /// Returns whether an outcome is awaited.
+    pub(super) fn awaits(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes all lines of a segment, or what is new of it.
+    pub(super) fn lines(&mut self, lines: &mut Lines, take: &mut impl Take) -> io::Result<ControlFlow<()>> {
+        loop {
+            // Outcomes have nothing of what is looked for: while one is awaited, each line is looked at.
+            let line = match &self.needle {
+                Some(needle) if !self.awaits() => lines.next_with(needle)?,
+                Some(_) | None => lines.next_line()?,
+            };
+            let Some(line) = line else { return Ok(ControlFlow::Continue(())) };
+            let flow = if pending::is_outcome(line) {
+                self.outcome(line, take)
+            } else if self.needle.as_ref().is_none_or(|needle| needle.find(line).is_some()) {
+                self.record(line, take)
+            } else {
+                continue;
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+    }
+
+    /// Takes a line that may be an outcome that is awaited.
+    pub(super) fn outcome(&mut self, outcome: &[u8], take: &mut impl Take) -> ControlFlow<()> {
+        match self.pending.take(outcome) {
+            Some(line) => self.joined(&line, Some(outcome), take),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Passes on requests with these numbers that still wait, without their outcome, and goes on waiting for it.
+    pub(super) fn show(&self, numbers: Range<u64>, take: &mut impl Take) -> ControlFlow<()> {
+        for line in self.pending.lines(numbers) {
+            if let Some(facts) = Facts::read(line).filter(|facts| self.filter.allows_end(facts)) {
+                take(&Found { facts: &facts, line, outcome: None })?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Returns the number of the next request that will wait.
+    pub(super) const fn next(&self) -> u64 {
+        self.pending.next()
+    }
+
+    /// Passes on what still waits, the oldest first: no outcome will come.
+    pub(super) fn give_up(&mut self, take: &mut impl Take) -> ControlFlow<()> {
+        while let Some(line) = self.pending.pop() {
+            self.joined(&line, None, take)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn record(&mut self, line: &[u8], take: &mut impl Take) -> ControlFlow<()> {
+        let Some(facts) = Facts::read(line) else {
+            self.unreadable += 1;
+            return ControlFlow::Continue(());
+        };
+        let is_mark = matches!(&*facts.kind, mark::HEAD | mark::END);
+        if is_mark || !self.filter.allows(&facts) {
+            return ControlFlow::Continue(());
+        }
+        if facts.is_ahead() {
+            return match self.pending.add(&facts.id, line) {
+                Some(given_up) => self.joined(&given_up, None, take),
+                None => ControlFlow::Continue(()),
+            };
+        }
+        self.found(&Found { facts: &facts, line, outcome: None }, take)
+    }
+
+    fn joined(&mut self, line: &[u8], outcome: Option<&[u8]>, take: &mut impl Take) -> ControlFlow<()> {
+        let Some(mut facts) = Facts::read(line) else { return ControlFlow::Continue(()) };
+        if let Some(outcome) = outcome {
+            facts.end(outcome);
+        }
+        self.found(&Found { facts: &facts, line, outcome }, take)
+    }
+
+    fn found(&mut self, found: &Found<'_>, take: &mut impl Take) -> ControlFlow<()> {
+        if !self.filter.allows_end(found.facts) {
+            return ControlFlow::Continue(());
+        }
+        self.without_outcome += u64::from(found.outcome.is_none() && found.facts.is_ahead());
+        take(found)
+    }
+}
+
+/// Takes a record; says whether to go on.
+pub(super) trait Take: FnMut(&Found<'_>) -> ControlFlow<()> {}
+
+impl<T: FnMut(&Found<'_>) -> ControlFlow<()>> Take for T {}
