@@ -108,13 +108,21 @@ impl Segment {
     /// # Errors
     /// The file cannot be opened.
     pub fn lines(&self) -> io::Result<Lines> {
+        self.lines_from(0)
+    }
+
+    /// Reads its lines behind so many bytes of them.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn lines_from(&self, bytes: u64) -> io::Result<Lines> {
         match self.form {
-            Form::Plain => Lines::plain(&self.path).or_else(|error| {
+            Form::Plain => Lines::plain(&self.path, bytes).or_else(|error| {
                 // It was compressed since the directory was looked at.
                 let is_gone = error.kind() == io::ErrorKind::NotFound;
-                if is_gone { Lines::compressed(&self.compressed_path()) } else { Err(error) }
+                if is_gone { Lines::compressed(&self.compressed_path(), bytes) } else { Err(error) }
             }),
-            Form::Compressed => Lines::compressed(&self.path),
+            Form::Compressed => Lines::compressed(&self.path, bytes),
         }
     }
 }

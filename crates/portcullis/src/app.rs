@@ -10,6 +10,7 @@ use authenticate::{AuthenticateError, StoreError};
 use identity::SystemClock;
 use prometheus_client::registry::Registry;
 use proxy::{BuildError, Metrics, ServeError, Server};
+use telemetry::Shippers;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -30,6 +31,7 @@ pub struct App {
     pub(crate) reload_metrics: ReloadMetrics,
     pub(crate) reload_requests: mpsc::Receiver<Request>,
     pub(crate) watched: Watched,
+    pub(crate) shippers: Shippers,
     pub(crate) drain_timeout: Duration,
     pub(crate) bound: Bound,
 }
@@ -57,6 +59,9 @@ pub enum StartError {
     /// The audit log cannot be written.
     #[error("{0}; make the folder writable, or set `audit.dir`")]
     Audit(#[from] AuditError),
+    /// Records cannot be sent to their receivers.
+    #[error("audit records cannot be sent: {0}; see to the files of `audit.dir` whose names begin with `.audit-`")]
+    Shipping(io::Error),
     /// Routes or upstreams cannot be used.
     #[error("{}", lines(.0))]
     Routes(Vec<BuildError>),
@@ -98,6 +103,7 @@ impl App {
         let (admin_address, drain_timeout, watched) =
             (config.admin.address, config.drain_timeout, config.warnings.watched().clone());
         let in_force = InForce::of(&config);
+        let (sinks, audit) = (config.sinks.clone(), config.audit.clone());
         let (assembly, snapshot) = Assembly::start(config, metrics, Arc::clone(&tables), Arc::new(SystemClock))?;
 
         // Ports last: whoever can connect is served.
@@ -111,12 +117,24 @@ impl App {
             revision: revision.clone(),
         };
         let (reloads, reload_requests) = mpsc::channel(1);
-        audit_metrics::register(&mut registry, assembly.audit().clone());
+        let shippers = Shippers::start(&sinks, &audit).map_err(StartError::Shipping)?;
+        audit_metrics::register(&mut registry, assembly.audit().clone(), shippers.progress());
         let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
         let server = Arc::new(server);
         server.register(&mut registry);
         let state = Arc::new(State::new(registry, in_force, assembly.audit().clone(), tables, reloads));
-        Ok(Self { server, assembly, admin, state, reload_metrics, reload_requests, watched, drain_timeout, bound })
+        Ok(Self {
+            server,
+            assembly,
+            admin,
+            state,
+            reload_metrics,
+            reload_requests,
+            watched,
+            shippers,
+            drain_timeout,
+            bound,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use audit::Log;
 use authenticate::{Authenticator, KeyTexts, Keys, Store, StoreLocation};
 use identity::Clock;
 use proxy::{Entrances, Metrics, Parts, Snapshot};
+use telemetry::Sinks;
 
 use crate::app::StartError;
 use crate::config::{Config, SignIn};
@@ -28,6 +29,7 @@ pub(crate) struct Assembly {
 struct Fixed {
     admin: SocketAddr,
     audit: audit::Config,
+    sinks: Sinks,
 }
 
 /// Sign-in, with what was opened for it.
@@ -131,14 +133,14 @@ impl Next {
 
 impl Fixed {
     fn of(config: &Config) -> Self {
-        Self { admin: config.admin.address, audit: config.audit.clone() }
+        Self { admin: config.admin.address, audit: config.audit.clone(), sinks: config.sinks.clone() }
     }
 
     fn check(&self, next: &Self) -> Result<(), StartError> {
         if self.admin != next.admin {
             return Err(StartError::NeedsRestart("admin.address"));
         }
-        if self.audit != next.audit {
+        if self.audit != next.audit || self.sinks != next.sinks {
             return Err(StartError::NeedsRestart("audit"));
         }
         Ok(())

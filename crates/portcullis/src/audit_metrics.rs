@@ -1,8 +1,10 @@
 //! What the audit log counts about itself, read when somebody asks for the metrics.
 
 use std::fmt;
+use std::sync::Arc;
 
-use audit::{LATENCY_BOUNDS, Log, Statistics};
+use audit::{LATENCY_BOUNDS, Log, Progress, Statistics};
+use identity::{Clock as _, SystemClock};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -14,11 +16,12 @@ use prometheus_client::registry::Registry;
 #[derive(Debug)]
 struct AuditMetrics {
     log: Log,
+    receivers: Vec<Arc<Progress>>,
 }
 
-/// Registers the metrics of the log.
-pub(crate) fn register(registry: &mut Registry, log: Log) {
-    registry.register_collector(Box::new(AuditMetrics { log }));
+/// Registers the metrics of the log and of those who follow it.
+pub(crate) fn register(registry: &mut Registry, log: Log, receivers: Vec<Arc<Progress>>) {
+    registry.register_collector(Box::new(AuditMetrics { log, receivers }));
 }
 
 impl Collector for AuditMetrics {
@@ -46,7 +49,8 @@ impl Collector for AuditMetrics {
             u64::from(self.log.check().is_ok()),
         )?;
         commits(&mut encoder, &statistics)?;
-        sinks(&mut encoder, &statistics)
+        sinks(&mut encoder, &statistics, &self.receivers)?;
+        lag(&mut encoder, &self.receivers)
     }
 }
 
@@ -64,30 +68,44 @@ fn commits(encoder: &mut DescriptorEncoder<'_>, statistics: &Statistics) -> fmt:
         .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }
 
-fn sinks(encoder: &mut DescriptorEncoder<'_>, statistics: &Statistics) -> fmt::Result {
-    if statistics.sinks.is_empty() {
-        return Ok(());
-    }
+fn sinks(encoder: &mut DescriptorEncoder<'_>, statistics: &Statistics, receivers: &[Arc<Progress>]) -> fmt::Result {
+    let copied = statistics.sinks.iter().map(|sink| (sink.name, sink.sent, sink.dropped));
+    let followed = receivers.iter().map(|one| (one.name(), one.lines_sent(), one.lines_dropped()));
     let mut of_sinks = encoder.encode_descriptor(
         "portcullis_audit_sink_records",
         "Lines for further places, by what became of them",
         None,
         MetricType::Counter,
     )?;
-    for sink in &statistics.sinks {
-        for (result, count) in [("sent", sink.sent), ("dropped", sink.dropped)] {
-            let labels = [("sink", sink.name), ("result", result)];
+    for (name, sent, dropped) in copied.chain(followed) {
+        for (result, count) in [("sent", sent), ("dropped", dropped)] {
+            let labels = [("sink", name), ("result", result)];
             ConstCounter::new(count).encode(of_sinks.encode_family(&labels)?)?;
         }
     }
     let mut waiting = encoder.encode_descriptor(
         "portcullis_audit_sink_waiting_bytes",
-        "Bytes that wait for further places",
+        "Bytes that wait for standard output",
         None,
         MetricType::Gauge,
     )?;
     for sink in &statistics.sinks {
         ConstGauge::new(sink.waiting_bytes as u64).encode(waiting.encode_family(&[("sink", sink.name)])?)?;
+    }
+    Ok(())
+}
+
+fn lag(encoder: &mut DescriptorEncoder<'_>, receivers: &[Arc<Progress>]) -> fmt::Result {
+    let mut lag = encoder.encode_descriptor(
+        "portcullis_audit_sink_lag_seconds",
+        "How long the oldest line waits that a receiver has not got",
+        None,
+        MetricType::Gauge,
+    )?;
+    let now = SystemClock.now();
+    for receiver in receivers {
+        let waits = receiver.oldest_waiting().map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0));
+        ConstGauge::new(waits).encode(lag.encode_family(&[("sink", receiver.name())])?)?;
     }
     Ok(())
 }

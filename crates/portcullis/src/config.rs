@@ -23,6 +23,7 @@ mod route;
 mod scalar_map;
 mod schema;
 mod shape;
+mod shipping;
 mod sign_in;
 mod source;
 mod suggest;
@@ -76,6 +77,8 @@ pub struct Config {
     pub sign_in: Option<SignIn>,
     /// The record of decisions.
     pub audit: ::audit::Config,
+    /// Where it is sent besides.
+    pub sinks: telemetry::Sinks,
     /// The listener for operators.
     pub admin: Admin,
     /// What was written, without secrets, for operators.
@@ -263,6 +266,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
         }
     };
     let record_inputs = audit::inputs(&mut builder, &root);
+    let sinks = shipping::sinks(&mut builder, &root);
     let config = authorizer.and_then(|authorizer| {
         let authenticate = sign_in.as_ref().map(|sign_in| sign_in.config.url.clone());
         Some(Config {
@@ -273,6 +277,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
             tables,
             sign_in,
             audit: audit::build(&root, &builder.sources)?,
+            sinks,
             admin: admin?,
             shown,
             look,

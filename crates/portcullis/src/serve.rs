@@ -58,7 +58,18 @@ pub async fn run_file_on(
 }
 
 async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send) {
-    let App { server, assembly, admin, state, reload_metrics, reload_requests, watched, drain_timeout, bound } = app;
+    let App {
+        server,
+        assembly,
+        admin,
+        state,
+        reload_metrics,
+        reload_requests,
+        watched,
+        shippers,
+        drain_timeout,
+        bound,
+    } = app;
     for (name, address) in &bound.listeners {
         tracing::info!(listener.name = name, server.address = %address, "listening");
     }
@@ -101,6 +112,8 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
     );
     // Not where the future is dropped: then requests are being cut, and the last of them to leave its record closes it.
     audit.close();
+    // The last lines are there: they go out as well.
+    let _ = tokio::task::spawn_blocking(move || shippers.finish()).await;
     tracing::info!("stopped");
 }
 

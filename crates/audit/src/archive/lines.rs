@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use memchr::memmem::Finder;
@@ -18,12 +18,18 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn plain(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(Box::new(File::open(path)?)))
+    /// Reads what stands behind so many bytes of whole lines.
+    pub(super) fn plain(path: &Path, bytes: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(bytes))?;
+        Ok(Self { handed_out: bytes, ..Self::new(Box::new(file)) })
     }
 
-    pub(crate) fn compressed(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(Box::new(zstd::stream::read::Decoder::new(File::open(path)?)?)))
+    /// Reads what stands behind so many bytes of whole lines.
+    pub(super) fn compressed(path: &Path, bytes: u64) -> io::Result<Self> {
+        let mut source = zstd::stream::read::Decoder::new(File::open(path)?)?;
+        io::copy(&mut source.by_ref().take(bytes), &mut io::sink())?;
+        Ok(Self { handed_out: bytes, ..Self::new(Box::new(source)) })
     }
 
     pub(crate) fn new(source: Box<dyn Read + Send>) -> Self {

@@ -9,7 +9,7 @@ fn the_counters_of_the_log_are_metrics() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(&Config { dir: folder.path().join("audit"), ..Config::default() }).unwrap();
     let mut registry = Registry::default();
-    super::register(&mut registry, log.clone());
+    super::register(&mut registry, log.clone(), Vec::new());
     log.note(&Event::new("2026-01-01T00:00:00Z".parse().unwrap(), EventKind::Reload, "sighup", "accepted")).unwrap();
     log.flush().unwrap();
     let mut text = String::new();

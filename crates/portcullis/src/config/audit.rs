@@ -97,7 +97,7 @@ pub(super) fn signing_key(path: &Path) -> Result<SigningKey, String> {
 }
 
 /// Returns the name of this host as far as it can stand in the name of a file.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String =
         name.trim().chars().take(MAX_INSTANCE).map(|c| if is_of_instance(c) { c } else { '-' }).collect();

@@ -115,6 +115,46 @@ pub(crate) fn https_url(text: &str) -> Parsed<url::Url> {
     if url.fragment().is_some() { Err("a URL with a fragment: remove the part from `#`") } else { Ok(url) }
 }
 
+/// Reads the URL of a receiver of OTLP: whether it is TLS, host, port and path.
+pub(crate) fn http_url(text: &str) -> Parsed<(bool, String, u16, String)> {
+    const REMEDY: &str = "no URL: write `https://host:port`";
+    let url = url::Url::parse(text).map_err(|_| REMEDY)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a URL with credentials: remove the part before `@`, and use `headers`");
+    }
+    if url.query().is_some() || url.fragment().is_some() || !matches!(url.scheme(), "https" | "http") {
+        return Err(REMEDY);
+    }
+    let (host, port) = (url.host_str().ok_or(REMEDY)?, url.port_or_known_default().ok_or(REMEDY)?);
+    Ok((url.scheme() == "https", bare(host), port, url.path().to_owned()))
+}
+
+/// Reads the URL of a receiver of syslog: whether it is TLS, host and port.
+pub(crate) fn syslog_url(text: &str) -> Parsed<(bool, String, u16)> {
+    const REMEDY: &str = "no URL of syslog: write `tls://host:6514`, or `tcp://host:514`";
+    let (scheme, rest) = text.split_once("://").ok_or(REMEDY)?;
+    let authority: http::uri::Authority = rest.parse().map_err(|_| REMEDY)?;
+    // RFC 5425 §4.1 has a port; plain TCP has none that all agree on.
+    let port = match (scheme, authority.port_u16()) {
+        ("tls" | "tcp", Some(port)) if port != 0 => port,
+        ("tls", None) => 6514,
+        _ => return Err(REMEDY),
+    };
+    let is_whole =
+        !authority.as_str().contains('@') && !authority.host().is_empty() && !authority.as_str().ends_with(':');
+    if is_whole { Ok((scheme == "tls", bare(authority.host()), port)) } else { Err(REMEDY) }
+}
+
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Reads what stands in a header of syslog messages (RFC 5424 §6: PRINTUSASCII).
+pub(crate) fn syslog_name(text: &str) -> Parsed<&str> {
+    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text) } else { Err("no name for syslog: write printable ASCII characters without a space") }
+}
+
 /// `from` of a route, read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct From {

@@ -81,6 +81,8 @@ fn text(format: Format) -> Value {
         Format::From => "^(https?|tls)://[^/?#@]+/?$|\\$\\{",
         Format::Origin => "^https?://[^/?#@]+/?$|\\$\\{",
         Format::HttpsUrl => "^https://|\\$\\{",
+        Format::HttpUrl => "^https?://|\\$\\{",
+        Format::SyslogUrl => "^(tls|tcp)://[^/?#@]+$|\\$\\{",
         Format::Path | Format::RequestTarget | Format::RewrittenPath => "^/|\\$\\{",
         Format::Store => "^(memory|file:.+)$|\\$\\{",
         Format::Size => return json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$|\\$\\{" }),
@@ -106,6 +108,7 @@ fn text(format: Format) -> Value {
         | Format::RevocationLists
         | Format::ServerName
         | Format::SigningKey
+        | Format::SyslogName
         | Format::TableFile
         | Format::Time => return json!({ "type": "string", "minLength": 1 }),
     };

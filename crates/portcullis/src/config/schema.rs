@@ -7,6 +7,7 @@ pub(crate) mod policy_tests;
 mod rewrite;
 mod root;
 mod route;
+mod shipping;
 mod sign_in;
 mod upstream;
 
@@ -18,6 +19,7 @@ pub(crate) use root::{
     TLS,
 };
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, RATE_LIMIT, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
+pub(crate) use shipping::{FACILITIES, OTLP, SYSLOG};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
 pub(crate) use upstream::{
     CREDENTIAL, DNS, HASHING, HEALTH_CHECK, HTTP2 as UPSTREAM_HTTP2, OAUTH2, OUTLIER_DETECTION, RETRY, TARGET,
@@ -120,6 +122,8 @@ pub(crate) enum Format {
     From,
     HeaderName,
     HeaderValue,
+    /// An `https` or `http` URL.
+    HttpUrl,
     /// An `https` URL.
     HttpsUrl,
     /// The name of a chain of the audit log.
@@ -152,6 +156,10 @@ pub(crate) enum Format {
     /// A point in time (RFC 3339).
     Time,
     Store,
+    /// What stands in a header of syslog messages.
+    SyslogName,
+    /// A `tls` or `tcp` URL.
+    SyslogUrl,
     /// A file that must be there, and is watched by itself.
     TableFile,
 }

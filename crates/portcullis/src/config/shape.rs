@@ -171,6 +171,7 @@ impl Shape<'_> {
             Format::ForwardedHeader => format::forwarded_header(text).err(),
             Format::From if text.starts_with("tls://") => format::tls_from(text).err(),
             Format::From => format::from(text).err(),
+            Format::HttpUrl => format::http_url(text).err(),
             Format::HttpsUrl => format::https_url(text).err(),
             Format::HeaderName => format::header_name(text).err(),
             Format::Instance => audit::instance(text).err(),
@@ -189,6 +190,8 @@ impl Shape<'_> {
             Format::ServerName => format::server_name(text).err(),
             Format::Size => format::size(text).err(),
             Format::Store => format::store(text).err(),
+            Format::SyslogName => format::syslog_name(text).err(),
+            Format::SyslogUrl => format::syslog_url(text).err(),
             Format::Regex => {
                 if let Err(reason) = format::regex(text) {
                     self.error(node.place, format!("`{name}`: {} is {reason}", node.shown()));

@@ -18,6 +18,7 @@ mod policies;
 mod rewrites;
 mod schema;
 mod secrets;
+mod shipping;
 mod upstreams;
 
 /// A folder with a configuration and what it names.

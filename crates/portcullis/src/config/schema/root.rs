@@ -3,7 +3,7 @@
 use super::data::TABLE;
 use super::policies::RULES;
 use super::sign_in::AUTHENTICATE;
-use super::{DEFAULTS, Format, Key, Kind, Presence, ROUTE, Section, key, list};
+use super::{DEFAULTS, Format, Key, Kind, OTLP, Presence, ROUTE, SYSLOG, Section, key, list};
 
 /// The whole file.
 pub(crate) const ROOT: Section = Section {
@@ -280,6 +280,8 @@ pub(crate) const AUDIT: Section = Section {
             "A PEM file with an Ed25519 or P-256 key that signs the first and the last line of each segment.",
         ),
         key("stdout", Kind::Flag, Presence::Default("false"), "Also writes each record to standard output."),
+        key("syslog", Kind::Section(&SYSLOG), Presence::Optional("nobody"), "Who gets each record as syslog, too."),
+        key("otlp", Kind::Section(&OTLP), Presence::Optional("nobody"), "Who gets each record as OTLP logs, too."),
         key(
             "record_inputs",
             Kind::Table(&Kind::Choice(&["none", "hashed", "redacted", "full"])),

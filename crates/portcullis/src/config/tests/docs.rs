@@ -92,6 +92,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::Glob => "path pattern",
         Format::From => "external URL",
         Format::ForwardedHeader | Format::HeaderName => "header name",
+        Format::HttpUrl => "`https` or `http` URL",
         Format::HttpsUrl => "`https` URL",
         Format::Ip => "address",
         Format::Time => "time",
@@ -99,7 +100,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::Location => "URL or path",
         Format::Issuer => "URL",
         Format::Method => "method",
-        Format::Instance | Format::Name => "name",
+        Format::Instance | Format::Name | Format::SyslogName => "name",
         Format::Network => "network",
         Format::Origin => "origin",
         Format::Output => "path",
@@ -108,6 +109,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::RequestTarget => "path and query",
         Format::ServerName => "host name or address",
         Format::Size => "size",
+        Format::SyslogUrl => "`tls` or `tcp` URL",
         Format::Store => "`memory` or `file:PATH`",
     }
 }
