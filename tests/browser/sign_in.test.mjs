@@ -16,7 +16,7 @@ before(async () => {
   const port = await freePort();
   origin = (host) => `https://${host}.localhost:${port}`;
   const directory = temporaryDirectory();
-  certificate(directory, ['one', 'two', 'auth', 'sre', 'open'].map((host) => `${host}.localhost`));
+  certificate(directory, ['one', 'two', 'auth', 'sre', 'open', 'vault', 'recent'].map((host) => `${host}.localhost`));
   [provider, one, two, browser] = await Promise.all([startProvider(origin('auth')), startApp('one'), startApp('two'), launch()]);
   proxy = await startPortcullis(directory, {
     listeners: [{ address: `127.0.0.1:${port}`, tls: { certificates: [{ cert_file: 'cert.pem', key_file: 'key.pem' }] } }],
@@ -32,6 +32,11 @@ before(async () => {
         name: 'sre', from: origin('sre'), to: one.url, allow: 'user.authenticated',
         deny: [{ name: 'sre-only', when: '!("sre" in user.groups)', message: 'Ask #sre for access.' }],
       },
+      {
+        name: 'vault', from: origin('vault'), to: two.url, allow: '"engineering" in user.groups && session.acr == "phr"',
+        step_up: { acr_values: ['phr'] },
+      },
+      { name: 'recent', from: origin('recent'), to: two.url, allow: 'user.authenticated', step_up: { max_auth_age: '1h' } },
       { name: 'open', from: origin('open'), to: one.url, authenticate: 'none', allow: 'request.ip == "127.0.0.1"' },
     ],
   });
@@ -117,6 +122,31 @@ describe('sign-in', () => {
     assert.deepEqual(claims.groups, ['engineering']);
     assert.equal(claims.exp - claims.iat, 300);
     await page.close();
+    await made.close();
+  });
+});
+
+describe('a route that asks for more than a sign-in', () => {
+  test('takes one that is recent, as the provider says that it is', async () => {
+    const { made, page } = await signedIn('ada');
+    await page.goto(`${origin('recent')}/now`);
+    await page.waitForURL(`${origin('recent')}/now`);
+    assert.equal(await page.locator('#who').textContent(), 'ada@example.com');
+    await made.close();
+  });
+
+  test('refuses what a provider gives that does not ask again, and takes a stronger sign-in', async () => {
+    const { made, page } = await signedIn('ada');
+    // To this provider `acr_values` are a wish: it answers at once, with the sign-in that it has.
+    await page.goto(`${origin('vault')}/secret`);
+    assert.match(await page.locator('body').innerText(), /stronger sign-in[^]*step-up-unmet/);
+    await page.getByRole('link').first().click();
+    await signInAs(page, 'ada');
+    await page.waitForURL(`${origin('vault')}/secret`);
+    assert.equal(await page.locator('#who').textContent(), 'ada@example.com');
+    // It does for everything else, too.
+    await page.goto(`${origin('one')}/`);
+    await page.waitForURL(`${origin('one')}/`);
     await made.close();
   });
 });

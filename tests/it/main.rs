@@ -20,6 +20,7 @@ mod rewrites;
 mod sessions;
 mod sign_in;
 mod slow;
+mod step_up;
 mod streams;
 mod tables;
 mod tidy;

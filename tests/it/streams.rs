@@ -126,11 +126,6 @@ async fn the_end_of_a_session_ends_what_it_opened() -> Result {
     let upstream = endless().await?;
     let proxy =
         Setup::default().route("one", &upstream.url(), &json!({ "allow": "user.authenticated" })).start().await?;
-    let cookie = |browser: &Browser| {
-        let cookies = browser.cookies("one.localhost");
-        let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        format!("cookie: {}\r\norigin: https://one.localhost\r\n", pairs.join("; "))
-    };
     let mut ada = signed_in(&proxy, "ada").await?;
     let grace = signed_in(&proxy, "grace").await?;
     let mut socket = websocket(&proxy, &cookie(&ada)).await?;
@@ -154,6 +149,27 @@ async fn the_end_of_a_session_ends_what_it_opened() -> Result {
     assert_eq!(rest(&mut other).await?, POLICY_VIOLATION);
     let records = proxy.stop().await?;
     assert!(closed(&records, "/events").contains("closed: session-ended"), "{records:#?}");
+    Ok(())
+}
+
+/// Returns the header lines by which a page of the app is recognised.
+fn cookie(browser: &Browser) -> String {
+    let cookies = browser.cookies("one.localhost");
+    let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("cookie: {}\r\norigin: https://one.localhost\r\n", pairs.join("; "))
+}
+
+#[tokio::test]
+async fn a_stream_whose_sign_in_falls_short_of_a_new_step_up_is_closed() -> Result {
+    let upstream = endless().await?;
+    let proxy =
+        Setup::default().route("one", &upstream.url(), &json!({ "allow": "user.authenticated" })).start().await?;
+    let ada = signed_in(&proxy, "ada").await?;
+    let mut socket = websocket(&proxy, &cookie(&ada)).await?;
+    proxy.reload(|file| file["routes"][0]["step_up"] = json!({ "acr_values": ["phr"] })).await?;
+    assert_eq!(rest(&mut socket).await?, POLICY_VIOLATION);
+    let records = proxy.stop().await?;
+    assert!(closed(&records, "/ws").contains("closed: step-up-required"), "{records:#?}");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::{Keys, random_token};
 use crate::oidc::Prompt;
 use crate::session::{Sessions, SignInId};
-use crate::{SIGN_IN_PATH, StoreError};
+use crate::{SIGN_IN_PATH, Session, StepUp, StoreError};
 
 /// What an app's host asks of the host of `authenticate.url`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub(crate) struct Handoff {
     provider: Option<String>,
     /// What the provider is asked.
     pub(crate) prompt: Option<Prompt>,
+    /// How recent and strong the sign-in must be.
+    pub(crate) step_up: Option<StepUp>,
     until: Timestamp,
 }
 
@@ -49,7 +51,7 @@ impl Handoff {
     /// States what is asked, to be sealed.
     pub(crate) fn new(origin: &Origin, attempt: String, challenge: [u8; 32], now: Timestamp) -> Self {
         let until = now + ATTEMPT_LIFETIME;
-        Self { origin: origin.to_string(), attempt, challenge, provider: None, prompt: None, until }
+        Self { origin: origin.to_string(), attempt, challenge, provider: None, prompt: None, step_up: None, until }
     }
 
     /// Asks for one provider.
@@ -60,6 +62,17 @@ impl Handoff {
     /// Asks for a fresh sign-in.
     pub(crate) fn with_prompt(self, prompt: Option<Prompt>) -> Self {
         Self { prompt, ..self }
+    }
+
+    /// Asks for a recent or a strong sign-in.
+    pub(crate) fn with_step_up(self, step_up: Option<StepUp>) -> Self {
+        Self { step_up, ..self }
+    }
+
+    /// Returns whether a session that is there will not do: a fresh sign-in is asked for, or it falls short.
+    pub(crate) fn is_beyond(&self, session: &Session, now: Timestamp) -> bool {
+        let proof = session.identity().proof();
+        self.prompt.is_some() || self.step_up.as_ref().is_some_and(|step_up| step_up.check(proof, now).is_err())
     }
 
     /// Seals it for a URL.
@@ -89,6 +102,10 @@ impl Handoff {
         if let Some(provider) = &self.provider {
             query.append_pair("provider", provider);
         }
+        if let Some(prompt) = self.prompt {
+            query.append_pair("prompt", prompt.as_str());
+        }
+        query.extend_pairs(self.step_up.iter().flat_map(StepUp::parameters));
         format!("{}{SIGN_IN_PATH}?{}", self.origin, query.finish())
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod oidc;
 mod presented;
 mod session;
+mod step_up;
 mod store;
 
 pub use authenticator::{Authenticator, Outcome};
@@ -22,4 +23,5 @@ pub use error::AuthenticateError;
 pub use keys::{KeyTexts, Keys};
 pub use presented::Presented;
 pub use session::{Session, SessionId};
+pub use step_up::{MAX_ACR_VALUES, StepUp, StepUpUnmet, is_acr};
 pub use store::{Store, StoreError};

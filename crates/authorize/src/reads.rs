@@ -20,6 +20,12 @@ pub struct Read {
 }
 
 impl Read {
+    /// Returns that a field is read as a whole.
+    #[must_use]
+    pub const fn whole(field: &'static str) -> Self {
+        Self { field, key: None, presence: false }
+    }
+
     /// Returns whether this is a credential, or sounds like one: never shown, never written to the audit log.
     #[must_use]
     pub fn is_secret(&self) -> bool {

@@ -91,6 +91,8 @@ struct Access {
 struct SignIn {
     user: User,
     auth_time: i64,
+    /// How strongly, by the word of whoever asked: nothing is proved here.
+    acr: Option<String>,
 }
 
 impl Provider {
@@ -215,7 +217,7 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "code_challenge_methods_supported": ["S256"],
         "prompt_values_supported": ["none", "login", "select_account", "consent"],
         "claims_supported": [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "name", "preferred_username", "email",
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "nonce", "at_hash", "name", "preferred_username", "email",
             "email_verified", "groups",
         ],
         "authorization_response_iss_parameter_supported": true,

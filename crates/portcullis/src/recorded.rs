@@ -353,7 +353,7 @@ const RECORDED_OF_USERS: [&str; 6] =
     ["user.authenticated", "user.id", "user.email", "user.groups", "user.provider", "session.id"];
 
 /// The reasons of decisions that another policy may change.
-const DECIDED_BY_POLICIES: [&str; 9] = [
+const DECIDED_BY_POLICIES: [&str; 10] = [
     "allow-rule-matched",
     "deny-rule-matched",
     "deny-rule-failed",
@@ -362,6 +362,7 @@ const DECIDED_BY_POLICIES: [&str; 9] = [
     "shadow-mode",
     "sign-in-required",
     "other-provider-required",
+    "step-up-required",
     "no-route",
 ];
 

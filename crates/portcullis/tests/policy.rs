@@ -543,3 +543,31 @@ fn a_made_up_request_is_explained() {
         refused(&folder, arguments, &[expected]);
     }
 }
+
+#[test]
+fn a_sign_in_that_falls_short_of_a_step_up_is_explained() {
+    let config = r#"
+listeners: [{ address: 127.0.0.1:0 }]
+authenticate: { url: "https://auth.test", providers: [{ id: a, issuer: "https://idp.test", client_id: p }] }
+routes:
+  - name: vault
+    from: https://vault.test
+    to: http://127.0.0.1:9
+    allow: user.authenticated
+    step_up: { max_auth_age: 15m, acr_values: [phr] }
+"#;
+    let folder = folder(&[("portcullis.yaml", config)]);
+    let at = "2026-01-07T12:00:00Z";
+    for (of_sign_in, expected) in [
+        (&["--acr", "phr", "--auth-time", "2026-01-07T11:50:00Z"][..], "decision: allow by vault/"),
+        (
+            &["--acr", "phr", "--auth-time", "2026-01-07T11:40:00Z"],
+            "decision: challenge (step-up-required)\nnote: rules",
+        ),
+        (&["--acr", "pwd"], "decision: challenge (step-up-required)"),
+    ] {
+        let arguments = ["explain", "--route", "vault", "--user", "ada@example.com", "--at", at];
+        let output = policy(folder.path(), &[&arguments, of_sign_in].concat());
+        assert!(stdout(&output).contains(expected), "{of_sign_in:?}: {}{}", stdout(&output), stderr(&output));
+    }
+}

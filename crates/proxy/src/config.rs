@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use authenticate::StepUp;
 use identity::{Origin, ProviderId, Scheme};
 use ipnet::IpNet;
 
@@ -251,6 +252,8 @@ pub struct Route {
     pub authenticate: Authentication,
     /// The provider that must have signed the user in; any without.
     pub provider: Option<ProviderId>,
+    /// How recent and strong the sign-in must be; any without.
+    pub step_up: Option<StepUp>,
     /// What the upstream is told of the user; `None` turns it off (headers from downstream are removed all the same).
     pub identity: Option<IdentityHeaders>,
     /// Time limits.

@@ -29,7 +29,7 @@ impl Closed {
     /// Returns the gRPC status that tells the caller: 16 asks for credentials, 7 does not.
     pub(crate) fn grpc_status(&self) -> &'static str {
         match self.reason {
-            "session-ended" | "sign-in-required" | "client-certificate-ended" => "16",
+            "session-ended" | "sign-in-required" | "step-up-required" | "client-certificate-ended" => "16",
             _ => "7",
         }
     }
@@ -74,6 +74,11 @@ fn refusal(exchange: &Exchange, current: &Arc<Snapshot>) -> Option<(&'static str
     });
     if accepted.is_none() && route.config.authenticate == Authentication::Required {
         return because("sign-in-required");
+    }
+    if let (Some(step_up), Some(session)) = (&route.config.step_up, accepted)
+        && step_up.check(session.identity().proof(), now).is_err()
+    {
+        return because("step-up-required");
     }
     if let Some(headers) = exchange.headers.as_deref().filter(|_| exchange.is_tunnel()) {
         let Some(origin) = route.origin(&exchange.host) else { return because("no-route") };

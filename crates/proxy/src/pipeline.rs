@@ -17,13 +17,13 @@ use crate::assert_identity::assert_identity;
 use crate::body::{Content, ResponseBody};
 use crate::caller::Caller;
 use crate::client_address::{Told, client_address, client_header, forwarded_headers, watch_for_lost_addresses};
-use crate::config::{Authentication, CorsPreflight, HashBy, WebSockets};
+use crate::config::{Authentication, CorsPreflight, HashBy, Route, WebSockets};
 use crate::connection::Connection;
 use crate::decide_again::decide_again;
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::facts::{self, HeaderFacts};
 use crate::forward::{Farewell, Forward, Forwarded, Tunnel, Upgrade, forward};
-use crate::respond::{self, Challenge, Refused};
+use crate::respond::{self, Challenge, Refused, Wanting};
 use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
@@ -280,15 +280,16 @@ fn decide(
         route.config.provider.as_ref().is_none_or(|provider| provider == session.identity().provider())
     };
     let stranger = exchange.session.take_if(|session| !accepted(session)).is_some();
+    let wanting = wanting(exchange, &route.config, stranger);
     let (seen, headers) = (headers, HeaderFacts::new(headers));
     let (decided, shadow, (fields, inputs)) = {
         let input = facts::input(exchange, address, route, &headers, caller.calls_a_method());
         let fields: Vec<_> = snapshot.authorizer.fields(&input).collect();
         let kept = (fields, route.inputs.keep(&input));
-        if exchange.session.is_none() && route.config.authenticate == Authentication::Required {
+        if let Some(wanting) = wanting {
             let refused = policy
                 .before_sign_in(&input)
-                .map_or_else(|| Refused::Challenge(challenge(exchange, route, origin, stranger)), Refused::Denied);
+                .map_or_else(|| Refused::Challenge(challenge(exchange, route, origin, wanting)), Refused::Denied);
             (Err(refused), policy.shadow_before_sign_in(&input), kept)
         } else {
             let decision = policy.decide(&input);
@@ -350,12 +351,23 @@ fn pass_preflight(
     Ok(permit)
 }
 
-fn challenge(exchange: &Exchange, route: &LoadedRoute, origin: &Origin, stranger: bool) -> Challenge {
-    let provider = route.config.provider.as_ref().map(|provider| provider.as_str());
-    Challenge {
-        reason: if stranger { "other-provider-required" } else { "sign-in-required" },
-        sign_in: format!("{origin}{}", respond::sign_in_path(&exchange.path, &exchange.query, provider)),
+/// Returns what a request lacks of the sign-in that its route asks for.
+fn wanting(exchange: &Exchange, route: &Route, stranger: bool) -> Option<Wanting> {
+    match exchange.session.as_deref() {
+        None if route.authenticate != Authentication::Required => None,
+        None if stranger => Some(Wanting::OtherProvider),
+        None => Some(Wanting::SignIn),
+        Some(session) => {
+            let unmet = route.step_up.as_ref()?.check(session.identity().proof(), exchange.time).err()?;
+            Some(Wanting::StepUp(unmet))
+        }
     }
+}
+
+fn challenge(exchange: &Exchange, route: &LoadedRoute, origin: &Origin, wanting: Wanting) -> Challenge {
+    let sign_in = respond::sign_in_path(&exchange.path, &exchange.query, Some(&route.config));
+    let step_up = route.config.step_up.clone();
+    Challenge { wanting, sign_in: format!("{origin}{sign_in}"), step_up }
 }
 
 /// Phase 7: what the upstream learns of the caller and of the request.

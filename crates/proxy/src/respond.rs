@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authenticate::{StepUp, StepUpUnmet};
 use authorize::Denial;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
@@ -17,7 +18,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 
 use crate::body::Content;
 use crate::caller::Caller;
-use crate::config::Authentication;
+use crate::config::{Authentication, Route};
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::sanitize::Refusal;
 use crate::upstream::UpstreamFailure;
@@ -69,10 +70,34 @@ pub(crate) enum Refused {
 /// What somebody who must sign in is told.
 #[derive(Debug)]
 pub(crate) struct Challenge {
-    /// A stable code.
-    pub(crate) reason: &'static str,
+    /// What is wanting.
+    pub(crate) wanting: Wanting,
     /// Where to sign in: a URL of the origin that was asked.
     pub(crate) sign_in: String,
+    /// What the route asks beyond a sign-in.
+    pub(crate) step_up: Option<StepUp>,
+}
+
+/// What a request lacks of the sign-in that its route asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanting {
+    /// Nobody has signed in.
+    SignIn,
+    /// Another provider than the route's vouched.
+    OtherProvider,
+    /// The sign-in is not recent, or not strong, enough.
+    StepUp(StepUpUnmet),
+}
+
+impl Wanting {
+    /// Returns the stable code.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign-in-required",
+            Self::OtherProvider => "other-provider-required",
+            Self::StepUp(_) => "step-up-required",
+        }
+    }
 }
 
 impl From<Refusal> for Refused {
@@ -155,7 +180,7 @@ fn note(refused: &Refused, exchange: &mut Exchange) {
         Refused::CrossOrigin => deny("cross-origin-websocket", None),
         Refused::UpgradeUnsupported => deny("upgrade-not-supported", None),
         Refused::Challenge(challenge) => {
-            Verdict { decision: audit::Decision::Challenge, ..deny(challenge.reason, None) }
+            Verdict { decision: audit::Decision::Challenge, ..deny(challenge.wanting.reason(), None) }
         }
         Refused::Denied(denial) => {
             Verdict { rule: denial.rule.clone(), ..deny(denial.reason.as_str(), denial.error.as_ref()) }
@@ -182,13 +207,30 @@ fn redirect_to_sign_in(challenge: &Challenge) -> Response<Content> {
 }
 
 fn unauthenticated(challenge: &Challenge, exchange: &Exchange) -> Response<Content> {
+    let (error, wanted) = match challenge.wanting {
+        Wanting::SignIn | Wanting::OtherProvider => ("unauthenticated", "Bearer".to_owned()),
+        Wanting::StepUp(unmet) => (INSUFFICIENT, insufficient(unmet, challenge.step_up.as_ref())),
+    };
     let body = serde_json::json!({
-        "error": "unauthenticated",
+        "error": error,
         "sign_in": challenge.sign_in,
         "request_id": exchange.id.as_str(),
     });
-    let headers = [(header::WWW_AUTHENTICATE, "Bearer"), (header::CONTENT_TYPE, JSON)];
+    let headers = [(header::WWW_AUTHENTICATE, &*wanted), (header::CONTENT_TYPE, JSON)];
     answer(StatusCode::UNAUTHORIZED, &headers, body.to_string())
+}
+
+/// Says what would be enough (RFC 9470 §3). Nothing in it needs escaping: the values of a step-up hold no quotes.
+fn insufficient(unmet: StepUpUnmet, step_up: Option<&StepUp>) -> String {
+    let described = match unmet {
+        StepUpUnmet::NoTime | StepUpUnmet::Ahead | StepUpUnmet::TooOld => "a more recent sign-in is required",
+        StepUpUnmet::OtherClass => "a stronger sign-in is required",
+    };
+    let mut wanted = format!("Bearer error=\"{INSUFFICIENT}\", error_description=\"{described}\"");
+    for (name, value) in step_up.into_iter().flat_map(StepUp::parameters) {
+        let _ = write!(wanted, ", {name}=\"{value}\"");
+    }
+    wanted
 }
 
 fn json(told: &Told<'_>, exchange: &Exchange) -> Response<Content> {
@@ -221,8 +263,7 @@ fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {
         (email, _) => email,
     });
     let route = exchange.route.and_then(|route| exchange.snapshot.route(route)).map(|route| &route.config);
-    let provider = route.and_then(|route| route.provider.as_ref()).map(|provider| provider.as_str());
-    let sign_in = sign_in_path(&exchange.path, &exchange.query, provider);
+    let sign_in = sign_in_path(&exchange.path, &exchange.query, route);
     let sign_in = match (user, route.map(|route| route.authenticate)) {
         // Without `prompt`, the session that was refused would sign in again at once.
         (Some(_), _) => Some(format!("{sign_in}&prompt=select_account")),
@@ -274,12 +315,14 @@ fn answer(status: StatusCode, headers: &[(HeaderName, &str)], body: String) -> R
     response
 }
 
-/// Returns where to sign in and come back to a path of the same host.
-pub(crate) fn sign_in_path(path: &str, query: &str, provider: Option<&str>) -> String {
+/// Returns where to sign in as a route asks, and come back to a path of the same host.
+pub(crate) fn sign_in_path(path: &str, query: &str, route: Option<&Route>) -> String {
     let back = path_and_query(path, query);
     let mut url = format!("{}?return_to={}", authenticate::SIGN_IN_PATH, utf8_percent_encode(&back, QUERY_VALUE));
-    if let Some(provider) = provider {
-        let _ = write!(url, "&provider={}", utf8_percent_encode(provider, QUERY_VALUE));
+    let provider = route.and_then(|route| route.provider.as_ref()).map(|id| ("provider", id.to_string()));
+    let step_up = route.and_then(|route| route.step_up.as_ref()).into_iter().flat_map(StepUp::parameters);
+    for (name, value) in provider.into_iter().chain(step_up) {
+        let _ = write!(url, "&{name}={}", utf8_percent_encode(&value, QUERY_VALUE));
     }
     url
 }
@@ -291,6 +334,8 @@ fn path_and_query(path: &str, query: &str) -> String {
 /// The header of the request id, towards both sides.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The error of RFC 9470 §3.
+const INSUFFICIENT: &str = "insufficient_user_authentication";
 const JSON: &str = "application/json";
 /// What `grpc-message` must not hold as it is (gRPC over HTTP/2, "Responses").
 const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');

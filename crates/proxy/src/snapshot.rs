@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use audit::Log;
-use authenticate::{App, Authenticator, Session};
-use authorize::Authorizer;
+use authenticate::{App, Authenticator, Session, StepUp};
+use authorize::{Authorizer, Read};
 use identity::{ClientAddress, Clock, Origin, Scheme};
 use pages::Look;
 
@@ -87,8 +87,9 @@ impl Snapshot {
         let mut routes = Vec::with_capacity(config.routes.len());
         let passthrough = passthrough::Routes::load(config.tls_routes, config.routes.len(), metrics);
         for (index, route) in config.routes.into_iter().enumerate() {
-            let reads = authorizer.route(index).map_or(&[][..], authorize::RoutePolicy::reads);
-            let inputs = Inputs::new(reads, route.authenticate, &config.record_inputs, || audit.input_key());
+            let mut reads = authorizer.route(index).map_or_else(Vec::new, |policy| policy.reads().to_vec());
+            reads.extend(route.step_up.iter().flat_map(StepUp::looks_at).map(Read::whole));
+            let inputs = Inputs::new(&reads, route.authenticate, &config.record_inputs, || audit.input_key());
             match LoadedRoute::load(route, inputs, metrics) {
                 Ok(route) => routes.push(route),
                 Err(error) => errors.push(error),

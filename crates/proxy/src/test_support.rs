@@ -326,6 +326,7 @@ pub(crate) fn route(host: &str, to: SocketAddr) -> Route {
         host_header: HostHeader::Upstream,
         authenticate: Authentication::None,
         provider: None,
+        step_up: None,
         identity: None,
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,

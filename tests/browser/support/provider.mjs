@@ -23,6 +23,7 @@ export async function startProvider(signInOrigin) {
       backchannel_logout_uri: `${signInOrigin}/.portcullis/backchannel_logout`,
       backchannel_logout_session_required: true,
     }],
+    acrValues: ['phr'],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
     conformIdTokenClaims: false,
     cookies: { keys: ['a-key-of-the-tests-only'] },
@@ -55,7 +56,10 @@ export async function startProvider(signInOrigin) {
       let body = '';
       for await (const chunk of request) body += chunk;
       const login = new URLSearchParams(body).get('login');
-      return provider.interactionFinished(request, response, { login: { accountId: login } }, { mergeWithLastSubmission: false });
+      // Nobody proves anything here: a sign-in is as strong as it was asked to be.
+      const { params } = await provider.interactionDetails(request, response);
+      const result = { login: { accountId: login, acr: params.acr_values } };
+      return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
     }
     response.setHeader('content-type', 'text/html; charset=utf-8');
     response.end('<!doctype html><title>Provider</title><form method="post"><label>Login <input name="login" autofocus></label><button>Sign in</button></form>');

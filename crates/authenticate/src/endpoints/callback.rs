@@ -15,7 +15,7 @@ use super::answer::{self, Query};
 use super::attempt::{self, Leg};
 use super::sign_in::{AwaitingProvider, AwaitingTicket, hand_over, to_provider};
 use super::{Endpoint, EventKind, Shared};
-use crate::handoff::{Ticket, sha256, sign_in_url};
+use crate::handoff::{Handoff, Ticket, sha256, sign_in_url};
 use crate::oidc::{Attempt, Prompt, SignInError, SignedIn};
 use crate::session::NewSession;
 use crate::{Outcome, Session, StoreError};
@@ -86,6 +86,10 @@ async fn receive_answer(shared: &Shared, endpoint: &Endpoint, query: &Query, hea
     let Some(awaiting) = awaiting else { return failed(&SignInError::StateMismatch, &start_again) };
     let mut response = match sign_in(shared, endpoint, query, &awaiting, headers).await {
         Ok(response) => response,
+        // Asked once more in the same way, the provider would give the same answer.
+        Err(error @ SignInError::StepUpUnmet(_)) => {
+            failed(&error, &awaiting.handoff.clone().with_prompt(Some(Prompt::Login)).retry_url())
+        }
         Err(error) => failed(&error, &awaiting.handoff.retry_url()),
     };
     if let Some(line) = attempt::forget(Leg::Provider, &endpoint.origin, id) {
@@ -128,30 +132,34 @@ async fn sign_in(
         verifier: Secret::new(awaiting.verifier.clone()),
     };
     let SignedIn { identity, id_token, refresh_token, provider_session } = provider.redeem(&secrets, code).await?;
+    // A provider may leave out what it was asked for: what it says of the sign-in decides.
+    if let Some(step_up) = &awaiting.handoff.step_up {
+        step_up.check(identity.proof(), shared.clock.now())?;
+    }
     let new = NewSession { identity, id_token: Some(id_token), refresh_token, provider_session };
     let sign_in = shared.sessions.create(new).await?;
     let (handle, session) =
         shared.sessions.issue_handle(&sign_in, &endpoint.origin).await?.ok_or(SignInError::SessionEnded)?;
-    let ended = end_previous(shared, endpoint, &session, awaiting.handoff.prompt).await?;
+    let ended = end_previous(shared, endpoint, &session, Some(&awaiting.handoff)).await?;
     let mut response = hand_over(shared, &awaiting.handoff, &sign_in).await?;
     response.headers_mut().append(SET_COOKIE, handle);
     let response = answer::with_event(response, EventKind::SignIn, Some(session), "signed-in", None);
     Ok(answer::with_ended(response, ended))
 }
 
-/// Ends the session that this browser had on this host before when it was another user's, or when a fresh sign-in was
-/// asked for: its handles are worth nothing any more (session fixation). One that the same user just made in another
-/// tab stays. Returns the session that was ended.
+/// Ends the session that this browser had on this host before when it was another user's, or when it would not do: its
+/// handles are worth nothing any more (session fixation). One that the same user just made in another tab stays. Returns the session that was ended.
 async fn end_previous(
     shared: &Shared,
     endpoint: &Endpoint,
     new: &Session,
-    prompt: Option<Prompt>,
+    asked: Option<&Handoff>,
 ) -> Result<Option<Arc<Session>>, StoreError> {
     match &endpoint.outcome {
         Outcome::Authenticated(previous) => {
             let other_user = previous.identity().id() != new.identity().id();
-            if !other_user && (prompt.is_none() || previous.id() == new.id()) {
+            let beyond = asked.is_some_and(|asked| asked.is_beyond(previous, shared.clock.now()));
+            if !other_user && (!beyond || previous.id() == new.id()) {
                 return Ok(None);
             }
             shared.sessions.end(previous).await?;

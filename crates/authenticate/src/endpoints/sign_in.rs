@@ -16,7 +16,7 @@ use crate::handoff::{Handoff, Ticket, return_path, sha256, sign_in_url};
 use crate::keys::random_token;
 use crate::oidc::{Attempt, Prompt, Provider, SignInError};
 use crate::session::SignInId;
-use crate::{Outcome, SIGN_IN_PATH, Session, StoreError};
+use crate::{Outcome, SIGN_IN_PATH, Session, StepUp, StoreError};
 
 /// What the app's host keeps in the browser while it waits for a ticket.
 #[derive(Serialize, Deserialize)]
@@ -73,7 +73,8 @@ fn on_app_host(shared: &Shared, endpoint: &Endpoint, query: &Query, headers: &He
     let (id, verifier) = (attempt::new_id(now), random_token());
     let handoff = Handoff::new(&endpoint.origin, id.clone(), sha256(verifier.as_bytes()), now)
         .with_provider(provider.as_ref())
-        .with_prompt(query.get("prompt").and_then(Prompt::parse));
+        .with_prompt(query.get("prompt").and_then(Prompt::parse))
+        .with_step_up(StepUp::asked(query.get("max_age"), query.get("acr_values")));
     let sealed = handoff.seal(&shared.keys);
     let mut response = answer::redirect(&format!("{}{SIGN_IN_PATH}?request={sealed}", shared.config.url));
     let kept = AwaitingTicket { return_to, verifier };
@@ -94,7 +95,9 @@ async fn on_sign_in_host(
     let wanted = handoff.provider();
     match &endpoint.outcome {
         Outcome::Unavailable(error) => return Err(StoreError::Failed(error.to_string()).into()),
-        Outcome::Authenticated(session) if handoff.prompt.is_none() && fits(session, wanted.as_ref()) => {
+        Outcome::Authenticated(session)
+            if fits(session, wanted.as_ref()) && !handoff.is_beyond(session, shared.clock.now()) =>
+        {
             if let Some(sign_in) = shared.sessions.sign_in_of(session).await {
                 return hand_over(shared, handoff, &sign_in).await;
             }
@@ -152,7 +155,7 @@ pub(super) async fn to_provider(
     let now = shared.clock.now();
     let id = attempt::new_id(now);
     let secrets = Attempt::new(&id);
-    let url = provider.authorization_url(&secrets, handoff.prompt).await?;
+    let url = provider.authorization_url(&secrets, handoff.prompt, handoff.step_up.as_ref()).await?;
     let kept = AwaitingProvider {
         handoff: handoff.clone(),
         provider: provider.id().to_string(),

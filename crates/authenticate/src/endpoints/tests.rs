@@ -3,6 +3,7 @@
 mod flow;
 mod hostile;
 mod sign_out;
+mod step_up;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::transport::TransportError;
-use crate::StoreError;
+use crate::{StepUpUnmet, StoreError};
 
 /// Why a provider cannot be used just now.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -76,6 +76,9 @@ pub(crate) enum SignInError {
     /// The user's address is of no allowed domain.
     #[error("the e-mail address is of no domain in `allowed_email_domains`, or the provider does not vouch for it")]
     EmailDomainNotAllowed,
+    /// The sign-in is not as recent or as strong as was asked.
+    #[error("the sign-in falls short of `step_up`: {0}")]
+    StepUpUnmet(#[from] StepUpUnmet),
     /// The ticket is unknown, used, too old, or for another host.
     #[error("the ticket is unknown, was used before, or is too old")]
     TicketInvalid,
@@ -108,6 +111,7 @@ impl SignInError {
             Self::UserinfoFailed(_) => "userinfo-failed",
             Self::SubjectMismatch => "subject-mismatch",
             Self::EmailDomainNotAllowed => "email-domain-not-allowed",
+            Self::StepUpUnmet(_) => "step-up-unmet",
             Self::TicketInvalid => "ticket-invalid",
             Self::SessionEnded => "session-ended",
             Self::BrowserMismatch => "browser-mismatch",
@@ -122,7 +126,7 @@ impl SignInError {
             Self::ExchangeFailed(_) | Self::TokenInvalid(_) | Self::UserinfoFailed(_) | Self::SubjectMismatch => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::ProviderRefused { .. } | Self::EmailDomainNotAllowed => StatusCode::FORBIDDEN,
+            Self::ProviderRefused { .. } | Self::EmailDomainNotAllowed | Self::StepUpUnmet(_) => StatusCode::FORBIDDEN,
             Self::RequestInvalid
             | Self::ProviderUnknown
             | Self::StateMissing
@@ -149,6 +153,16 @@ impl SignInError {
             }
             Self::EmailDomainNotAllowed => {
                 "Your e-mail address is not of a domain that may sign in here. Try another account.".into()
+            }
+            Self::StepUpUnmet(StepUpUnmet::OtherClass) => {
+                "This app asks for a stronger sign-in than the sign-in service gave you. Try again, and use your \
+                 second factor."
+                    .into()
+            }
+            Self::StepUpUnmet(StepUpUnmet::NoTime | StepUpUnmet::Ahead | StepUpUnmet::TooOld) => {
+                "This app asks for a more recent sign-in than the sign-in service gave you. Try again, and prove who \
+                 you are."
+                    .into()
             }
             Self::ExchangeFailed(_) | Self::TokenInvalid(_) | Self::UserinfoFailed(_) | Self::SubjectMismatch => {
                 "The answer of the sign-in service could not be verified. Try again, or tell an administrator.".into()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{Provider, ProviderError};
+use crate::StepUp;
 use crate::keys::random_token;
 
 /// The secrets of one sign-in with a provider; sealed into a cookie of the browser that started it.
@@ -68,6 +69,7 @@ impl Provider {
         &self,
         attempt: &Attempt,
         prompt: Option<Prompt>,
+        step_up: Option<&StepUp>,
     ) -> Result<Url, Arc<ProviderError>> {
         let known = self.known().await?;
         let client = self.client(&known)?;
@@ -80,13 +82,18 @@ impl Provider {
         for scope in self.config.scopes.iter().filter(|scope| *scope != "openid") {
             request = request.add_scope(Scope::new(scope.clone()));
         }
-        // What the user asks for goes before what the configuration always asks for: a parameter must not come twice.
-        let set_here = |name: &str| prompt.is_some() && name == "prompt";
-        for (name, value) in self.config.extra_params.iter().filter(|(name, _)| !set_here(name)) {
+        let asked: Vec<_> = prompt
+            .map(|prompt| ("prompt", prompt.as_str().to_owned()))
+            .into_iter()
+            .chain(step_up.into_iter().flat_map(StepUp::parameters))
+            .collect();
+        // What this sign-in asks goes before what the configuration always asks: a parameter must not come twice.
+        let asked_here = |name: &str| asked.iter().any(|(asked, _)| *asked == name);
+        for (name, value) in self.config.extra_params.iter().filter(|(name, _)| !asked_here(name)) {
             request = request.add_extra_param(name.clone(), value.clone());
         }
-        if let Some(prompt) = prompt {
-            request = request.add_extra_param("prompt", prompt.as_str());
+        for (name, value) in asked {
+            request = request.add_extra_param(name, value);
         }
         let (url, _state, _nonce) = request.url();
         Ok(url)

@@ -36,7 +36,7 @@ impl World {
 
     async fn sign_in(&self) -> Result<(), SignInError> {
         let attempt = Attempt::new("id");
-        self.provider.authorization_url(&attempt, None).await?;
+        self.provider.authorization_url(&attempt, None, None).await?;
         let issued = self.clock.now().as_second();
         self.test.lie(|lies| {
             lies.claims.insert("iat".into(), issued.into());

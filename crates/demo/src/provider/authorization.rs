@@ -32,6 +32,8 @@ pub(super) struct Request {
     prompt: String,
     max_age: Option<i64>,
     #[serde(default)]
+    acr_values: String,
+    #[serde(default)]
     login_hint: String,
 }
 
@@ -61,7 +63,10 @@ pub(super) async fn show(
     };
     let prompts = |value: &str| request.prompt.split(' ').any(|prompt| prompt == value);
     let fresh = |sign_in: &SignIn| request.max_age.is_none_or(|age| shared.now() - sign_in.auth_time <= age);
-    let known = signed_in(&shared, &headers).filter(fresh);
+    let strong = |sign_in: &SignIn| {
+        request.acr_values.is_empty() || request.acr_values().any(|acr| sign_in.acr.as_deref() == Some(acr))
+    };
+    let known = signed_in(&shared, &headers).filter(|sign_in| fresh(sign_in) && strong(sign_in));
     match known {
         Some(sign_in) if !prompts("login") && !prompts("select_account") => {
             request.grant(&shared, redirect_uri, sign_in).into_response()
@@ -84,7 +89,8 @@ pub(super) async fn choose(
     let Some(user) = shared.users.iter().find(|user| user.id == choice.user).cloned() else {
         return request.failed(&shared, redirect_uri, "access_denied").into_response();
     };
-    let sign_in = SignIn { user, auth_time: shared.now() };
+    let acr = request.acr_values().next().map(str::to_owned);
+    let sign_in = SignIn { user, auth_time: shared.now(), acr };
     let Some(handle) = shared.sign_ins.put(sign_in.clone(), shared.now()) else {
         return request.failed(&shared, redirect_uri, "temporarily_unavailable").into_response();
     };
@@ -117,6 +123,10 @@ impl Request {
 
     fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope.split(' ').filter(|scope| !scope.is_empty())
+    }
+
+    fn acr_values(&self) -> impl Iterator<Item = &str> {
+        self.acr_values.split(' ').filter(|acr| !acr.is_empty())
     }
 
     fn grant(&self, shared: &Shared, redirect_uri: Url, sign_in: SignIn) -> Redirect {

@@ -84,6 +84,7 @@ fn tokens(shared: &Shared, grant: &Grant) -> Option<impl IntoResponse + use<>> {
         ("auth_time".to_owned(), json!(grant.sign_in.auth_time)),
         ("at_hash".to_owned(), json!(key::half_hash(&access_token))),
     ]);
+    claims.extend(grant.sign_in.acr.as_ref().map(|acr| ("acr".to_owned(), json!(acr))));
     claims.extend(grant.nonce.as_ref().map(|nonce| ("nonce".to_owned(), json!(nonce))));
     let answer = json!({
         "access_token": access_token,

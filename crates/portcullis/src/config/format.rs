@@ -263,6 +263,12 @@ pub(crate) fn server_name(text: &str) -> Parsed<String> {
         .map_err(|_| "no server name: write a DNS name or an IP address, without a port")
 }
 
+/// Reads a value of `acr_values`.
+pub(crate) fn acr(text: &str) -> Parsed<String> {
+    let reason = "no `acr`: write one without blanks, quotes and backslashes, as the provider names it";
+    if authenticate::is_acr(text) { Ok(text.to_owned()) } else { Err(reason) }
+}
+
 /// Reads the name of a header.
 pub(crate) fn header_name(text: &str) -> Parsed<http::HeaderName> {
     http::HeaderName::try_from(text).map_err(|_| "no header name: write letters, digits and hyphens")

@@ -74,6 +74,7 @@ fn choices(words: &[&str]) -> Vec<Value> {
 
 fn text(format: Format) -> Value {
     let pattern = match format {
+        Format::Acr => r#"^[!#-\[\]-~]+$"#,
         Format::Color => "^#[0-9a-fA-F]{6}$",
         Format::Duration => "^([0-9]+(ms|s|m|h|d))+$|\\$\\{",
         Format::DurationOrOff => "^(off|([0-9]+(ms|s|m|h|d))+)$|\\$\\{",

@@ -8,6 +8,7 @@ mod upstream;
 
 use std::collections::{HashMap, HashSet};
 
+use authenticate::{MAX_ACR_VALUES, StepUp};
 use authorize::{Mode, RouteRules};
 use identity::ProviderId;
 use proxy::{
@@ -76,6 +77,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
     let path = path(builder, fields);
     let authenticate = authentication(builder, fields, named);
     check_provider(builder, fields, named);
+    let step_up = step_up(builder, fields, authenticate);
     let upstream = upstream::build(builder, fields);
     let balance = balance::build(builder, fields);
     let rewrites = rewrite::build(builder, fields, &path);
@@ -97,6 +99,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
         upstream: balance,
         host_header: upstream.host,
         authenticate,
+        step_up,
         provider: fields.text("provider").and_then(|id| ProviderId::new(id).ok()),
         identity,
         timeouts: timeouts(fields),
@@ -168,6 +171,33 @@ fn check_provider(builder: &mut Builder<'_>, fields: &Fields<'_>, named: Named<'
         let hint = hint(text, known.iter().map(|provider| provider.id.as_str()));
         builder.error(node.place, format!("no provider has the id {}: {hint}", node.shown()));
     }
+}
+
+fn step_up(builder: &mut Builder<'_>, fields: &Fields<'_>, authenticate: Authentication) -> Option<StepUp> {
+    let node = fields.get("step_up")?;
+    // What is inherited by a route that looks at no session says nothing there.
+    if authenticate == Authentication::None {
+        if fields.own("step_up").is_some() {
+            builder.error(
+                node.place,
+                "`step_up` is about sessions, and with `authenticate: none` none is looked at: remove one of the two",
+            );
+        }
+        return None;
+    }
+    let section = fields.section("step_up", &schema::STEP_UP);
+    let (age, values) = (section.get("max_auth_age"), section.items("acr_values"));
+    if age.is_none() && values.is_empty() {
+        builder.error(node.place, "`step_up` asks nothing: add `max_auth_age` or `acr_values`");
+    }
+    let max_auth_age = section.duration("max_auth_age");
+    if let Some(age) = age.filter(|_| max_auth_age.is_some_and(|age| age.as_secs() == 0)) {
+        builder.error(age.place, "`max_auth_age` counts whole seconds: write at least `1s`");
+    }
+    if let Some(first) = values.get(MAX_ACR_VALUES) {
+        builder.error(first.place, format!("`acr_values` has more than {MAX_ACR_VALUES} values: write fewer"));
+    }
+    StepUp::new(max_auth_age, section.read_all("acr_values", format::acr))
 }
 
 fn identity(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<IdentityHeaders> {

@@ -18,7 +18,7 @@ pub(crate) use root::{
     ADMIN, AUDIT, BRANDING, CERTIFICATE, CLIENT_AUTH, HTTP2, LIMITS, LISTENER, POLICY_ROOT, REDACT, RETENTION, ROOT,
     TLS,
 };
-pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, RATE_LIMIT, ROUTE, TIMEOUTS, TLS as UPSTREAM_TLS};
+pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, RATE_LIMIT, ROUTE, STEP_UP, TIMEOUTS, TLS as UPSTREAM_TLS};
 pub(crate) use shipping::{FACILITIES, OTLP, SYSLOG};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
 pub(crate) use upstream::{
@@ -104,6 +104,8 @@ pub(crate) enum Alone {
 /// Texts with a meaning of their own; `config/format.rs` reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
+    /// A value of `acr_values`.
+    Acr,
     Address,
     Authority,
     /// A PEM file with at least one certificate.

@@ -159,6 +159,7 @@ impl Shape<'_> {
     fn format(&mut self, node: &Node, format: Format, name: &str) {
         let text = node.text().unwrap_or_default();
         let reason = match format {
+            Format::Acr => format::acr(text).err(),
             Format::Address => format::address(text).err(),
             Format::Authority => format::authority(text).err(),
             Format::Color => format::color(text).err(),

@@ -19,6 +19,7 @@ mod rewrites;
 mod schema;
 mod secrets;
 mod shipping;
+mod step_up;
 mod upstreams;
 
 /// A folder with a configuration and what it names.

@@ -106,6 +106,7 @@ fn route(scheme: EndpointScheme, addresses: &[SocketAddr]) -> Route {
         host_header: HostHeader::Upstream,
         authenticate: Authentication::None,
         provider: None,
+        step_up: None,
         identity: None,
         timeouts: Timeouts { connect: Duration::from_secs(5), ..Timeouts::default() },
         encoded_slashes: EncodedSlashes::Auto,

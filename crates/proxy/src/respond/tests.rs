@@ -1,17 +1,33 @@
 //! Forms of refusals that do not need a request; the others are tested through sockets in `pipeline`.
 
+use std::time::Duration;
+
+use authenticate::StepUp;
+use identity::ProviderId;
 use percent_encoding::utf8_percent_encode;
 
 use super::told::{told, told_of_upstream};
 use super::{GRPC_MESSAGE, Refused, sign_in_path};
+use crate::config::Route;
+use crate::test_support::route;
 use crate::upstream::FailureKind;
 
 #[test]
 fn the_way_back_from_sign_in_cannot_leave_its_parameter() {
-    let check = |path, query, provider, expected: &str| assert_eq!(sign_in_path(path, query, provider), expected);
+    let check = |path, query, route, expected: &str| assert_eq!(sign_in_path(path, query, route), expected);
+    let asking = Route {
+        provider: ProviderId::new("corp&x").ok(),
+        step_up: StepUp::new(Some(Duration::from_secs(300)), vec!["urn:a&b".into(), "c".into()]),
+        ..route("app.example.com", ([127, 0, 0, 1], 80).into())
+    };
     check("/", "", None, "/.portcullis/sign_in?return_to=/");
     check("/a", "b=c&d=%20", None, "/.portcullis/sign_in?return_to=/a%3Fb%3Dc%26d%3D%2520");
-    check("/a#\r\n\"", "", Some("corp&x"), "/.portcullis/sign_in?return_to=/a%23%0D%0A%22&provider=corp%26x");
+    check(
+        "/a#\r\n\"",
+        "",
+        Some(&asking),
+        "/.portcullis/sign_in?return_to=/a%23%0D%0A%22&provider=corp%26x&max_age=300&acr_values=urn%3Aa%26b%20c",
+    );
     check("/ü", "", None, "/.portcullis/sign_in?return_to=/%C3%BC");
 }
 

@@ -30,6 +30,7 @@ fn route(name: &str, host: &str, path: Path) -> Route {
         host_header: HostHeader::Upstream,
         authenticate: Authentication::Required,
         provider: None,
+        step_up: None,
         identity: None,
         timeouts: Timeouts::default(),
         encoded_slashes: EncodedSlashes::Auto,

@@ -1,6 +1,6 @@
 //! What a request gets of a route: its policy's decision, or being sent to sign in first.
 
-use authorize::{Input, Judgement, Knowledge, Read, Reason, RouteInspector, Version};
+use authorize::{Input, Judgement, Knowledge, Known, Read, Reason, RouteInspector, Version};
 use proxy::{Authentication, Route};
 
 use crate::recorded::SignedIn;
@@ -107,8 +107,21 @@ pub(super) fn decide(
                 Verdict::Undecidable { missing: vec!["user.authenticated".to_owned()] }
             }
         },
-        (true, SignedIn::Yes) | (false, _) => rules.judge(Version::InForce, input, knowledge).into(),
+        (true, SignedIn::Yes) | (false, _) => stepped_up(route, rules, input, knowledge)
+            .unwrap_or_else(|| rules.judge(Version::InForce, input, knowledge).into()),
     }
+}
+
+/// Returns what a request gets whose sign-in falls short of the route's `step_up`, or of which that is not known.
+fn stepped_up(route: &Route, rules: &RouteInspector, input: &Input<'_>, knowledge: &dyn Knowledge) -> Option<Verdict> {
+    let (step_up, user) = (route.step_up.as_ref()?, input.user?);
+    let unknown = |read: &Read| knowledge.of(read) != Known::Value;
+    let missing: Vec<_> = step_up.looks_at().map(Read::whole).filter(unknown).map(|read| read.to_string()).collect();
+    if !missing.is_empty() {
+        return Some(Verdict::Undecidable { missing });
+    }
+    let unmet = step_up.check(user.proof(), input.request.time).is_err();
+    unmet.then(|| before(rules, input, knowledge, "step-up-required"))
 }
 
 fn before(rules: &RouteInspector, input: &Input<'_>, knowledge: &dyn Knowledge, reason: &'static str) -> Verdict {

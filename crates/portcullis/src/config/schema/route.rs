@@ -57,6 +57,7 @@ pub(crate) const ROUTE: Section = Section {
         key("deny", Kind::Rules, Presence::Default("[]"), "Rules of which none may hold."),
         AUTHENTICATION,
         PROVIDER,
+        STEP_UP_KEY,
         key(
             "host_rewrite",
             Kind::Format(Format::Authority),
@@ -121,6 +122,7 @@ pub(crate) const DEFAULTS: Section = Section {
         UPSTREAM_PROTOCOL,
         AUTHENTICATION,
         PROVIDER,
+        STEP_UP_KEY,
         PRESERVE_HOST,
         REQUEST_HEADERS,
         RESPONSE_HEADERS,
@@ -157,6 +159,13 @@ const AUTHENTICATION: Key = key(
 
 const PROVIDER: Key =
     key("provider", Kind::Text, Presence::Optional("any"), "The id of the provider that must have signed the user in.");
+
+const STEP_UP_KEY: Key = key(
+    "step_up",
+    Kind::Section(&STEP_UP),
+    Presence::Optional("any sign-in"),
+    "How recent and how strong the sign-in must be; who falls short is sent to sign in again (below).",
+);
 
 const PRESERVE_HOST: Key =
     key("preserve_host", Kind::Flag, Presence::Default("false"), "Sends the `Host` that was asked for upstream.");
@@ -267,6 +276,24 @@ const RATE_LIMIT_KEY: Key = key(
     Presence::Optional("no limit"),
     "How many requests one user or address may make; more get 429 with `Retry-After`.",
 );
+
+pub(crate) const STEP_UP: Section = Section {
+    doc: "How recent and how strong the sign-in must be.",
+    keys: &[
+        key(
+            "max_auth_age",
+            Kind::Format(Format::Duration),
+            Presence::Optional("any age"),
+            "How long ago the user may have proved who they are (`auth_time`); at least a second.",
+        ),
+        key(
+            "acr_values",
+            list(&Kind::Format(Format::Acr)),
+            Presence::Default("[]"),
+            "The sign-in must have been in one of these ways (`acr`); the provider names them. Empty for any.",
+        ),
+    ],
+};
 
 pub(crate) const RATE_LIMIT: Section = Section {
     doc: "How many requests one user or address may make.",

@@ -76,6 +76,7 @@ fn type_name(kind: &Kind) -> String {
 
 const fn format_name(format: Format) -> &'static str {
     match format {
+        Format::Acr => "`acr`",
         Format::Address => "`ip:port`",
         Format::Authority => "host or `host:port`",
         Format::Color => "colour",

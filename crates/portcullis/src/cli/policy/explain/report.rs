@@ -32,7 +32,11 @@ pub(super) fn text(explained: &Explained) -> String {
         }
     }
     let _ = writeln!(out, "decision: {}", verdict(&explained.verdict));
-    if matches!(explained.verdict, Verdict::Challenge { .. }) {
+    if matches!(explained.verdict, Verdict::Challenge { reason: "step-up-required" }) {
+        out.push_str(
+            "note: rules that read `user` or `session` are asked once a sign-in meets `step_up`; this one does not\n",
+        );
+    } else if matches!(explained.verdict, Verdict::Challenge { .. }) {
         out.push_str("note: rules that read `user` or `session` are asked after sign-in; below, nobody is signed in\n");
     } else if explained.nobody {
         out.push_str("note: this route does not look at sessions, or not at this provider's: its rules see nobody\n");
