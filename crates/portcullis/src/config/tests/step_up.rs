@@ -25,9 +25,9 @@ routes:
     Folder::new(&config)
 }
 
-fn check(route: &str, sections: &str, expected: Option<StepUp>) {
+fn check(route: &str, sections: &str, expected: Option<&StepUp>) {
     let read = config(route, sections).load().unwrap().proxy.routes.remove(0).step_up;
-    assert_eq!(read, expected, "{route} {sections}");
+    assert_eq!(read.as_ref(), expected, "{route} {sections}");
 }
 
 /// Compares what is said of a route with a further key, without the source line.
@@ -41,17 +41,21 @@ fn it_is_read_and_inherited_key_by_key() {
     let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
     let phr = || vec!["phr".to_owned(), "urn:example:gold".to_owned()];
     check("", "", None);
-    check("    step_up: { max_auth_age: 5m }", "", StepUp::new(minutes(5), Vec::new()));
-    check("    step_up: { acr_values: [phr, \"urn:example:gold\"] }", "", StepUp::new(None, phr()));
+    check("    step_up: { max_auth_age: 5m }", "", StepUp::new(minutes(5), Vec::new()).as_ref());
+    check("    step_up: { acr_values: [phr, \"urn:example:gold\"] }", "", StepUp::new(None, phr()).as_ref());
     check(
         "    step_up: { max_auth_age: 5m, acr_values: [phr, \"urn:example:gold\"] }",
         "",
-        StepUp::new(minutes(5), phr()),
+        StepUp::new(minutes(5), phr()).as_ref(),
     );
     let all = "defaults: { step_up: { max_auth_age: 8h } }";
-    check("", all, StepUp::new(minutes(8 * 60), Vec::new()));
-    check("    step_up: { acr_values: [phr, \"urn:example:gold\"] }", all, StepUp::new(minutes(8 * 60), phr()));
-    check("    authenticate: optional", all, StepUp::new(minutes(8 * 60), Vec::new()));
+    check("", all, StepUp::new(minutes(8 * 60), Vec::new()).as_ref());
+    check(
+        "    step_up: { acr_values: [phr, \"urn:example:gold\"] }",
+        all,
+        StepUp::new(minutes(8 * 60), phr()).as_ref(),
+    );
+    check("    authenticate: optional", all, StepUp::new(minutes(8 * 60), Vec::new()).as_ref());
     check("    authenticate: none", all, None);
 }
 
