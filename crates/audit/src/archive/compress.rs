@@ -1,7 +1,7 @@
 //! Closed segments made small. The plain file goes only when the compressed one is on the disk.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -24,22 +24,22 @@ pub(crate) fn compress(segment: &Segment, stop: &impl Fn() -> bool) -> io::Resul
 }
 
 fn compress_to(segment: &Segment, path: &Path, stop: &impl Fn() -> bool) -> io::Result<Option<super::Summary>> {
-    let file = create(path)?;
-    let mut encoder = zstd::stream::write::Encoder::new(BufWriter::new(file), LEVEL)?;
-    encoder.include_checksum(true)?;
+    let mut file = create(path)?;
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    compressor.include_checksum(true)?;
     let mut summarizer = Summarizer::default();
     let mut lines = segment.lines()?;
-    let mut count = 0_u32;
-    while let Some(line) = lines.next_line()? {
-        summarizer.add(line);
-        encoder.write_all(line)?;
-        encoder.write_all(b"\n")?;
-        count = count.wrapping_add(1);
-        if count.is_multiple_of(1024) && stop() {
+    let mut frame = Vec::new();
+    // A frame for each block: a stream would copy all that goes through it, and find less.
+    while let Some(block) = lines.next_block()? {
+        summarizer.add_all(block);
+        frame.resize(zstd::zstd_safe::compress_bound(block.len()), 0);
+        let len = compressor.compress_to_buffer(block, &mut frame)?;
+        file.write_all(frame.get(..len).unwrap_or_default())?;
+        if stop() {
             return Ok(None);
         }
     }
-    let file = encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     Ok(Some(summarizer.finish()))
 }

@@ -61,6 +61,26 @@ impl Lines {
         Ok(self.buffer.get(line))
     }
 
+    /// Returns the next whole lines, as many as are in memory, with their line feeds; `None` at the end.
+    ///
+    /// # Errors
+    /// As of [`Lines::next_line`].
+    pub(super) fn next_block(&mut self) -> io::Result<Option<&[u8]>> {
+        let whole = loop {
+            let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+            if let Some(at) = memchr::memrchr(b'\n', unread) {
+                break at + 1;
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        };
+        let block = self.start..self.start + whole;
+        self.start = block.end;
+        self.handed_out += whole as u64;
+        Ok(self.buffer.get(block))
+    }
+
     /// Returns the next line that has the needle somewhere in it; all others are passed over without being looked at.
     ///
     /// # Errors

@@ -1,11 +1,16 @@
 //! What a closed segment holds, in short: beside its file, so that a search opens only the segments that can have what it
 //! looks for.
 
+mod members;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
+
+use self::members::Members;
 
 /// What a closed segment holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -36,36 +41,55 @@ pub struct Summary {
 pub struct Values(Option<BTreeSet<Box<str>>>);
 
 /// What is read of a line.
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Line<'a> {
-    kind: Box<str>,
-    decision: Option<&'a str>,
-    user: Option<User>,
-    client_ip: Option<IpAddr>,
-    route: Option<Box<str>>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    decision: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    user: Option<User<'a>>,
+    #[serde(borrow)]
+    client_ip: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    route: Option<Cow<'a, str>>,
 }
 
-#[derive(Deserialize)]
-struct User {
-    id: Box<str>,
-    email: Box<str>,
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct User<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    email: Cow<'a, str>,
 }
 
 /// Makes a summary of lines.
 #[derive(Debug, Default)]
 pub(crate) struct Summarizer {
     summary: Summary,
+    members: Members,
     outcomes: u64,
     earliest: Second,
     latest: Second,
+    // Whose network was noted last: the next line is often of the same client.
+    client: String,
 }
 
 /// A time up to the second, as it is written.
 type Second = [u8; SECOND_LEN];
 
 impl Summarizer {
+    /// Takes lines, each with its line feed.
+    pub(crate) fn add_all(&mut self, lines: &[u8]) {
+        let mut start = 0;
+        for feed in memchr::memchr_iter(b'\n', lines) {
+            self.add(lines.get(start..feed).unwrap_or_default());
+            start = feed + 1;
+        }
+    }
+
     /// Takes a line, without its line feed.
-    pub(crate) fn add(&mut self, line: &[u8]) {
+    fn add(&mut self, line: &[u8]) {
         self.summary.lines += 1;
         self.summary.bytes += line.len() as u64 + 1;
         let second = line.get(TIME_AT..).and_then(<[u8]>::first_chunk::<SECOND_LEN>);
@@ -76,30 +100,34 @@ impl Summarizer {
             self.earliest = self.earliest.min(*second);
             self.latest = self.latest.max(*second);
         }
-        // Half of the lines, and nothing else is in them.
-        let beginning = line.get(..BEGINNING).unwrap_or(line);
-        if memchr::memmem::find(beginning, br#"","kind":"outcome","#).is_some() {
+        if self.members.is_outcome(line) {
+            // Half of the lines, and nothing else is in them.
             self.outcomes += 1;
+        } else if let Some(line) = self.members.of_request(line) {
+            self.add_parsed(&line);
         } else if let Ok(line) = serde_json::from_slice::<Line<'_>>(line) {
-            self.add_parsed(line);
+            self.add_parsed(&line);
         }
     }
 
-    fn add_parsed(&mut self, line: Line<'_>) {
+    fn add_parsed(&mut self, line: &Line<'_>) {
         let Summary { kinds, decisions, users, networks, routes, .. } = &mut self.summary;
-        *kinds.entry(line.kind).or_default() += 1;
-        if let Some(decision) = line.decision {
-            *decisions.entry(decision.into()).or_default() += 1;
+        count(kinds, &line.kind);
+        if let Some(decision) = &line.decision {
+            count(decisions, decision);
         }
-        if let Some(user) = line.user {
+        if let Some(user) = &line.user {
             users.insert(&user.id);
             users.insert(&user.email);
         }
-        if let Some(address) = line.client_ip {
-            networks.insert(&network(address));
+        if let Some(client) = line.client_ip.as_ref().filter(|client| ***client != *self.client) {
+            if let Ok(address) = client.parse() {
+                networks.insert(&network(address));
+            }
+            self.client.replace_range(.., client);
         }
-        if let Some(route) = line.route {
-            routes.insert(&route);
+        if let Some(route) = &line.route {
+            routes.insert(route);
         }
     }
 
@@ -146,6 +174,13 @@ impl Default for Values {
     }
 }
 
+fn count(counts: &mut BTreeMap<Box<str>, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(name.into(), 1)),
+    }
+}
+
 /// Returns the network of an address, as it is written in [`Summary::networks`].
 fn network(address: IpAddr) -> String {
     match address {
@@ -167,9 +202,6 @@ fn timestamp(second: &Second) -> Option<Timestamp> {
 /// Behind `{"time":"`.
 const TIME_AT: usize = 9;
 const SECOND_LEN: usize = "2026-01-01T00:00:00".len();
-
-/// Where the kind of an outcome stands: behind its time and id.
-const BEGINNING: usize = 128;
 
 /// How many values are listed; a summary stays small whoever comes.
 const MOST_VALUES: usize = 4096;

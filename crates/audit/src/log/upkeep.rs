@@ -58,10 +58,23 @@ impl Upkeep {
                 if self.stops() {
                     return Ok(());
                 }
-                compress(segment, &|| self.stops())?;
+                self.compress(segment)?;
             }
         }
         if self.retention == Retention::default() { Ok(()) } else { self.delete(now) }
+    }
+
+    /// Compresses on a thread of its own, which gives way to those that serve requests. It holds nothing that they wait for.
+    fn compress(&self, segment: &Segment) -> io::Result<()> {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("compress".into()).spawn_scoped(scope, || {
+                // On Linux this is of the thread, elsewhere of the whole process.
+                #[cfg(target_os = "linux")]
+                let _ = rustix::process::nice(LEAST_PRIORITY);
+                compress(segment, &|| self.stops())
+            })?;
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("compressing ended before its time")))
+        })
     }
 
     /// Deletes what has outlived its time. That it did is in the log before.
@@ -105,6 +118,9 @@ impl Upkeep {
 fn is_written(dir: &Path, instance: &str) -> bool {
     File::open(super::segment::lock_path(dir, instance)).is_ok_and(|file| file.try_lock().is_err())
 }
+
+#[cfg(target_os = "linux")]
+const LEAST_PRIORITY: i32 = 19;
 
 /// How often segments are looked at that nobody closed: for their age.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! Summaries and what they leave out.
 
-use super::{MOST_VALUES, Summarizer};
+use super::members::Members;
+use super::{Line, MOST_VALUES, Summarizer};
 
 fn line(second: u32, more: &str) -> String {
     format!(r#"{{"time":"2026-01-01T00:00:{second:02}.5Z","id":"0190","kind":"request","revision":"r"{more}}}"#)
@@ -26,6 +27,42 @@ fn a_summary_tells_times_users_networks_routes_and_counts() {
     assert!(summary.routes.may_have("a") && !summary.routes.may_have("b"));
     let read: super::Summary = serde_json::from_str(&serde_json::to_string(&summary).unwrap()).unwrap();
     assert_eq!(read, summary);
+}
+
+/// A line of a request with each of its members written as JSON.
+fn request(id: &str, email: &str, path: &str, route: Option<&str>) -> String {
+    let text = |text: &str| serde_json::to_string(text).unwrap();
+    let route = route.map(|route| format!(r#","route":{}"#, text(route))).unwrap_or_default();
+    line(
+        0,
+        &format!(
+            r#"{route},"client_ip":"10.0.0.1","user":{{"id":{},"email":{},"groups":[]}},"method":"GET","path":{},"decision":"deny","inputs":{{"x":{{"is":{{"a":1,"route":"elsewhere","decision":"allow","method":"GET"}}}}}}"#,
+            text(id),
+            text(email),
+            text(path)
+        ),
+    )
+}
+
+#[test]
+fn what_is_found_without_parsing_is_what_parsing_finds() {
+    let hostile = r#"x","decision":"allow","method":"GET","user":{"id":"root"#;
+    let members = Members::default();
+    for text in ["i|ada", "ü", "", hostile, "back\\slash", "\u{1b}"] {
+        for route in [None, Some("a"), Some(hostile)] {
+            for line in [request(text, "e", "/", route), request("i", text, "/", route), request("i", "e", text, route)]
+            {
+                let parsed: Line<'_> = serde_json::from_str(&line).unwrap();
+                if let Some(found) = members.of_request(line.as_bytes()) {
+                    assert_eq!(found, parsed, "{line}");
+                } else {
+                    assert!(line.contains('\\'), "{line}");
+                }
+            }
+        }
+    }
+    assert_eq!(members.of_request(br#"{"time":"2026-01-01T00:00:00Z","kind":"reload","reason":"accepted"}"#), None);
+    assert!(members.of_request(request("i", "e", "/", Some("a")).as_bytes()).is_some());
 }
 
 #[test]
