@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -83,6 +84,43 @@ fn the_last_records_are_printed_in_their_order() {
     let table = printed(dir.path(), &["tail", "-n", "1", "--zone", "UTC"]);
     assert!(table.lines().nth(1).unwrap().starts_with("2026-03-03 00:00:00+00:00  deny      403     ada@"), "{table}");
     assert_eq!(audit(dir.path(), &["tail", "--user", "eve*"]).status.code(), Some(1));
+}
+
+#[test]
+fn an_export_is_there_when_it_is_whole_and_replaces_nothing_unasked() {
+    let dir = log(&[record("1", "2026-03-01T00:00:00Z", "ada@example.com", "/a")]);
+    let out = TempDir::new().unwrap();
+    let file = out.path().join("a.csv");
+    let export = |more: &[&str]| {
+        let output = audit(dir.path(), &[&["export", "--format", "csv", "-o", file.to_str().unwrap()], more].concat());
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let names = || fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let (code, said) = export(&[]);
+    assert!(code == 0 && said.contains("portcullis: 1 record in `") && names() == ["a.csv"], "{said}");
+    let written = fs::read(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, said) = export(&["--path", "/b"]);
+    assert!(code == 2 && said.contains("is there already: name another file, or replace it with `--force`"), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), written);
+    // Nothing found: what is written has no record.
+    assert_eq!(export(&["--path", "/b", "--force"]).0, 1);
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
+    // A disk that takes no more leaves nothing behind.
+    let limited = r#"trap "" XFSZ; exec prlimit --fsize=10 "$0" audit export --format csv --dir "$1" -o "$2""#;
+    let full = Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_portcullis")])
+        .args([dir.path(), &out.path().join("b.csv")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(full.stderr).unwrap();
+    assert!(
+        full.status.code() == Some(2) && said.contains("b.csv`: ") && said.contains("; nothing was left there"),
+        "{said}"
+    );
+    assert_eq!(names(), ["a.csv"]);
+    let missing = audit(dir.path(), &["export", "--format", "csv", "-o", "/nowhere/a.csv"]);
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("cannot write `/nowhere/a.csv`: there is no such"));
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub trait Collect: Sync {
         true
     }
 
-    /// Begins the segment with this place in the order of reading.
+    /// Begins the segment with this place in the order of reading; each place comes once, also where the segment is not of
+    /// interest, unless enough was taken before.
     fn begin(&self, place: usize) -> Self::Part;
 
     /// Takes a record; says whether to go on.
@@ -114,24 +115,27 @@ impl<C: Collect> Scan<'_, C> {
             let place = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(index) = places.get(place) else { return };
             let Some(segment) = self.archive.segments().get(*index) else { return };
-            let summary = segment.summary();
-            if summary.is_some_and(|of| !self.filter.may_be_in(&of) || !self.collect.wants(&of)) {
-                continue;
-            }
             let mut part = self.collect.begin(place);
-            let mut join = Join::new(self.filter);
-            let mut scanned = Scanned { read: 1, ..Scanned::default() };
-            match self.segment(*index, segment, &mut join, &mut part) {
-                // It was deleted since the directory was looked at.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => scanned.errors.push((segment.path().into(), error)),
-                Ok(ControlFlow::Break(())) => self.enough.store(true, Ordering::Relaxed),
-                Ok(ControlFlow::Continue(())) => {}
+            let summary = segment.summary();
+            if summary.is_none_or(|of| self.filter.may_be_in(&of) && self.collect.wants(&of)) {
+                self.read(*index, segment, &mut part);
             }
             self.collect.end(part);
-            (scanned.without_outcome, scanned.unreadable) = (join.without_outcome, join.unreadable);
-            self.scanned.lock().unwrap_or_else(PoisonError::into_inner).add(scanned);
         }
+    }
+
+    fn read(&self, index: usize, segment: &Segment, part: &mut C::Part) {
+        let mut join = Join::new(self.filter);
+        let mut scanned = Scanned { read: 1, ..Scanned::default() };
+        match self.segment(index, segment, &mut join, part) {
+            // It was deleted since the directory was looked at.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => scanned.errors.push((segment.path().into(), error)),
+            Ok(ControlFlow::Break(())) => self.enough.store(true, Ordering::Relaxed),
+            Ok(ControlFlow::Continue(())) => {}
+        }
+        (scanned.without_outcome, scanned.unreadable) = (join.without_outcome, join.unreadable);
+        self.scanned.lock().unwrap_or_else(PoisonError::into_inner).add(scanned);
     }
 
     fn segment(

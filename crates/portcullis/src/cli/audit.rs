@@ -1,10 +1,13 @@
 //! `portcullis audit`: one file a verb, and what they share.
 
+mod export;
 mod query;
 mod summary;
 mod tail;
 mod verify;
 
+mod columns;
+mod csv;
 mod newest;
 mod row;
 mod search;
@@ -29,6 +32,7 @@ enum Verb {
     Query(Box<query::Query>),
     Summary(Box<summary::Summary>),
     Tail(Box<tail::Tail>),
+    Export(Box<export::Export>),
     Verify(verify::Verify),
 }
 
@@ -38,6 +42,7 @@ impl Audit {
             Verb::Query(query) => query.execute(),
             Verb::Summary(summary) => summary.execute(),
             Verb::Tail(tail) => tail.execute(),
+            Verb::Export(export) => export.execute(),
             Verb::Verify(verify) => verify.execute(),
         }
     }

@@ -1,13 +1,15 @@
 //! `portcullis audit query`.
 
 use std::io::{self, Write as _};
+use std::iter::once;
 
 use ::audit::{Order, scan};
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 
+use super::csv;
 use super::newest::{Kept, Newest};
-use super::row::{self, Row};
+use super::row::Row;
 use super::search::{self, SearchArgs};
 use super::table::Table;
 use crate::cli::Exit;
@@ -55,10 +57,8 @@ impl Query {
         // A reader that went away (`| head`) is not an error.
         let _ = match self.format {
             Format::Table => table(&kept, search.zone),
-            Format::Json => lines(kept.iter().map(Kept::json)),
-            Format::Csv => {
-                lines(std::iter::once(row::csv_head()).chain(kept.iter().filter_map(Row::of).map(|row| row.csv())))
-            }
+            Format::Json => print(kept.iter().map(|kept| kept.json() + "\n")),
+            Format::Csv => print(once(csv::head()).chain(kept.iter().filter_map(Row::of).map(|row| csv::line(&row)))),
         };
         search::conclude(&scanned, !kept.is_empty())
     }
@@ -76,11 +76,9 @@ fn table(kept: &[Kept], zone: TimeZone) -> io::Result<()> {
     out.flush()
 }
 
-fn lines(lines: impl Iterator<Item = String>) -> io::Result<()> {
+fn print(mut lines: impl Iterator<Item = String>) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
+    lines.try_for_each(|line| out.write_all(line.as_bytes()))?;
     out.flush()
 }
 

@@ -1,4 +1,4 @@
-//! One record, as tables and spreadsheets show it.
+//! One record, as tables show it.
 
 use std::borrow::Cow;
 
@@ -23,6 +23,11 @@ impl Row {
     pub(super) fn read(json: &str) -> Option<Self> {
         let record: Value = serde_json::from_str(json).ok()?;
         Some(Self { time: record.get("time")?.as_str()?.parse().ok()?, record })
+    }
+
+    /// Returns a field.
+    pub(super) fn value(&self, pointer: &str) -> Option<&Value> {
+        self.record.pointer(pointer)
     }
 
     /// Returns a field as text; empty where it is not there.
@@ -51,51 +56,4 @@ impl Row {
             .find(|text| !text.is_empty())
             .unwrap_or_default()
     }
-
-    pub(super) fn csv(&self) -> String {
-        COLUMNS.map(|(_, pointer)| cell(&self.text(pointer))).join(",")
-    }
 }
-
-pub(super) fn csv_head() -> String {
-    COLUMNS.map(|(name, _)| name).join(",")
-}
-
-/// Writes a cell (RFC 4180). Spreadsheets take a text that begins as a formula does for one, and run it: an apostrophe
-/// in front makes it a text. Line breaks and other controls become spaces.
-fn cell(text: &str) -> String {
-    let text = crate::cli::text::safe(text);
-    let is_formula = text.starts_with(['=', '+', '-', '@']);
-    let text = if is_formula { format!("'{text}") } else { text };
-    if text.contains([',', '"', '\'', ';']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-}
-
-/// The columns of CSV, and where they stand in a record.
-const COLUMNS: [(&str, &str); 26] = [
-    ("time", "/time"),
-    ("id", "/id"),
-    ("kind", "/kind"),
-    ("decision", "/decision"),
-    ("status", "/status"),
-    ("outcome", "/outcome"),
-    ("user_id", "/user/id"),
-    ("user_email", "/user/email"),
-    ("user_groups", "/user/groups"),
-    ("user_provider", "/user/provider"),
-    ("actor", "/actor"),
-    ("session", "/session"),
-    ("client_ip", "/client_ip"),
-    ("route", "/route"),
-    ("method", "/method"),
-    ("host", "/host"),
-    ("path", "/path"),
-    ("rule", "/rule"),
-    ("reason", "/reason"),
-    ("error", "/error"),
-    ("upstream", "/upstream/endpoint"),
-    ("bytes_in", "/bytes_in"),
-    ("bytes_out", "/bytes_out"),
-    ("ms_total", "/ms/total"),
-    ("user_agent", "/user_agent"),
-    ("revision", "/revision"),
-];

@@ -204,7 +204,8 @@ pub(super) fn conclude(scanned: &Scanned, found: bool) -> Exit {
     }
 }
 
-fn counted(count: u64, noun: &str) -> String {
+/// Returns how many there are of something.
+pub(super) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
