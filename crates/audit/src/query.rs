@@ -2,17 +2,17 @@
 
 mod facts;
 mod filter;
-mod follow;
 mod join;
 mod pattern;
 mod pending;
 mod scan;
+mod tail;
 
 pub use facts::{Facts, Found, joined};
 pub use filter::{Filter, Statuses};
-pub use follow::Follow;
 pub use pattern::Pattern;
 pub use scan::{Collect, Order, Scanned, scan};
+pub use tail::Tail;
 
 #[cfg(test)]
 mod tests;

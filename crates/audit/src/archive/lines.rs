@@ -32,7 +32,7 @@ impl Lines {
         Ok(Self { handed_out: bytes, ..Self::new(Box::new(source)) })
     }
 
-    pub(crate) fn new(source: Box<dyn Read + Send>) -> Self {
+    pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
         Self { source, buffer: vec![0; BUFFER], start: 0, end: 0, handed_out: 0 }
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use ::audit::{Follow, Order, Scanned};
+use ::audit::{Order, Scanned};
 use clap::Args;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
@@ -58,8 +58,8 @@ impl Tail {
     }
 
     fn tail(&self, search: &Search) -> io::Result<Exit> {
-        let mut follow = Follow::start(&search.dir, &search.filter)?;
-        let (scanned, kept) = self.last(&mut follow)?;
+        let mut end = ::audit::Tail::open(&search.dir, &search.filter)?;
+        let (scanned, kept) = self.last(&mut end)?;
         let mut printer = Printer::start(self.format, search.zone.clone(), &kept, self.follow)?;
         if !self.follow {
             return Ok(search::conclude(&scanned, !kept.is_empty()));
@@ -71,21 +71,21 @@ impl Tail {
                 _ = interrupt.recv() => Ok(Exit::Done),
                 _ = terminate.recv() => Ok(Exit::Done),
                 () = reader_left() => Ok(Exit::Done),
-                error = go_on(&mut follow, &mut printer) => Err(error),
+                error = go_on(&mut end, &mut printer) => Err(error),
             }
         })
     }
 
     /// Finds the last records that there are, the oldest of them first.
-    fn last(&self, follow: &mut Follow<'_>) -> io::Result<(Scanned, Vec<Kept>)> {
+    fn last(&self, end: &mut ::audit::Tail<'_>) -> io::Result<(Scanned, Vec<Kept>)> {
         let newest = Newest::new(self.lines as usize, Order::Newest);
         let mut keep = |found: &::audit::Found<'_>| {
             newest.keep(found);
             ControlFlow::Continue(())
         };
-        let _ = follow.poll(&mut keep)?;
-        let _ = follow.awaited(&mut keep);
-        let scanned = follow.before(&newest);
+        let _ = end.poll(&mut keep)?;
+        let _ = end.awaited(&mut keep);
+        let scanned = end.before(&newest);
         let mut kept = newest.into_sorted();
         kept.reverse();
         Ok((scanned, kept))
@@ -93,18 +93,18 @@ impl Tail {
 }
 
 /// Prints what comes, until that fails.
-async fn go_on(follow: &mut Follow<'_>, printer: &mut Printer) -> io::Error {
+async fn go_on(end: &mut ::audit::Tail<'_>, printer: &mut Printer) -> io::Error {
     let mut polls = tokio::time::interval(INTERVAL);
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         for _ in 0..POLLS_TO_WAIT {
             polls.tick().await;
-            let polled = follow.poll(|found| printer.print(found)).and_then(|_| printer.flush());
+            let polled = end.poll(|found| printer.print(found)).and_then(|_| printer.flush());
             if let Err(error) = polled {
                 return error;
             }
         }
-        let _ = follow.overdue(|found| printer.print(found));
+        let _ = end.overdue(|found| printer.print(found));
     }
 }
 
