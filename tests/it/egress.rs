@@ -169,6 +169,19 @@ async fn a_token_that_is_refused_is_renewed_once_and_the_call_is_sent_again() ->
 }
 
 #[tokio::test]
+async fn a_reload_keeps_the_token_unless_it_comes_from_elsewhere() -> Result {
+    let api = Api::start().await?;
+    let proxy = api.proxy(&json!({})).await?;
+    assert_eq!(call(&proxy, "/data").await?.status, 200);
+    proxy.reload(|file| file["routes"][0]["allow"] = json!("request.ip.inCIDR('127.0.0.0/8')")).await?;
+    assert_eq!((call(&proxy, "/data").await?.status.as_u16(), api.state.given()), (200, 1));
+    proxy.reload(|file| file["routes"][0]["credential"]["oauth2"]["scopes"] = json!(["orders.read"])).await?;
+    assert_eq!((call(&proxy, "/data").await?.status.as_u16(), api.state.given()), (200, 2));
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_a_token_nothing_is_sent() -> Result {
     let api = Api::start().await?;
     let other = Folder::new(&["other"])?;

@@ -59,6 +59,25 @@ async fn until(proxy: &Proxy, path: &str, expected: impl Fn(&str) -> bool) -> Re
 }
 
 #[tokio::test]
+async fn what_was_asked_before_a_reload_still_counts_unless_the_limit_is_another() -> Result {
+    let upstream = Upstream::hello().await?;
+    let limited = json!({
+        "authenticate": "none", "allow": "true", "rate_limit": { "requests": 2, "period": "1d", "by": "client_ip" },
+    });
+    let proxy = Setup::default().route("one", &upstream.url(), &limited).start().await?;
+    let browser = &mut proxy.browser();
+    for expected in [200, 200, 429] {
+        assert_eq!(browser.get("https://one.localhost/").await?.status, expected);
+    }
+    proxy.reload(|file| file["routes"][0]["allow"] = json!("request.method == 'GET'")).await?;
+    assert_eq!(browser.get("https://one.localhost/").await?.status, 429);
+    proxy.reload(|file| file["routes"][0]["rate_limit"]["requests"] = json!(3)).await?;
+    assert_eq!(browser.get("https://one.localhost/").await?.status, 200);
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_changed_file_takes_effect_and_a_bad_one_changes_nothing() -> Result {
     let upstream = Upstream::hello().await?;
     let proxy = Setup::default().route("one", &upstream.url(), &open()).start().await?;

@@ -117,6 +117,12 @@ impl ClientCredentials {
         })))
     }
 
+    /// Returns whether both ask the same endpoint for the same, and believe it by the same authorities.
+    #[must_use]
+    pub fn is_set_up_as(&self, other: &Self) -> bool {
+        self.0.config == other.0.config && self.0.transport.trusts_as(&other.0.transport)
+    }
+
     /// Returns `Bearer` and the token, which is fetched where there is none. One that ends soon is renewed meanwhile.
     ///
     /// # Errors

@@ -120,7 +120,7 @@ impl Assembly {
             look: config.look,
             clock: Arc::clone(&self.clock),
         };
-        Snapshot::build(config.proxy, parts, &self.metrics).map_err(StartError::Routes)
+        Snapshot::build(config.proxy, parts, &self.metrics, before).map_err(StartError::Routes)
     }
 }
 

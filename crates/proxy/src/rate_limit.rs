@@ -45,6 +45,11 @@ impl RateLimiter {
         Self { limit, hasher: RandomState::new(), budgets: Mutex::default() }
     }
 
+    /// Returns what it counts by.
+    pub(crate) const fn limit(&self) -> &RateLimit {
+        &self.limit
+    }
+
     /// Takes a request from the budgets of a user and of an address, whichever count.
     ///
     /// # Errors

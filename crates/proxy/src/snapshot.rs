@@ -1,6 +1,7 @@
 //! What a request sees: one immutable configuration, built whole and swapped whole.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use audit::Log;
@@ -66,31 +67,39 @@ pub(crate) struct LoadedRoute {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) inputs: Inputs,
     /// What its callers may ask for.
-    pub(crate) rate_limiter: Option<RateLimiter>,
+    pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
     // Known at load where the host is exact.
     origin: Option<Origin>,
     metrics: RouteMetrics,
 }
 
 impl Snapshot {
-    /// Builds routes, policies and upstreams into one snapshot. Contacts no upstream; one that is reached as it was before
-    /// keeps its connections.
+    /// Builds routes, policies and upstreams into one snapshot. Contacts no upstream. One that is reached as it was `before`
+    /// keeps its connections, and a route what was counted and found out of it.
     ///
     /// # Errors
     /// All that is wrong with routes and upstream TLS.
-    pub fn build(config: Config, parts: Parts, metrics: &Metrics) -> Result<Self, Vec<BuildError>> {
+    pub fn build(
+        config: Config,
+        parts: Parts,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<BuildError>> {
         let Parts { entrances, authorizer, authenticator, audit, look, clock } = parts;
         let mut errors = Vec::new();
         let reads_path = |route| authorizer.route(route).is_some_and(authorize::RoutePolicy::reads_path);
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
         let removed = Arc::new(Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref())));
         let mut routes = Vec::with_capacity(config.routes.len());
+        let before = before.map_or(&[][..], |before| &before.routes);
+        let before: HashMap<_, _> = before.iter().map(|route| (route.config.name.as_str(), route)).collect();
         let passthrough = passthrough::Routes::load(config.tls_routes, config.routes.len(), metrics);
         for (index, route) in config.routes.into_iter().enumerate() {
             let mut reads = authorizer.route(index).map_or_else(Vec::new, |policy| policy.reads().to_vec());
             reads.extend(route.step_up.iter().flat_map(StepUp::looks_at).map(Read::whole));
             let inputs = Inputs::new(&reads, route.authenticate, &config.record_inputs, || audit.input_key());
-            match LoadedRoute::load(route, inputs, metrics) {
+            let same = before.get(route.name.as_str()).copied();
+            match LoadedRoute::load(route, inputs, metrics, same) {
                 Ok(route) => routes.push(route),
                 Err(error) => errors.push(error),
             }
@@ -215,15 +224,27 @@ impl Snapshot {
 }
 
 impl LoadedRoute {
-    fn load(config: Route, inputs: std::io::Result<Inputs>, metrics: &Metrics) -> Result<Self, BuildError> {
+    fn load(
+        config: Route,
+        inputs: std::io::Result<Inputs>,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Result<Self, BuildError> {
         let inputs = inputs.map_err(BuildError::InputKey)?;
         let (host, origin) = match &config.host {
             Host::Exact(host) => (host.clone(), Origin::new(config.scheme, host, Some(config.port)).ok()),
             Host::Wildcard(parent) => (format!("*.{parent}"), None),
         };
-        let cluster = Arc::new(Cluster::build(&config, metrics.pools())?);
+        let cluster = Cluster::build(&config, metrics.pools())?;
+        let cluster = Arc::new(match before {
+            Some(before) => cluster.after(&before.cluster),
+            None => cluster,
+        });
         let metrics = metrics.route(&config.name);
-        let rate_limiter = config.rate_limit.map(RateLimiter::new);
+        let counted = before.and_then(|before| before.rate_limiter.clone());
+        let rate_limiter = config.rate_limit.map(|limit| {
+            counted.filter(|counted| *counted.limit() == limit).unwrap_or_else(|| Arc::new(RateLimiter::new(limit)))
+        });
         Ok(Self { host: host.into(), rate_limiter, cluster, inputs, origin, metrics, config })
     }
 

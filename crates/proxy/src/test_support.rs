@@ -144,7 +144,7 @@ pub(crate) fn snapshot(
     let entrances = Entrances::load(listeners, metrics, before.map(Snapshot::entrances)).unwrap();
     let look = Arc::new(Look::new(Branding::default()));
     let clock = Arc::new(SystemClock);
-    Snapshot::build(config, Parts { entrances, authorizer, authenticator, audit, look, clock }, metrics)
+    Snapshot::build(config, Parts { entrances, authorizer, authenticator, audit, look, clock }, metrics, before)
 }
 
 impl Proxy {

@@ -61,7 +61,7 @@ pub(crate) struct Cluster {
     ejecting: Mutex<()>,
     timeouts: Timeouts,
     retry: Retry,
-    budget: Budget,
+    budget: Arc<Budget>,
     credential: Option<Credential>,
     metrics: ClusterMetrics,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Target {
     weight: u32,
     /// Tells it from the others, whatever their order.
     hash: u64,
-    outlier: Outlier,
+    outlier: Arc<Outlier>,
 }
 
 /// A host that does not depend on the request, in the form of each protocol.
@@ -108,10 +108,30 @@ impl Cluster {
             ejecting: Mutex::new(()),
             timeouts: route.timeouts.clone(),
             retry: route.upstream.retry.clone(),
-            budget: Budget::new(route.upstream.retry.budget),
+            budget: Arc::new(Budget::new(route.upstream.retry.budget)),
             credential,
             metrics,
         })
+    }
+
+    /// Goes on with what the same route's upstream knew `before`, as far as it is configured as it was: which endpoints are
+    /// ejected, what may still be retried, and the token.
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        if self.outlier_detection == before.outlier_detection {
+            for target in &mut self.targets {
+                let same = before.targets.iter().find(|known| Arc::ptr_eq(&known.endpoint, &target.endpoint));
+                if let Some(known) = same {
+                    target.outlier = Arc::clone(&known.outlier);
+                }
+            }
+        }
+        if self.retry.budget == before.retry.budget {
+            self.budget = Arc::clone(&before.budget);
+        }
+        if let (Some(credential), Some(before)) = (&mut self.credential, &before.credential) {
+            credential.keep_token_of(before);
+        }
+        self
     }
 
     /// Begins to check the endpoints that are to be checked.
@@ -228,7 +248,7 @@ impl Target {
         };
         let endpoint = pools.endpoint(route, address)?;
         let hash = stable_hash(&**endpoint.name());
-        Ok(Self { endpoint, host, weight: address.weight, hash, outlier: Outlier::new() })
+        Ok(Self { endpoint, host, weight: address.weight, hash, outlier: Arc::new(Outlier::new()) })
     }
 }
 

@@ -101,7 +101,7 @@ impl Transport {
     }
 
     /// Returns whether both trust the same authorities.
-    pub(super) fn trusts_as(&self, other: &Self) -> bool {
+    pub(crate) fn trusts_as(&self, other: &Self) -> bool {
         self.authorities == other.authorities
     }
 

@@ -51,6 +51,15 @@ impl Credential {
         Ok(Self { name: settings.header.clone(), source })
     }
 
+    /// Goes on with the token of another, where it comes from the same place in the same way.
+    pub(super) fn keep_token_of(&mut self, other: &Self) {
+        if let (Source::Token(own), Source::Token(other)) = (&mut self.source, &other.source)
+            && own.is_set_up_as(other)
+        {
+            *own = other.clone();
+        }
+    }
+
     /// Adds the credential, instead of what the client sent by that name in any spelling.
     ///
     /// # Errors

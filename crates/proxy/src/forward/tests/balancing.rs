@@ -122,6 +122,31 @@ async fn an_endpoint_that_fails_in_a_row_is_left_out_but_never_the_last_half() {
 }
 
 #[tokio::test]
+async fn an_ejected_endpoint_stays_out_in_the_next_configuration_unless_what_counts_is_another() {
+    let upstreams = three().await;
+    let mut route = weighted(&upstreams, &[1, 1, 1], LoadBalancing::RoundRobin);
+    route.upstream.outlier_detection =
+        Some(OutlierDetection { consecutive_failures: 1, ..OutlierDetection::default() });
+    let pools = Pools::default();
+    let before = Cluster::build(&route, &pools).unwrap();
+    let worst = before.select(None).next().unwrap();
+    before.failed(worst);
+    let ejected = |cluster: &Cluster| {
+        let view = cluster.view().endpoints;
+        view.iter().filter(|endpoint| endpoint.state == crate::EndpointState::Ejected).count()
+    };
+    assert_eq!(ejected(&before), 1);
+    // Further endpoints change nothing for those that stay.
+    let more = three().await;
+    route.to.extend(weighted(&more, &[1, 1, 1], LoadBalancing::RoundRobin).to);
+    assert_eq!(ejected(&Cluster::build(&route, &pools).unwrap().after(&before)), 1);
+    route.upstream.outlier_detection = Some(OutlierDetection::default());
+    assert_eq!(ejected(&Cluster::build(&route, &pools).unwrap().after(&before)), 0);
+    route.upstream.outlier_detection = None;
+    assert_eq!(ejected(&Cluster::build(&route, &pools).unwrap().after(&before)), 0);
+}
+
+#[tokio::test]
 async fn the_only_endpoint_is_never_left_out() {
     let upstream = named("a").await;
     let mut route = weighted(std::slice::from_ref(&upstream), &[1], LoadBalancing::RoundRobin);

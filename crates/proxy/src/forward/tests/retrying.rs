@@ -266,3 +266,15 @@ async fn a_rolling_restart_of_all_endpoints_under_load_loses_no_idempotent_reque
         assert!(caller.await.unwrap() > 10);
     }
 }
+
+#[tokio::test]
+async fn what_may_be_retried_is_not_renewed_by_another_configuration() {
+    let mut route = retrying(EndpointScheme::Http, &[([127, 0, 0, 1], 1).into()], 2, &[RetryOn::Reset]);
+    let pools = Pools::default();
+    let before = Cluster::build(&route, &pools).unwrap();
+    while before.take_retry() {}
+    let next = Cluster::build(&route, &pools).unwrap().after(&before);
+    assert!(!next.take_retry(), "a reload would let an upstream that fails be buried");
+    route.upstream.retry.budget += 1;
+    assert!(Cluster::build(&route, &pools).unwrap().after(&next).take_retry());
+}
