@@ -1,10 +1,14 @@
 //! Our cookies: the session's handle, and how they are kept from upstreams.
 
+use std::iter;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::COOKIE;
+use bytes::Bytes;
+use http::header::{COOKIE, Entry};
 use http::{HeaderMap, HeaderValue};
 use identity::{Origin, Scheme};
+use memchr::memchr;
 use zeroize::Zeroizing;
 
 use crate::store::Hash;
@@ -84,31 +88,46 @@ pub(crate) fn handles(headers: &HeaderMap, scheme: Scheme) -> impl Iterator<Item
 /// Removes our cookies; the others stay as they came, in one line: over HTTP/2 each may come in a line of its own, and an
 /// HTTP/1.1 server must be given them joined (RFC 9113 §8.2.3).
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    let several = lines.next().is_some() && lines.next().is_some();
-    if !several && !headers.get(COOKIE).is_some_and(|line| pairs(line).any(is_own)) {
+    let Entry::Occupied(mut lines) = headers.entry(COOKIE) else { return };
+    let (mut ours, mut length) = (false, 0);
+    for pair in lines.iter().flat_map(pairs) {
+        if is_own(pair) {
+            ours = true;
+        } else {
+            length += pair.len() + SEPARATOR.len();
+        }
+    }
+    let is_one_line = lines.iter().nth(1).is_none();
+    if is_one_line && !ours {
         return;
     }
-    let mut kept = Vec::new();
-    for pair in headers.get_all(COOKIE).iter().flat_map(pairs).filter(|pair| !is_own(pair)) {
+    let mut kept = Vec::with_capacity(length.saturating_sub(SEPARATOR.len()));
+    for pair in lines.iter().flat_map(pairs).filter(|pair| !is_own(pair)) {
         if !kept.is_empty() {
-            kept.extend_from_slice(b"; ");
+            kept.extend_from_slice(SEPARATOR);
         }
         kept.extend_from_slice(pair);
     }
-    let sensitive = headers.get_all(COOKIE).iter().any(HeaderValue::is_sensitive);
-    match HeaderValue::from_bytes(&kept).ok().filter(|_| !kept.is_empty()) {
-        Some(mut kept) => {
+    let sensitive = lines.iter().any(HeaderValue::is_sensitive);
+    match HeaderValue::from_maybe_shared(Bytes::from(kept)) {
+        Ok(mut kept) if !kept.is_empty() => {
             kept.set_sensitive(sensitive);
-            headers.insert(COOKIE, kept);
+            lines.insert(kept);
         }
-        None => drop(headers.remove(COOKIE)),
+        Ok(_) | Err(_) => drop(lines.remove()),
     }
 }
 
 /// The cookies of one `Cookie` line, as `name=value`.
 fn pairs(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    line.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
+    let mut rest = Some(line.as_bytes());
+    let parts = iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr(b';', line);
+        rest = end.and_then(|end| line.get(end + 1..));
+        line.get(..end.unwrap_or(line.len()))
+    });
+    parts.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
 }
 
 /// Returns whether a `Set-Cookie` value sets a cookie of ours.
@@ -121,12 +140,18 @@ fn is_own(pair: &[u8]) -> bool {
     // A cookie without a name is sent as its bare value, which may look like a name of ours (RFC 6265bis §5.7).
     let pair = pair.trim_ascii();
     let pair = pair.strip_prefix(b"=").map_or(pair, <[u8]>::trim_ascii);
+    // No name of ours begins otherwise.
+    if !pair.first().is_some_and(|first| matches!(first, b'_' | b'p' | b'P')) {
+        return false;
+    }
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
     // Browsers match the prefix without case.
     let begins_with =
         |prefix: &[u8]| name.split_at_checked(prefix.len()).is_some_and(|(head, _)| head.eq_ignore_ascii_case(prefix));
     begins_with(b"__Host-portcullis") || name.eq_ignore_ascii_case(b"portcullis") || begins_with(b"portcullis-")
 }
+
+const SEPARATOR: &[u8] = b"; ";
 
 /// How many handles of one request are looked up at most: a sibling that sets many cookies buys no work from us.
 const MAX_HANDLES: usize = 4;
