@@ -9,8 +9,10 @@ mod table;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use integration::Result;
+use tokio::time::Instant;
 
 use crate::load::Protocol;
 use crate::scenario::{Measured, Scenario};
@@ -39,7 +41,9 @@ async fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ["--check"] => check().await,
-        _ => Err("usage: bench [--check | --count]".into()),
+        ["--load", "http1"] => load(Protocol::Http1).await,
+        ["--load", "http2"] => load(Protocol::Http2).await,
+        _ => Err("usage: bench [--check | --count | --load (http1 | http2)]".into()),
     }
 }
 
@@ -61,6 +65,18 @@ async fn measure(plan: Plan) -> Result<Measured> {
 fn report(measured: &Measured) -> Result<()> {
     write!(io::stdout().lock(), "{measured}")?;
     Ok(())
+}
+
+/// Keeps Portcullis busy over one protocol for a profiler, which is told whom to look at.
+async fn load(protocol: Protocol) -> Result<ExitCode> {
+    let mut scenario = Scenario::start().await?;
+    let mut rounds = scenario.rounds(protocol).await?;
+    writeln!(io::stdout().lock(), "{}", rounds.portcullis())?;
+    let until = Instant::now() + LOADED;
+    while Instant::now() < until {
+        rounds.load(10_000).await?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Measures briefly and compares with the promises. A second run decides where the first one was disturbed.
@@ -100,3 +116,6 @@ const MOST: f64 = 3.0;
 
 /// What Portcullis may hold before the first request.
 const IDLE_KIB: u64 = 30 * 1024;
+
+/// How long a profiler has.
+const LOADED: Duration = Duration::from_secs(20);

@@ -142,6 +142,19 @@ impl Rounds<'_> {
     }
 }
 
+impl Rounds<'_> {
+    /// Returns the id of the process of Portcullis.
+    pub(crate) fn portcullis(&self) -> u32 {
+        self.proxies.portcullis.id()
+    }
+
+    /// Sends requests through Portcullis alone.
+    pub(crate) async fn load(&mut self, requests: u32) -> Result<()> {
+        *self.forwarded += u64::from(requests);
+        self.loads.portcullis.run(requests).await
+    }
+}
+
 impl Both<Process> {
     fn resident_kib(&self) -> Result<Both<u64>> {
         Ok(Both { bare: self.bare.resident_kib()?, portcullis: self.portcullis.resident_kib()? })
