@@ -1,6 +1,6 @@
 //! Who reads an answer of ours: a person in a browser, a gRPC client, or another program.
 
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, HeaderName, Method, Request, header};
 
 /// Who reads an answer of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Caller {
             return Self::Grpc(content_type);
         }
         // Browsers say what they are doing; a script's request must not be led to a provider's page that it cannot show.
-        let navigates = match headers.get("sec-fetch-mode") {
+        let navigates = match headers.get(SEC_FETCH_MODE) {
             Some(mode) => mode == "navigate",
             None => {
                 matches!(*request.method(), Method::GET | Method::HEAD)
@@ -68,6 +68,7 @@ fn accepts_html(headers: &HeaderMap) -> bool {
         .any(|range| range.split(';').next().is_some_and(|range| range.trim().eq_ignore_ascii_case("text/html")))
 }
 
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const GRPC: &str = "application/grpc";
 
 #[cfg(test)]

@@ -21,9 +21,16 @@ use path::Paths;
 /// All routes of a configuration, by host.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    exact: HashMap<Scheme, HashMap<Box<str>, HostRoutes>>,
+    http: Hosts,
+    https: Hosts,
+}
+
+/// The hosts of one scheme.
+#[derive(Debug, Default)]
+struct Hosts {
+    exact: HashMap<Box<str>, HostRoutes>,
     // By what follows the first label.
-    wildcard: HashMap<Scheme, HashMap<Box<str>, HostRoutes>>,
+    wildcard: HashMap<Box<str>, HostRoutes>,
 }
 
 impl Table {
@@ -37,19 +44,26 @@ impl Table {
 
     /// Returns the routes of a host (lower case, no trailing dot, no port).
     pub(crate) fn host(&self, scheme: Scheme, host: &str) -> Option<&HostRoutes> {
-        let exact = self.exact.get(&scheme).and_then(|hosts| hosts.get(host));
-        exact.or_else(|| {
+        let hosts = match scheme {
+            Scheme::Http => &self.http,
+            Scheme::Https => &self.https,
+        };
+        hosts.exact.get(host).or_else(|| {
             let (label, suffix) = host.split_once('.')?;
-            self.wildcard.get(&scheme).filter(|_| !label.is_empty())?.get(suffix)
+            hosts.wildcard.get(suffix).filter(|_| !label.is_empty())
         })
     }
 
     fn entry(&mut self, scheme: Scheme, host: &Host) -> &mut HostRoutes {
-        let (hosts, name) = match host {
-            Host::Exact(name) => (&mut self.exact, name),
-            Host::Wildcard(suffix) => (&mut self.wildcard, suffix),
+        let hosts = match scheme {
+            Scheme::Http => &mut self.http,
+            Scheme::Https => &mut self.https,
         };
-        hosts.entry(scheme).or_default().entry(name.as_str().into()).or_default()
+        let (hosts, name) = match host {
+            Host::Exact(name) => (&mut hosts.exact, name),
+            Host::Wildcard(suffix) => (&mut hosts.wildcard, suffix),
+        };
+        hosts.entry(name.as_str().into()).or_default()
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn watch(
 
 /// Private clients do not forward; the header that they forge for themselves costs a warning and no more.
 fn is_lost(peer: Ip, headers: &HeaderMap, trusted: &TrustedProxies) -> bool {
-    trusted.0.is_empty() && is_private(peer) && FORWARDING.iter().any(|name| headers.contains_key(name))
+    trusted.0.is_empty() && is_private(peer) && headers.keys().any(|name| FORWARDING.contains(name))
 }
 
 /// Who signed in from where, on one listener: what forwards no header (a Kubernetes Service, a balancer of connections)
@@ -112,7 +112,7 @@ const WINDOW: SignedDuration = SignedDuration::from_hours(24);
 /// With so many addresses none stands for all clients.
 const MAX_ADDRESSES: usize = 1024;
 
-const FORWARDING: [HeaderName; 3] = [
+static FORWARDING: [HeaderName; 3] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-real-ip"),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use memchr::memrchr;
 use regex::Regex;
 
 use super::Candidate;
@@ -57,15 +58,19 @@ impl Paths {
         let exact = self.exact.get(path);
         let found = exact
             .or_else(|| self.regexes.iter().find(|(regex, _)| regex.is_match(path)).map(|(_, group)| group))
-            .or_else(|| {
-                let mut short = ancestors(path).filter(|ancestor| ancestor.len() <= self.longest);
-                short.find_map(|ancestor| self.prefixes.get(ancestor))
-            });
+            .or_else(|| ancestors(path, self.longest).find_map(|ancestor| self.prefixes.get(ancestor)));
         found.map_or(&[], Vec::as_slice)
     }
 }
 
-/// Returns `/a/b`, `/a` and the empty text for `/a/b`: one look-up a segment, however many prefixes there are.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
+/// Returns `/a/b`, `/a` and the empty text for `/a/b`, without those that have more than `most` bytes: one look-up a
+/// segment, however many prefixes there are.
+fn ancestors(path: &str, most: usize) -> impl Iterator<Item = &str> {
+    // What comes before the last slash of so many bytes and one more.
+    let first = if path.len() <= most { Some(path) } else { before_slash(path, path.as_bytes().get(..=most)) };
+    std::iter::successors(first, |path| before_slash(path, Some(path.as_bytes())))
+}
+
+fn before_slash<'a>(path: &'a str, within: Option<&[u8]>) -> Option<&'a str> {
+    path.get(..memrchr(b'/', within?)?)
 }

@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use http::header::{HOST, InvalidHeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use memchr::memrchr;
 
 use super::Refusal;
 
@@ -101,7 +102,9 @@ fn same(left: &Authority, right: &Authority, default_port: Option<u16>) -> bool 
 
 /// Splits at the colon of the port; those of an IPv6 address stand in brackets.
 fn split_port(text: &str) -> Result<(&str, Option<u16>), Refusal> {
-    match text.rsplit_once(':') {
+    let colon = memrchr(b':', text.as_bytes());
+    match colon.and_then(|at| text.split_at_checked(at)).and_then(|(host, port)| Some((host, port.strip_prefix(':')?)))
+    {
         Some((host, port)) if !port.ends_with(']') => {
             // `u16::from_str` also takes a sign.
             let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -115,9 +118,13 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), Refusal> {
 /// Tells whether a text is a name or an IPv4 address. Quotes, semicolons, commas and escapes never are: they would end
 /// a value where the host is written into another header.
 fn is_name(host: &str) -> bool {
-    host.len() <= MAX_NAME
-        && host.split('.').all(|label| !label.is_empty())
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    // A dot stands before the name, and none before another or at the end.
+    let mut previous = b'.';
+    let is_valid = host.bytes().all(|byte| {
+        let after_dot = std::mem::replace(&mut previous, byte) == b'.';
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte == b'.' && !after_dot
+    });
+    is_valid && previous != b'.' && host.len() <= MAX_NAME
 }
 
 /// RFC 1035 §2.3.4.

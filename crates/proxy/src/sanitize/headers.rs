@@ -11,9 +11,16 @@ mod names;
 /// The headers that no downstream may send: compiled once for a configuration.
 #[derive(Debug)]
 pub(crate) struct Removed {
-    // By their length, which nearly always tells a name from all of them. Invariant: lower case, hyphens for everything
-    // that is no letter or digit.
-    names: Box<[Vec<Box<str>>]>,
+    // By their length.
+    names: Box<[AsLong]>,
+}
+
+/// Names of one length. Invariant: lower case, hyphens for everything that is no letter or digit.
+#[derive(Debug, Default)]
+struct AsLong {
+    names: Vec<Box<str>>,
+    /// A bit for what each begins with: with the length it nearly always tells a name from all of them.
+    firsts: u32,
 }
 
 impl Removed {
@@ -23,21 +30,22 @@ impl Removed {
             std::iter::once(&identity.assertion_header).chain(identity.headers.iter().map(|(name, _)| name))
         });
         let known = names::HOP_BY_HOP.iter().chain(&names::SPOOFABLE).map(|name| Box::<str>::from(*name));
-        let mut names: Vec<Vec<Box<str>>> = Vec::new();
+        let mut names: Vec<AsLong> = Vec::new();
         for name in configured.map(|name| Box::<str>::from(folded(name.as_str()))).chain(known) {
-            names.resize_with(names.len().max(name.len() + 1), Vec::new);
+            names.resize_with(names.len().max(name.len() + 1), AsLong::default);
             if let Some(as_long) = names.get_mut(name.len()) {
-                as_long.push(name);
+                as_long.firsts |= first(&name);
+                as_long.names.push(name);
             }
         }
         Self { names: names.into() }
     }
 
     fn holds(&self, name: &str) -> bool {
-        let as_long = self.names.get(name.len()).map_or(&[][..], Vec::as_slice);
+        let as_long = self.names.get(name.len()).filter(|as_long| as_long.firsts & first(name) != 0);
         // All families begin with one of two letters, and most names with neither.
-        let may_be_of_family = name.starts_with(['c', 'x']);
-        as_long.iter().any(|listed| **listed == *name)
+        let may_be_of_family = matches!(name.as_bytes(), [b'c' | b'x', ..]);
+        as_long.is_some_and(|as_long| as_long.names.iter().any(|listed| **listed == *name))
             || may_be_of_family && names::FAMILIES.iter().any(|family| name.starts_with(family))
     }
 
@@ -81,19 +89,25 @@ pub(crate) fn headers(
     removed: &Removed,
     underscores: Underscores,
 ) -> Result<Upgrade, Refusal> {
-    check_transfer_coding(headers)?;
-    let upgrade = upgrade(headers);
-    let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let mut doomed: Vec<HeaderName> = Vec::new();
+    let mut refused = false;
     for name in headers.keys() {
         match removed.verdict(name.as_str(), underscores) {
             Verdict::Keep => {}
             Verdict::Remove => doomed.push(name.clone()),
-            Verdict::Refuse => {
-                return Err(Refusal::bad_request("underscore-header", "a header's name holds an underscore"));
-            }
+            Verdict::Refuse => refused = true,
         }
     }
+    if doomed.is_empty() && !refused {
+        // All that is looked at below is removed.
+        return Ok(Upgrade::None);
+    }
+    check_transfer_coding(headers)?;
+    if refused {
+        return Err(Refusal::bad_request("underscore-header", "a header's name holds an underscore"));
+    }
+    let upgrade = upgrade(headers);
+    let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let named = tokens(headers, &CONNECTION).filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok());
     doomed.extend(named.filter(|name| headers.contains_key(name) && !names::FRAMING.contains(&name.as_str())));
     for name in doomed {
@@ -177,6 +191,11 @@ fn upgrade(headers: &HeaderMap) -> Upgrade {
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// Returns a bit for what a name begins with.
+fn first(name: &str) -> u32 {
+    name.bytes().next().map_or(0, |first| 1 << (first % 32))
 }
 
 fn folded(name: &str) -> String {
