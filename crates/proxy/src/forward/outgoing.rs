@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{EXPECT, TRANSFER_ENCODING};
+use http::header::EXPECT;
 use http::{Request, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -29,13 +29,11 @@ pub(super) enum Keep {
 pub(super) fn outgoing(forward: &Forward<'_>, request: Request<Incoming>, keep: Keep) -> (Outgoing, Option<KeptBody>) {
     let (mut parts, body) = request.into_parts();
     parts.extensions.clear();
-    // The connection to the upstream is framed anew.
-    parts.headers.remove(TRANSFER_ENCODING);
-    let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
     if body.is_end_stream() {
         parts.headers.remove(EXPECT);
         return ((Request::from_parts(parts, RequestBody::empty()), None), None);
     }
+    let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
     let progress = forward.progress.clone().unwrap_or_else(|| Arc::new(Progress::new()));
     let (received, given_up) = oneshot::channel();
     let asked = expects.then(CancellationToken::new);

@@ -384,7 +384,8 @@ pub(crate) enum BodyError {
 #[derive(Debug)]
 struct Idle {
     limit: Duration,
-    moved: Instant,
+    /// When it began to wait for the part that comes next; nothing where it does not wait.
+    since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     request: Option<Arc<Progress>>,
 }
@@ -396,7 +397,7 @@ impl UpstreamBody {
 
     /// Ends the body with an error where neither it nor the request has moved for `limit`.
     pub(crate) fn limit_idle(&mut self, limit: Duration, request: Option<Arc<Progress>>) {
-        self.idle = Some(Idle { limit, moved: Instant::now(), timer: None, request });
+        self.idle = Some(Idle { limit, since: None, timer: None, request });
     }
 
     /// Ends the body with an error at `deadline`.
@@ -445,7 +446,7 @@ impl Body for UpstreamBody {
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(idle) = &mut this.idle {
-                    idle.moved = Instant::now();
+                    idle.since = None;
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -485,8 +486,9 @@ impl Idle {
     /// Made when first waited for: most bodies never wait.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let request = self.request.as_ref().map_or(self.moved, |request| request.last());
-            let end = self.moved.max(request) + self.limit;
+            let moved = *self.since.get_or_insert_with(Instant::now);
+            let request = self.request.as_ref().map_or(moved, |request| request.last());
+            let end = moved.max(request) + self.limit;
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
             ready!(timer.as_mut().poll(cx));
             if end <= Instant::now() {

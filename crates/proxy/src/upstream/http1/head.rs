@@ -88,11 +88,9 @@ pub(super) fn write(request: &Request<RequestBody>, framing: RequestFraming, to:
 
 /// Writes a header or trailer.
 pub(super) fn line(to: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-    to.reserve(name.len() + value.len() + 4);
-    to.extend_from_slice(name);
+    to.extend_from_slice(name.as_str().as_bytes());
     to.extend_from_slice(b": ");
-    to.extend_from_slice(value);
+    to.extend_from_slice(value.as_bytes());
     to.extend_from_slice(b"\r\n");
 }
 
@@ -134,15 +132,13 @@ fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
         return Err(Broken::Framing("the head ends early"));
     };
     let status = StatusCode::from_u16(code).map_err(|_| Broken::Framing("the status is none"))?;
-    let mut headers = HeaderMap::with_capacity(response.headers.len() + 1);
-    let mut connection = Connection { keeps_alive: minor == 1, closes: false };
+    let mut headers = HeaderMap::with_capacity(response.headers.len());
+    let mut said = Said { keeps_alive: minor == 1, closes: false, is_chunked: None, length: Length::Unsaid };
     for header in &*response.headers {
         let wrong = || Broken::Framing("a header is none");
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| wrong())?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(header.value)).map_err(|_| wrong())?;
-        if name == CONNECTION {
-            connection.hear(&value);
-        }
+        said.hear(&name, &value);
         headers.append(name, value);
     }
     let mut extensions = Extensions::new();
@@ -151,67 +147,84 @@ fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
     {
         extensions.insert(reason);
     }
-    let framing = framing(status, minor, &headers, method)?;
+    let framing = said.framing(status, minor, method)?;
     // Who sends two framings may mean the other one (RFC 9112 §6.3).
-    let is_plain = framing != ResponseFraming::Chunked || !headers.contains_key(CONTENT_LENGTH);
+    let is_plain = framing != ResponseFraming::Chunked || said.length == Length::Unsaid;
     // RFC 9110 §15.3.5: a 204 has no content. One that announces some may send it, and the next request would have it for
     // its answer.
-    let is_empty = status != StatusCode::NO_CONTENT || !announces_content(&headers);
-    let keeps_alive = connection.keeps_alive && is_plain && is_empty && framing != ResponseFraming::Close;
+    let is_empty = status != StatusCode::NO_CONTENT || !said.announces_content();
+    let keeps_alive = said.keeps_alive && is_plain && is_empty && framing != ResponseFraming::Close;
     Ok(Head { status, headers, extensions, framing, keeps_alive })
 }
 
-/// What the lines of `Connection` say (RFC 9112 §9.3).
-struct Connection {
+/// What the headers of a response say of its end and of its connection.
+struct Said {
     keeps_alive: bool,
     closes: bool,
+    /// Whether the last transfer coding is `chunked`, where there is any.
+    is_chunked: Option<bool>,
+    length: Length,
 }
 
-impl Connection {
-    /// Hears one line. Once any asks to close, none undoes it.
-    fn hear(&mut self, line: &HeaderValue) {
-        let has = |option: &str| tokens(line).any(|token| token.eq_ignore_ascii_case(option));
-        self.closes |= has("close");
-        self.keeps_alive = !self.closes && (self.keeps_alive || has("keep-alive"));
-    }
+/// What the lines of `Content-Length` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Unsaid,
+    Bytes(u64),
+    /// No number, or several.
+    Contradictory,
 }
 
-fn framing(status: StatusCode, minor: u8, headers: &HeaderMap, method: &Method) -> Result<ResponseFraming, Broken> {
-    if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Ok(ResponseFraming::Length(0));
-    }
-    if *method == Method::HEAD {
-        return Ok(ResponseFraming::Length(0));
-    }
-    if let Some(last) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
-        let is_chunked = tokens(last).next_back().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
-        return match (minor, is_chunked) {
-            (0, _) => Err(Broken::Framing("`Transfer-Encoding` in HTTP/1.0")),
-            (_, true) => Ok(ResponseFraming::Chunked),
-            (_, false) => Ok(ResponseFraming::Close),
-        };
-    }
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        let said = value.to_str().unwrap_or_default().split(',').map(|number| digits(number.trim()));
-        for number in said {
-            match (number, length) {
-                (Some(number), None) => length = Some(number),
-                (Some(number), Some(before)) if number == before => {}
-                _ => return Err(Broken::Framing("`Content-Length` is no number, or several")),
-            }
+impl Said {
+    /// Hears one header.
+    fn hear(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if *name == CONTENT_LENGTH {
+            self.length = value.as_bytes().split(|byte| *byte == b',').fold(self.length, |length, number| {
+                match (length, digits(number.trim_ascii())) {
+                    (Length::Unsaid, Some(number)) => Length::Bytes(number),
+                    (Length::Bytes(before), Some(number)) if number == before => length,
+                    (Length::Unsaid | Length::Bytes(_) | Length::Contradictory, _) => Length::Contradictory,
+                }
+            });
+        } else if *name == TRANSFER_ENCODING {
+            let last = tokens(value).next_back();
+            self.is_chunked = Some(last.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")));
+        } else if *name == CONNECTION {
+            // RFC 9112 §9.3. Once any line asks to close, none undoes it.
+            let has = |option: &str| tokens(value).any(|token| token.eq_ignore_ascii_case(option));
+            self.closes |= has("close");
+            self.keeps_alive = !self.closes && (self.keeps_alive || has("keep-alive"));
         }
     }
-    Ok(length.map_or(ResponseFraming::Close, ResponseFraming::Length))
-}
 
-fn announces_content(headers: &HeaderMap) -> bool {
-    headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0")
+    fn framing(&self, status: StatusCode, minor: u8, method: &Method) -> Result<ResponseFraming, Broken> {
+        if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            return Ok(ResponseFraming::Length(0));
+        }
+        if *method == Method::HEAD {
+            return Ok(ResponseFraming::Length(0));
+        }
+        match (self.is_chunked, minor, self.length) {
+            (Some(_), 0, _) => Err(Broken::Framing("`Transfer-Encoding` in HTTP/1.0")),
+            (Some(true), _, _) => Ok(ResponseFraming::Chunked),
+            (Some(false), _, _) | (None, _, Length::Unsaid) => Ok(ResponseFraming::Close),
+            (None, _, Length::Bytes(length)) => Ok(ResponseFraming::Length(length)),
+            (None, _, Length::Contradictory) => Err(Broken::Framing("`Content-Length` is no number, or several")),
+        }
+    }
+
+    fn announces_content(&self) -> bool {
+        self.is_chunked.is_some() || !matches!(self.length, Length::Unsaid | Length::Bytes(0))
+    }
 }
 
 /// Reads a number of nothing but digits: `u64::from_str` also takes a sign.
-fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+fn digits(text: &[u8]) -> Option<u64> {
+    let first = text.first().filter(|byte| byte.is_ascii_digit())?;
+    text.iter().skip(1).try_fold(u64::from(first - b'0'), |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 fn tokens(line: &HeaderValue) -> impl DoubleEndedIterator<Item = &str> {

@@ -40,9 +40,9 @@ impl Outgoing {
         let framing = RequestFraming::of(request);
         line.clear();
         head::write(request, framing, &mut line);
-        let announced = request.headers().get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
         let trailers = match framing {
             RequestFraming::Chunked => {
+                let announced = request.headers().get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
                 announced.flat_map(|names| names.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
             }
             RequestFraming::Empty | RequestFraming::Length(_) => Vec::new(),
