@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 use identity::{Clock, Identity, Origin, ProviderId};
+use jiff::Timestamp;
 
 use crate::endpoints::{self, Shared};
 use crate::oidc::Providers;
@@ -85,7 +86,7 @@ impl Authenticator {
     /// Tells who is calling.
     pub async fn authenticate(&self, presented: Presented<'_>) -> Outcome {
         for handle in cookie::handles(presented.headers, presented.origin.scheme()) {
-            match self.sessions.find(&handle, presented.origin).await {
+            match self.sessions.find(&handle, presented.origin, presented.time).await {
                 Ok(Some(session)) if self.is_of_known_provider(session.identity()) => {
                     return Outcome::Authenticated(session);
                 }
@@ -156,8 +157,13 @@ impl Authenticator {
     ///
     /// # Errors
     /// The key does not sign.
-    pub fn assertion(&self, session: &Session, audience: &Origin) -> Result<HeaderValue, AuthenticateError> {
-        assertion::assertion(session, audience, &self.keys, self.clock.now())
+    pub fn assertion(
+        &self,
+        session: &Session,
+        audience: &Origin,
+        now: Timestamp,
+    ) -> Result<HeaderValue, AuthenticateError> {
+        assertion::assertion(session, audience, &self.keys, now)
     }
 
     /// Answers a request for one of our own paths: everything below `/.portcullis/`, and the JWKS below

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use identity::Origin;
+use jiff::Timestamp;
 
 /// What a request offers as credentials, and to which host.
 #[derive(Clone, Copy, Debug)]
@@ -10,4 +11,6 @@ pub struct Presented<'a> {
     pub origin: &'a Origin,
     /// The request's headers.
     pub headers: &'a HeaderMap,
+    /// When it came.
+    pub time: Timestamp,
 }

@@ -88,8 +88,8 @@ impl Activity {
     }
 
     /// Its response was sent, or will never be.
-    pub(crate) fn end(&self) {
-        self.idle_since.store(self.elapsed(), Ordering::Relaxed);
+    pub(crate) fn end(&self, now: Instant) {
+        self.idle_since.store(self.until(now), Ordering::Relaxed);
         self.exchanges.fetch_sub(1, Ordering::Release);
     }
 
@@ -118,12 +118,12 @@ impl Activity {
     fn received(&self) {
         // Bytes that come while a request is being answered are its body.
         if self.exchanges.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NONE {
-            self.head_since.store(self.elapsed(), Ordering::Relaxed);
+            self.head_since.store(self.until(Instant::now()), Ordering::Relaxed);
         }
     }
 
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NONE - 1)
+    fn until(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.opened).as_millis()).unwrap_or(NONE - 1)
     }
 }
 

@@ -8,6 +8,7 @@ use authenticate::{AuthenticateError, Authenticator, Session};
 use authorize::Permit;
 use http::HeaderMap;
 use identity::Origin;
+use jiff::Timestamp;
 
 use crate::IdentityHeaders;
 
@@ -38,7 +39,18 @@ impl AssertError {
     }
 }
 
-/// Sets the identity headers of a permitted request. `audience` is the route's own origin.
+/// Whom an assertion is about, and for whom.
+#[derive(Debug)]
+pub(crate) struct Signed<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) authenticator: Option<&'a Authenticator>,
+    /// The route's own origin.
+    pub(crate) audience: &'a Origin,
+    /// Of the request.
+    pub(crate) time: Timestamp,
+}
+
+/// Sets the identity headers of a permitted request.
 ///
 /// # Errors
 /// The upstream would learn less than the route promises it.
@@ -46,15 +58,13 @@ pub(crate) fn assert_identity(
     _permit: &Permit,
     headers: &mut HeaderMap,
     identity: Option<&IdentityHeaders>,
-    session: Option<&Session>,
-    authenticator: Option<&Authenticator>,
-    audience: &Origin,
+    signed: Option<Signed<'_>>,
 ) -> Result<(), AssertError> {
-    let (Some(identity), Some(session)) = (identity, session) else {
+    let (Some(identity), Some(Signed { session, authenticator, audience, time })) = (identity, signed) else {
         return Ok(());
     };
     let authenticator = authenticator.ok_or(AssertError::NoAuthenticator)?;
-    let assertion = authenticator.assertion(session, audience)?;
+    let assertion = authenticator.assertion(session, audience, time)?;
     set_claims(headers, identity, session.identity())?;
     headers.insert(identity.assertion_header.clone(), assertion);
     Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use audit::{Decision, Ended, Kind, Milliseconds, Outcome, Record, Slot};
 use authenticate::Session;
 use authorize::ShadowDecision;
-use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 use identity::ClientAddress;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -409,8 +409,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.connection.activity.end();
-        let total = self.started.elapsed();
+        let now = Instant::now();
+        self.connection.activity.end(now);
+        let total = now.duration_since(self.started);
         let slot = self.slot.take().map_or_else(|| self.snapshot.audit.reserve(), Ok);
         match slot {
             Ok(slot) if slot.is_ahead() => slot.end(&self.ended(total)),
@@ -480,7 +481,7 @@ fn logical_method<B>(request: &Request<B>) -> Method {
 }
 
 fn grpc_status(headers: &HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// Returns the names of the query's parameters, each once; never a value.
@@ -509,6 +510,8 @@ const fn decision_name(decision: Decision) -> &'static str {
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// A record stays small whatever is asked.
 const MAX_QUERY_KEYS: usize = 64;

@@ -37,7 +37,8 @@ pub(crate) async fn serve(
     // Signing in without a record of it would be worse than not signing in.
     exchange.reserve().map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
     exchange.verdict = Verdict { decision: audit::Decision::Allow, rule: None, reason: "own-endpoint", error: None };
-    let outcome = authenticator.authenticate(Presented { origin: &origin, headers: &parts.headers }).await;
+    let presented = Presented { origin: &origin, headers: &parts.headers, time: exchange.time };
+    let outcome = authenticator.authenticate(presented).await;
     let mut apps = Vec::new();
     if let Outcome::Authenticated(session) = &outcome {
         if parts.uri.path() == ACCOUNT {

@@ -11,9 +11,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use identity::{AddressSource, ClientAddress, Origin};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::assert_identity::assert_identity;
+use crate::assert_identity::{Signed, assert_identity};
 use crate::body::{Content, ResponseBody};
 use crate::caller::Caller;
 use crate::client_address::{Told, client_address, client_header, forwarded_headers, watch_for_lost_addresses};
@@ -95,7 +96,7 @@ async fn phases(
     // Before our cookies are taken out: whoever brings any is no browser that asks beforehand.
     let passes = route.config.cors_preflight == CorsPreflight::Pass;
     let preflight = passes && cors_preflight::is(&parts, &body, arrived.upgrade);
-    exchange.session = authenticate(&snapshot, &origin, route, &parts.headers).await?;
+    exchange.session = authenticate(&snapshot, &origin, route, &parts.headers, exchange.time).await?;
     Authenticator::strip_cookies(&mut parts.headers);
     limit_rate(exchange, route, arrived.address)?;
     let permit = if preflight {
@@ -241,6 +242,7 @@ async fn authenticate(
     origin: &Origin,
     route: &LoadedRoute,
     headers: &HeaderMap,
+    time: Timestamp,
 ) -> Result<Option<Arc<Session>>, Refused> {
     let authenticator = match (route.config.authenticate, &snapshot.authenticator) {
         (Authentication::None, _) | (Authentication::Optional, None) => return Ok(None),
@@ -249,7 +251,7 @@ async fn authenticate(
         }
         (Authentication::Required | Authentication::Optional, Some(authenticator)) => authenticator,
     };
-    match authenticator.authenticate(Presented { origin, headers }).await {
+    match authenticator.authenticate(Presented { origin, headers, time }).await {
         Outcome::NotAuthenticated => Ok(None),
         Outcome::Authenticated(session) => Ok(Some(session)),
         Outcome::Unavailable(error) => Err(Refused::SessionStoreUnavailable(error.to_string().into())),
@@ -393,9 +395,13 @@ fn tell_upstream(
     let (host, port, request_id) = (arrived.host.clone(), arrived.port, exchange.id.to_header());
     let single = exchange.connection.single_header(&exchange.snapshot, headers);
     forwarded_headers(headers, Told { client, scheme, host, port, request_id, single });
-    let authenticator = exchange.snapshot.authenticator.as_deref();
-    let identity = route.config.identity.as_ref();
-    assert_identity(permit, headers, identity, exchange.session.as_deref(), authenticator, origin)
+    let caller = exchange.session.as_deref().map(|session| Signed {
+        session,
+        authenticator: exchange.snapshot.authenticator.as_deref(),
+        audience: origin,
+        time: exchange.time,
+    });
+    assert_identity(permit, headers, route.config.identity.as_ref(), caller)
         .map_err(|error| unavailable(error.code(), &error))
 }
 

@@ -55,7 +55,8 @@ async fn cookie_of(authenticator: &Authenticator, subject: &str, at: &Origin) ->
 async fn who(authenticator: &Authenticator, lines: &[&str], at: &Origin) -> String {
     let mut headers: HeaderMap = lines.iter().map(|line| (COOKIE, HeaderValue::from_str(line).unwrap())).collect();
     headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer junk"));
-    match authenticator.authenticate(Presented { origin: at, headers: &headers }).await {
+    match authenticator.authenticate(Presented { origin: at, headers: &headers, time: authenticator.clock.now() }).await
+    {
         Outcome::NotAuthenticated => String::new(),
         Outcome::Authenticated(session) => session.identity().subject().to_string(),
         Outcome::Unavailable(_) => "unavailable".into(),
@@ -136,8 +137,8 @@ async fn a_session_ended_under_one_configuration_is_ended_under_the_next() {
     let cookie = cookie_of(&before, "ada", &app).await;
     assert_eq!(who(&after, &[&cookie], &app).await, "ada");
     let headers = [(COOKIE, HeaderValue::from_str(&cookie).unwrap())].into_iter().collect();
-    let Outcome::Authenticated(session) = before.authenticate(Presented { origin: &app, headers: &headers }).await
-    else {
+    let presented = Presented { origin: &app, headers: &headers, time: before.clock.now() };
+    let Outcome::Authenticated(session) = before.authenticate(presented).await else {
         panic!("no session");
     };
     before.sessions.end(&session).await.unwrap();

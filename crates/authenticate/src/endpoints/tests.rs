@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::response::Response;
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::{Method, Request, StatusCode};
-use identity::{AddressSource, ClientAddress, FixedClock, Issuer, Origin, ProviderId, Secret};
+use identity::{AddressSource, ClientAddress, Clock as _, FixedClock, Issuer, Origin, ProviderId, Secret};
 use jiff::Timestamp;
 use url::Url;
 
@@ -95,7 +95,8 @@ impl World {
             head.headers.insert(COOKIE, cookies.join("; ").parse().unwrap());
         }
         head.uri = head.uri.path_and_query().unwrap().as_str().parse().unwrap();
-        let outcome = self.authenticator.authenticate(Presented { origin: &origin, headers: &head.headers }).await;
+        let presented = Presented { origin: &origin, headers: &head.headers, time: self.clock.now() };
+        let outcome = self.authenticator.authenticate(presented).await;
         let loopback = std::net::IpAddr::from([127, 0, 0, 1]).into();
         let endpoint = Endpoint {
             origin,

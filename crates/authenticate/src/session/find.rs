@@ -21,8 +21,12 @@ impl Sessions {
     }
 
     /// Finds the live session that a handle stands for on this host.
-    pub(crate) async fn find(&self, handle: &Handle, origin: &Origin) -> Result<Option<Arc<Session>>, StoreError> {
-        let now = self.clock.now();
+    pub(crate) async fn find(
+        &self,
+        handle: &Handle,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
         let hash = handle.hash();
         if let Some(bound) = self.live().handle(&hash) {
             if bound.origin != *origin {

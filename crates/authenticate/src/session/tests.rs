@@ -53,7 +53,7 @@ impl World {
     }
 
     async fn finds(&self, handle: &Handle, at: &Origin) -> bool {
-        self.sessions.find(handle, at).await.unwrap().is_some()
+        self.sessions.find(handle, at, self.clock.now()).await.unwrap().is_some()
     }
 }
 
@@ -108,7 +108,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn a_handle_finds_its_session_with_all_that_the_provider_said() {
     let world = World::new(SessionConfig::default());
     let (handle, _) = world.sign_in(sign_in_of("ada"), &app()).await;
-    let session = world.sessions.find(&handle, &app()).await.unwrap().unwrap();
+    let session = world.sessions.find(&handle, &app(), world.clock.now()).await.unwrap().unwrap();
     assert_eq!(*session.identity(), identity("ada"));
     assert_eq!(session.created(), START.parse::<Timestamp>().unwrap());
     assert_eq!(session.expires(), "2026-01-01T14:00:00Z".parse::<Timestamp>().unwrap());
@@ -123,7 +123,7 @@ async fn a_session_survives_a_restart_with_the_file_store() {
     let id = session.id().clone();
     drop(before);
     let after = World::in_file(&path, SessionConfig::default());
-    let session = after.sessions.find(&handle, &app()).await.unwrap().unwrap();
+    let session = after.sessions.find(&handle, &app(), after.clock.now()).await.unwrap().unwrap();
     assert_eq!(*session.identity(), identity("ada"));
     assert_eq!(*session.id(), id);
     assert_eq!(after.sessions.id_token(&session).await.unwrap().expose(), "the-id-token");

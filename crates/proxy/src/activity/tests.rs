@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::{Activity, Limit, Rest, Watched};
 
@@ -15,7 +16,7 @@ fn a_head_that_is_due_ends_the_connection_and_a_request_in_time_does_not() {
     assert_eq!(activity.look(), Rest::Over(Limit::HeaderTimeout));
     activity.begin();
     assert!(matches!(activity.look(), Rest::Until(_)));
-    activity.end();
+    activity.end(Instant::now());
     assert!(matches!(activity.look(), Rest::Until(_)), "no head has begun");
     activity.received();
     assert_eq!(activity.look(), Rest::Over(Limit::HeaderTimeout));
@@ -26,9 +27,9 @@ fn an_idle_connection_ends_and_one_with_a_request_does_not() {
     let activity = Activity::new(LONG, Duration::ZERO);
     activity.begin();
     activity.begin();
-    activity.end();
+    activity.end(Instant::now());
     assert!(matches!(activity.look(), Rest::Until(_)));
-    activity.end();
+    activity.end(Instant::now());
     assert_eq!(activity.look(), Rest::Over(Limit::IdleTimeout));
 }
 
