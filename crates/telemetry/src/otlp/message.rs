@@ -1,7 +1,7 @@
 //! The messages of OTLP that are sent and read, field by field as in `opentelemetry/proto` 1.x: of the same names, with
 //! the numbers and types given there. Fields that are never set are left out.
 
-use prost::{Message, Oneof};
+use prost::{Enumeration, Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ExportLogs {
@@ -43,6 +43,81 @@ pub(crate) struct LogRecord {
     pub(crate) observed_time_unix_nano: u64,
     #[prost(string, tag = "12")]
     pub(crate) event_name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ExportTraces {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ResourceSpans {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) scope_spans: Vec<ScopeSpans>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ScopeSpans {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) scope: Option<Scope>,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) spans: Vec<Span>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Span {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) span_id: Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub(crate) trace_state: String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) parent_span_id: Vec<u8>,
+    #[prost(string, tag = "5")]
+    pub(crate) name: String,
+    #[prost(enumeration = "SpanKind", tag = "6")]
+    pub(crate) kind: i32,
+    #[prost(fixed64, tag = "7")]
+    pub(crate) start_time_unix_nano: u64,
+    #[prost(fixed64, tag = "8")]
+    pub(crate) end_time_unix_nano: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) attributes: Vec<KeyValue>,
+    #[prost(message, repeated, tag = "13")]
+    pub(crate) links: Vec<Link>,
+    #[prost(message, optional, tag = "15")]
+    pub(crate) status: Option<Status>,
+    #[prost(fixed32, tag = "16")]
+    pub(crate) flags: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Link {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) span_id: Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub(crate) trace_state: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Status {
+    #[prost(int32, tag = "3")]
+    pub(crate) code: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
+#[repr(i32)]
+pub(crate) enum SpanKind {
+    Unspecified = 0,
+    Internal = 1,
+    Server = 2,
+    Client = 3,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -94,6 +169,10 @@ pub(crate) struct PartialSuccess {
     pub(crate) rejected: i64,
     #[prost(string, tag = "2")]
     pub(crate) error_message: String,
+}
+
+impl Status {
+    pub(crate) const ERROR: Self = Self { code: 2 };
 }
 
 impl Scope {
