@@ -1,5 +1,6 @@
 """Starts the real binary and real upstreams that are not ours; each on a port of its own, in a directory of its own."""
 
+import http.server
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -130,9 +132,9 @@ class Portcullis:
 
 
 class Proxy(Portcullis):
-    """One https listener, with the routes given; `tls` holds further keys of the listener's."""
+    """One https listener, with the routes given; `listener` and `tls` hold further keys of the listener's."""
 
-    def __init__(self, directory, authority, routes, *, tls=(), **sections):
+    def __init__(self, directory, authority, routes, *, tls=(), listener=(), **sections):
         self.authority, self.port = authority, free_port()
         admin = self.admin = free_port()
         for route in routes:
@@ -144,6 +146,7 @@ class Proxy(Portcullis):
                     "certificates": [{"cert_file": str(authority.cert_file), "key_file": str(authority.key_file)}],
                     **dict(tls),
                 },
+                **dict(listener),
             }],
             "admin": {"address": f"127.0.0.1:{admin}"},
             "routes": routes,
@@ -170,6 +173,54 @@ class Example(Portcullis):
         file = directory / name
         file.write_text(f"{text}\nadmin: {{ address: 127.0.0.1:{admin} }}\n")
         super().__init__(directory, file, admin)
+
+
+class Collector:
+    """Takes OTLP over https as a collector does, and keeps what the official messages make of it."""
+
+    def __init__(self, authority, **messages):
+        self.exports, self.headers = {path: [] for path in messages}, []
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                signal = self.path.rsplit("/", 1)[1]
+                request, response = messages[signal]
+                collector.exports[signal].append(request.FromString(body))
+                collector.headers.append(self.headers)
+                answer = response().SerializeToString()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/x-protobuf")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority.cert_file, authority.key_file)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def url(self):
+        return f"https://127.0.0.1:{self.server.server_port}/otlp"
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def attributes(of):
+    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in of.attributes}
 
 
 @pytest.fixture(scope="module")

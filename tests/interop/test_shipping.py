@@ -1,15 +1,12 @@
 """Audit records at receivers that are not ours: rsyslog over TCP and TLS, and OTLP as the official messages read it."""
 
-import http.server
 import json
 import shutil
-import ssl
 import subprocess
-import threading
 import urllib.request
 
 import pytest
-from conftest import LOOPBACK, Authority, Proxy, accepts, free_port, wait_for
+from conftest import LOOPBACK, Authority, Collector, Proxy, accepts, attributes, free_port, wait_for
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 
 RSYSLOGD = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
@@ -129,54 +126,6 @@ def test_rsyslog_takes_records_over_tls_and_what_it_missed_when_it_is_back(tmp_p
         assert metric(served, 'portcullis_audit_sink_records_total{sink="syslog",result="dropped"}') == 0
     finally:
         rsyslog.stop()
-
-
-class Collector:
-    """Takes OTLP over https as a collector does, and keeps what the official messages make of it."""
-
-    def __init__(self, authority, **messages):
-        self.exports, self.headers = {path: [] for path in messages}, []
-        collector = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                signal = self.path.rsplit("/", 1)[1]
-                request, response = messages[signal]
-                collector.exports[signal].append(request.FromString(body))
-                collector.headers.append(self.headers)
-                answer = response().SerializeToString()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/x-protobuf")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(authority.cert_file, authority.key_file)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    @property
-    def url(self):
-        return f"https://127.0.0.1:{self.server.server_port}/otlp"
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-def attributes(of):
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in of.attributes}
 
 
 def test_records_are_otlp_logs(tmp_path, proxy):

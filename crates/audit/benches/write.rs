@@ -104,6 +104,7 @@ fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
         shadow: None,
         inputs: Cow::Borrowed(&[]),
         fields: Cow::Borrowed(&[]),
+        trace_id: None,
         user_agent: Some(Cow::Borrowed("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")),
         outcome: Some(outcome()),
     }

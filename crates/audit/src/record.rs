@@ -74,6 +74,9 @@ pub struct Record<'a> {
     /// What `audit.fields` adds, by name.
     #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "entries")]
     pub fields: Cow<'a, [(Arc<str>, serde_json::Value)]>,
+    /// The trace that the request belongs to, where requests are traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<Cow<'a, str>>,
     /// The client's `User-Agent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<Cow<'a, str>>,

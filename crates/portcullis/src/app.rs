@@ -19,6 +19,7 @@ use crate::assembly::Assembly;
 use crate::audit_metrics;
 use crate::config::{Config, Watched};
 use crate::reload::{ReloadMetrics, Request};
+use crate::span_metrics;
 use crate::tables::{TableMetrics, Tables};
 
 /// Everything opened and bound; nothing is accepted yet.
@@ -62,6 +63,9 @@ pub enum StartError {
     /// Records cannot be sent to their receivers.
     #[error("audit records cannot be sent: {0}; see to the files of `audit.dir` whose names begin with `.audit-`")]
     Shipping(io::Error),
+    /// No thread can be had that sends traces.
+    #[error("requests cannot be traced: {0}; raise the limit of threads, or remove `telemetry.traces`")]
+    Tracing(io::Error),
     /// Routes or upstreams cannot be used.
     #[error("{}", lines(.0))]
     Routes(Vec<BuildError>),
@@ -118,6 +122,7 @@ impl App {
         };
         let (reloads, reload_requests) = mpsc::channel(1);
         let shippers = Shippers::start(&sinks, &audit).map_err(StartError::Shipping)?;
+        span_metrics::register(&mut registry, Arc::clone(assembly.spans()));
         audit_metrics::register(&mut registry, assembly.audit().clone(), shippers.progress());
         let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
         let server = Arc::new(server);

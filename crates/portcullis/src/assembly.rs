@@ -7,7 +7,7 @@ use audit::Log;
 use authenticate::{Authenticator, KeyTexts, Keys, Store, StoreLocation};
 use identity::Clock;
 use proxy::{Entrances, Metrics, Parts, Snapshot};
-use telemetry::Sinks;
+use telemetry::{Sinks, SpanCounts, Tracer, Traces};
 
 use crate::app::StartError;
 use crate::config::{Config, SignIn};
@@ -22,6 +22,7 @@ pub(crate) struct Assembly {
     audit: Log,
     fixed: Fixed,
     sign_in: Option<OpenSignIn>,
+    spans: Arc<SpanCounts>,
 }
 
 /// What cannot change while the process runs.
@@ -65,7 +66,8 @@ impl Assembly {
         let sign_in = config.sign_in.as_ref().map(|sign_in| OpenSignIn::open(sign_in, &clock)).transpose()?;
         // The log before the routes: a proxy that cannot record may not decide.
         let audit = Log::open(&config.audit)?;
-        let assembly = Self { clock, metrics, tables, audit, fixed: Fixed::of(&config), sign_in };
+        let spans = Arc::default();
+        let assembly = Self { clock, metrics, tables, audit, fixed: Fixed::of(&config), sign_in, spans };
         let snapshot = assembly.snapshot(config, assembly.sign_in.as_ref(), None)?;
         Ok((assembly, snapshot))
     }
@@ -104,6 +106,21 @@ impl Assembly {
         &self.audit
     }
 
+    /// Returns what became of spans.
+    pub(crate) const fn spans(&self) -> &Arc<SpanCounts> {
+        &self.spans
+    }
+
+    /// Goes on with the tracer before where it is to do the same.
+    fn tracer(&self, traces: Option<Traces>, before: Option<&Snapshot>) -> Result<Option<Arc<Tracer>>, StartError> {
+        let Some(traces) = traces else { return Ok(None) };
+        if let Some(tracer) = before.and_then(Snapshot::tracer).filter(|before| *before.traces() == traces) {
+            return Ok(Some(Arc::clone(tracer)));
+        }
+        let tracer = Tracer::start(traces, &self.fixed.audit.instance, Arc::clone(&self.spans));
+        tracer.map(|tracer| Some(Arc::new(tracer))).map_err(StartError::Tracing)
+    }
+
     fn snapshot(
         &self,
         config: Config,
@@ -119,6 +136,7 @@ impl Assembly {
             audit: self.audit.clone(),
             look: config.look,
             clock: Arc::clone(&self.clock),
+            tracer: self.tracer(config.traces, before)?,
         };
         Snapshot::build(config.proxy, parts, &self.metrics, before).map_err(StartError::Routes)
     }

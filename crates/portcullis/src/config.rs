@@ -79,6 +79,8 @@ pub struct Config {
     pub audit: ::audit::Config,
     /// Where it is sent besides.
     pub sinks: telemetry::Sinks,
+    /// How requests are traced.
+    pub traces: Option<telemetry::Traces>,
     /// The listener for operators.
     pub admin: Admin,
     /// What was written, without secrets, for operators.
@@ -267,6 +269,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     };
     let record_inputs = audit::inputs(&mut builder, &root);
     let sinks = shipping::sinks(&mut builder, &root);
+    let traces = shipping::traces(&mut builder, &root);
     let config = authorizer.and_then(|authorizer| {
         let authenticate = sign_in.as_ref().map(|sign_in| sign_in.config.url.clone());
         Some(Config {
@@ -278,6 +281,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
             sign_in,
             audit: audit::build(&root, &builder.sources)?,
             sinks,
+            traces,
             admin: admin?,
             shown,
             look,

@@ -13,6 +13,7 @@ mod recorded;
 mod reload;
 pub mod serve;
 mod situation;
+mod span_metrics;
 mod supervisor;
 mod tables;
 mod telemetry;

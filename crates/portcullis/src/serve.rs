@@ -112,8 +112,15 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
     );
     // Not where the future is dropped: then requests are being cut, and the last of them to leave its record closes it.
     audit.close();
-    // The last lines are there: they go out as well.
-    let _ = tokio::task::spawn_blocking(move || shippers.finish()).await;
+    // The last lines and spans are there: they go out as well.
+    let tracer = server.snapshot().tracer().cloned();
+    let finish = move || {
+        shippers.finish();
+        if let Some(tracer) = tracer {
+            tracer.finish();
+        }
+    };
+    let _ = tokio::task::spawn_blocking(finish).await;
     tracing::info!("stopped");
 }
 

@@ -12,10 +12,12 @@ use authorize::ShadowDecision;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 use identity::ClientAddress;
 use jiff::Timestamp;
+use telemetry::{Phase, Served, Trace};
 use tokio::time::Instant;
 
 use crate::Snapshot;
 use crate::caller::Caller;
+use crate::client_address::TrustedProxies;
 use crate::connection::{Connection, TlsFacts};
 use crate::decide_again::Closed;
 use crate::forward::{Traffic, Tunnel, Upgrade};
@@ -55,6 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) inputs: Box<[(Arc<str>, audit::Input)]>,
     /// The WebSocket that this request opened.
     pub(crate) tunnel: Option<Tunnel>,
+    /// The trace that it belongs to, where requests are traced.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// The configuration that has allowed it again.
     again: Option<Arc<Snapshot>>,
     kind: Kind,
@@ -117,6 +121,7 @@ impl Exchange {
             upgrade: Upgrade::None,
             inputs: Box::default(),
             tunnel: None,
+            trace: None,
             again: None,
             kind: Kind::Request,
             ended: Vec::new(),
@@ -135,6 +140,19 @@ impl Exchange {
         })
     }
 
+    /// Finds out which trace it belongs to, where requests are traced.
+    pub(crate) fn begin_trace(&mut self, headers: &HeaderMap, trusted: &TrustedProxies) {
+        if let Some(tracer) = &self.snapshot.tracer {
+            let is_trusted = trusted.contains(self.connection.address.peer);
+            self.trace = Some(Trace::begin(tracer, headers, is_trusted, self.time, self.started));
+        }
+    }
+
+    /// Begins a phase of its trace, which ends when the value is dropped.
+    pub(crate) fn phase(&self, name: &'static str) -> Option<Phase> {
+        self.trace.as_ref().map(|trace| trace.phase(name))
+    }
+
     /// Takes the place of this request's record in the audit log: from here on the record is sure to be written.
     pub(crate) fn reserve(&mut self) -> Result<(), audit::AuditError> {
         self.slot = Some(self.snapshot.audit.reserve()?);
@@ -145,6 +163,7 @@ impl Exchange {
     pub(crate) async fn write_ahead(&mut self) -> Result<(), audit::AuditError> {
         let mut slot = self.snapshot.audit.reserve()?;
         slot.write_ahead(|| self.record(None));
+        let _phase = self.phase("audit");
         self.slot.insert(slot).committed().await
     }
 
@@ -294,6 +313,7 @@ impl Exchange {
             shadow: self.shadow.as_ref().map(shadow),
             inputs: Cow::Borrowed(&self.inputs),
             fields: Cow::Borrowed(&self.fields),
+            trace_id: self.trace_id().map(Into::into),
             user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
             outcome,
         }
@@ -351,10 +371,11 @@ impl Exchange {
     /// Tells what failed, also where no access lines are written: a caller who quotes a request id is found here.
     fn report_failure(&self, error: &str) {
         let (id, route, reason) = (self.id.as_str(), self.route_name(), self.verdict.reason);
-        let upstream = self.upstream.as_ref().map(|upstream| &*upstream.endpoint);
+        let (upstream, trace) = (self.upstream.as_ref().map(|upstream| &*upstream.endpoint), self.trace_id());
         if self.status >= 500 {
             tracing::warn!(
                 request.id = id,
+                trace.id = trace,
                 route.id = route,
                 upstream.address = upstream,
                 reason,
@@ -364,6 +385,7 @@ impl Exchange {
         } else {
             tracing::info!(
                 request.id = id,
+                trace.id = trace,
                 route.id = route,
                 upstream.address = upstream,
                 reason,
@@ -371,6 +393,29 @@ impl Exchange {
                 "request failed"
             );
         }
+    }
+
+    fn end_trace(&self) {
+        let (Some(trace), Some(address)) = (&self.trace, self.address) else { return };
+        trace.end(&Served {
+            request_id: self.id.as_str(),
+            method: self.method.as_str(),
+            scheme: self.connection.scheme().as_str(),
+            host: &self.host,
+            path: &self.path,
+            version: if self.protocol == "h2" { "2" } else { "1.1" },
+            client: address.client.get(),
+            peer: address.peer.get(),
+            route: self.route_name(),
+            decision: decision_name(self.verdict.decision),
+            rule: self.verdict.rule.as_deref(),
+            reason: self.verdict.reason,
+            status: self.status,
+        });
+    }
+
+    fn trace_id(&self) -> Option<&str> {
+        self.trace.as_deref().map(Trace::id)
     }
 
     fn access(&self, total: Duration) {
@@ -391,6 +436,7 @@ impl Exchange {
                 decision = decision_name(self.verdict.decision),
                 reason = self.verdict.reason,
                 duration_ms = milliseconds(total),
+                trace.id = self.trace_id(),
                 error = self.verdict.error.as_deref()
             },
             "access"
@@ -434,6 +480,7 @@ impl Drop for Exchange {
             self.report_failure(error);
         }
         self.access(total);
+        self.end_trace();
     }
 }
 

@@ -17,9 +17,10 @@ use std::time::Duration;
 use authorize::Permit;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::uri::Scheme;
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
+use telemetry::{Attempt, Trace};
 use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -61,6 +62,15 @@ pub(crate) struct Forward<'a> {
     pub(crate) hash: Option<u64>,
     /// What does not pass in the request's trailers.
     pub(crate) trailers: &'a TrailerRules,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<&'a Arc<Trace>>,
+}
+
+impl Forward<'_> {
+    /// Begins a span of an attempt, where the request is traced.
+    fn begin_attempt(&self, number: u32, method: &Method, target: &Target) -> Option<Attempt> {
+        self.trace.map(|trace| trace.attempt(number, method, target.endpoint.name()))
+    }
 }
 
 /// How a request opens a WebSocket.
@@ -215,10 +225,12 @@ impl<'a> Exchange<'a> {
         let mut freshness = Freshness::Any;
         loop {
             self.attempts += 1;
+            let span = self.forward.begin_attempt(self.attempts, request.method(), target);
             let lease = match target.endpoint.lease(freshness, self.forward.grpc).await {
                 Ok(lease) => lease,
                 Err(failure) => {
                     self.cluster.failed(target);
+                    fail(span, &failure);
                     return Tried::Unreachable((request, received), failure);
                 }
             };
@@ -226,8 +238,16 @@ impl<'a> Exchange<'a> {
             if let Err(failure) = address(&mut request, target, &lease, self.forward.host) {
                 return Tried::Answered(Err(failure));
             }
+            if let Some(span) = &span {
+                span.tell(request.headers_mut());
+            }
             match self.answer(target, lease, request, limit).await {
-                Ok(response) => return self.finish(target, (spoken, active), response, received.take()),
+                Ok(response) => {
+                    if let Some(span) = span {
+                        span.answered(response.status());
+                    }
+                    return self.finish(target, (spoken, active), response, received.take());
+                }
                 Err(NotAnswered::NotSent(unsent)) => request = *unsent,
                 // A reused connection may have been closing. What is idempotent (RFC 9110 §9.2.2) and has no body is sent
                 // again; anything else never is.
@@ -239,6 +259,7 @@ impl<'a> Exchange<'a> {
                 }
                 Err(NotAnswered::Silent(failure)) => {
                     self.cluster.failed(target);
+                    fail(span, &failure);
                     return Tried::failed(RetryOn::GatewayTimeout, Err(self.failed(target, failure)));
                 }
             }
@@ -363,6 +384,12 @@ impl<'a> Exchange<'a> {
 
     fn failed(&self, target: &Target, failure: UpstreamFailure) -> UpstreamFailure {
         UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts: self.attempts, ..failure }
+    }
+}
+
+fn fail(span: Option<Attempt>, failure: &UpstreamFailure) {
+    if let Some(span) = span {
+        span.failed(failure.kind.as_str());
     }
 }
 

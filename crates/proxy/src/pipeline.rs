@@ -96,14 +96,18 @@ async fn phases(
     // Before our cookies are taken out: whoever brings any is no browser that asks beforehand.
     let passes = route.config.cors_preflight == CorsPreflight::Pass;
     let preflight = passes && cors_preflight::is(&parts, &body, arrived.upgrade);
+    let phase = exchange.phase("authenticate");
     exchange.session = authenticate(&snapshot, &origin, route, &parts.headers, exchange.time).await?;
+    drop(phase);
     Authenticator::strip_cookies(&mut parts.headers);
     limit_rate(exchange, route, arrived.address)?;
+    let phase = exchange.phase("policy");
     let permit = if preflight {
         pass_preflight(exchange, &parts.headers, arrived.address, (index, route))?
     } else {
         decide(exchange, &parts.headers, arrived.address, (index, route), &origin, caller)?
     };
+    drop(phase);
     if route.config.max_request_body.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(Refused::BodyTooLarge);
     }
@@ -166,6 +170,7 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     let trusted = &entrance.trusted_proxies;
     let address = client_address(connection.address, &parts.headers, trusted, &entrance.config.forwarded_header)?;
     exchange.address = Some(address);
+    exchange.begin_trace(&parts.headers, trusted);
     watch_for_lost_addresses(&entrance.config.name, &address, &parts.headers, trusted, &entrance.metrics);
     let destination = destination(exchange, snapshot, host, &target)?;
     let normal = target.to_path_and_query().map_err(|_| Refused::NotFound)?;
@@ -440,6 +445,7 @@ async fn send(
         close: &serving.close,
         progress,
         trailers: &trailers,
+        trace: exchange.trace.as_ref(),
     };
     let forwarded = forward(permit, &route.cluster, request, context).await;
     exchange.answered_in(began.elapsed());

@@ -9,6 +9,7 @@ use authenticate::{App, Authenticator, Session, StepUp};
 use authorize::{Authorizer, Read};
 use identity::{ClientAddress, Clock, Origin, Scheme};
 use pages::Look;
+use telemetry::Tracer;
 
 use crate::config::{Host, Route};
 use crate::entrance::Entrances;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub(crate) audit: Log,
     pub(crate) look: Arc<Look>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Traces requests, where that is asked for.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) entrances: Entrances,
     /// The routes of TLS connections.
     pub(crate) passthrough: passthrough::Routes,
@@ -56,6 +59,8 @@ pub struct Parts {
     pub look: Arc<Look>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Traces requests; without it none is.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// A route with what was made of it at load.
@@ -85,7 +90,7 @@ impl Snapshot {
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Result<Self, Vec<BuildError>> {
-        let Parts { entrances, authorizer, authenticator, audit, look, clock } = parts;
+        let Parts { entrances, authorizer, authenticator, audit, look, clock, tracer } = parts;
         let mut errors = Vec::new();
         let reads_path = |route| authorizer.route(route).is_some_and(authorize::RoutePolicy::reads_path);
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
@@ -118,6 +123,7 @@ impl Snapshot {
             audit,
             look,
             clock,
+            tracer,
             entrances,
             passthrough,
             routes: routes.into(),
@@ -136,6 +142,12 @@ impl Snapshot {
     #[must_use]
     pub const fn authenticator(&self) -> Option<&Arc<Authenticator>> {
         self.authenticator.as_ref()
+    }
+
+    /// Returns what traces requests, where that is asked for.
+    #[must_use]
+    pub const fn tracer(&self) -> Option<&Arc<Tracer>> {
+        self.tracer.as_ref()
     }
 
     /// Returns the routes, in the order of the configuration.

@@ -144,7 +144,8 @@ pub(crate) fn snapshot(
     let entrances = Entrances::load(listeners, metrics, before.map(Snapshot::entrances)).unwrap();
     let look = Arc::new(Look::new(Branding::default()));
     let clock = Arc::new(SystemClock);
-    Snapshot::build(config, Parts { entrances, authorizer, authenticator, audit, look, clock }, metrics, before)
+    let parts = Parts { entrances, authorizer, authenticator, audit, look, clock, tracer: None };
+    Snapshot::build(config, parts, metrics, before)
 }
 
 impl Proxy {

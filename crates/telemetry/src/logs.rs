@@ -43,6 +43,8 @@ struct Facts<'a> {
     method: Option<Cow<'a, str>>,
     status: Option<i64>,
     #[serde(borrow)]
+    trace_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     user: Option<User<'a>>,
 }
 
@@ -130,9 +132,13 @@ fn record(line: &[u8], observed: u64) -> LogRecord {
         severity_text: severity_text.to_owned(),
         body: Some(AnyValue::text(String::from_utf8_lossy(line))),
         attributes,
-        trace_id: Vec::new(),
+        trace_id: facts.trace_id.map(|id| trace_id(&id)).unwrap_or_default(),
         event_name: format!("portcullis.audit.{}", facts.kind),
     }
+}
+
+fn trace_id(digits: &str) -> Vec<u8> {
+    u128::from_str_radix(digits, 16).map(|id| id.to_be_bytes().to_vec()).unwrap_or_default()
 }
 
 fn nanoseconds(time: Timestamp) -> u64 {

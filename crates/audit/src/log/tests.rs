@@ -47,6 +47,7 @@ fn record(id: &str) -> Record<'_> {
         shadow: None,
         inputs: Cow::Borrowed(&[]),
         fields: Cow::Borrowed(&[]),
+        trace_id: None,
         user_agent: None,
         outcome: Some(Outcome { status: 200, ..Outcome::default() }),
     }

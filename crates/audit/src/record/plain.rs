@@ -66,6 +66,7 @@ fn append(line: &mut Vec<u8>, record: &Record<'_>) -> bool {
     }
     // Their values have any form, and most routes have none.
     plain.holds &= record.inputs.is_empty() && record.fields.is_empty();
+    plain.option(r#","trace_id":""#, record.trace_id.as_deref());
     plain.option(r#","user_agent":""#, record.user_agent.as_deref());
     if let Some(of_request) = &record.outcome {
         outcome(&mut plain, of_request);

@@ -115,6 +115,12 @@ pub(crate) fn https_url(text: &str) -> Parsed<url::Url> {
     if url.fragment().is_some() { Err("a URL with a fragment: remove the part from `#`") } else { Ok(url) }
 }
 
+/// Reads a number from 0 to 1.
+pub(crate) fn ratio(text: &str) -> Parsed<f64> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or("no part of a whole: write a number from 0 to 1, such as `0.1` for one in ten")
+}
+
 /// Reads the URL of a receiver of OTLP: whether it is TLS, host, port and path.
 pub(crate) fn http_url(text: &str) -> Parsed<(bool, String, u16, String)> {
     const REMEDY: &str = "no URL: write `https://host:port`";

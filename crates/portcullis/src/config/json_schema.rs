@@ -86,6 +86,7 @@ fn text(format: Format) -> Value {
         Format::SyslogUrl => "^(tls|tcp)://[^/?#@]+$|\\$\\{",
         Format::Path | Format::RequestTarget | Format::RewrittenPath => "^/|\\$\\{",
         Format::Store => "^(memory|file:.+)$|\\$\\{",
+        Format::Ratio => return json!({ "type": ["number", "string"], "minimum": 0, "maximum": 1 }),
         Format::Size => return json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$|\\$\\{" }),
         Format::Address
         | Format::Authority

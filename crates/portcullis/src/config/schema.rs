@@ -19,7 +19,7 @@ pub(crate) use root::{
     TLS,
 };
 pub(crate) use route::{DEFAULTS, IDENTITY_HEADERS, RATE_LIMIT, ROUTE, STEP_UP, TIMEOUTS, TLS as UPSTREAM_TLS};
-pub(crate) use shipping::{FACILITIES, OTLP, SYSLOG};
+pub(crate) use shipping::{FACILITIES, OTLP, SYSLOG, TELEMETRY, TRACES};
 pub(crate) use sign_in::{AUTHENTICATE, CLAIMS, KEYS, PROVIDER, SESSION};
 pub(crate) use upstream::{
     CREDENTIAL, DNS, HASHING, HEALTH_CHECK, HTTP2 as UPSTREAM_HTTP2, OAUTH2, OUTLIER_DETECTION, RETRY, TARGET,
@@ -144,6 +144,8 @@ pub(crate) enum Format {
     Path,
     /// A PEM file with a private key.
     PrivateKey,
+    /// A number from 0 to 1.
+    Ratio,
     Regex,
     /// A PEM file with at least one revocation list.
     RevocationLists,

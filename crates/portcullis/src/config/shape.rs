@@ -187,6 +187,7 @@ impl Shape<'_> {
             Format::Network => format::network(text).err(),
             Format::Origin => format::origin(text).err(),
             Format::Path => format::path(text).err(),
+            Format::Ratio => format::ratio(text).err(),
             Format::RequestTarget => format::request_target(text).err(),
             Format::ServerName => format::server_name(text).err(),
             Format::Size => format::size(text).err(),

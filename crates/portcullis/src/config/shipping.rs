@@ -1,8 +1,8 @@
-//! `audit.syslog` and `audit.otlp`: where records are sent besides the folder.
+//! `audit.syslog`, `audit.otlp` and `telemetry.traces`: where records and traces are sent.
 
 use http::{HeaderName, HeaderValue};
 use proxy::Certificate;
-use telemetry::{Otlp, Receiver, Sinks, Syslog, Tls};
+use telemetry::{ContinueFrom, Otlp, Receiver, Sinks, Syslog, Tls, Traces};
 
 use super::builder::Builder;
 use super::fields::Fields;
@@ -18,6 +18,21 @@ pub(crate) fn sinks(builder: &mut Builder<'_>, root: &Fields<'_>) -> Sinks {
         syslog: syslog.place().and_then(|_| self::syslog(builder, &syslog)),
         otlp: otlp.place().and_then(|_| self::otlp(builder, &otlp, "/v1/logs", "audit records go")),
     }
+}
+
+/// Builds `telemetry.traces`.
+pub(super) fn traces(builder: &mut Builder<'_>, root: &Fields<'_>) -> Option<Traces> {
+    let fields = root.section("telemetry", &schema::TELEMETRY).section("traces", &schema::TRACES);
+    fields.place()?;
+    Some(Traces {
+        otlp: otlp(builder, &fields, "/v1/traces", "traces go")?,
+        sample: fields.read("sample", format::ratio)?,
+        continue_from: match fields.text("continue_from") {
+            Some("anybody") => ContinueFrom::Anybody,
+            Some("nobody") => ContinueFrom::Nobody,
+            _ => ContinueFrom::TrustedProxies,
+        },
+    })
 }
 
 fn syslog(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Syslog> {
@@ -41,7 +56,7 @@ fn app_name(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<String> {
 }
 
 /// Builds a receiver of OTLP; `what` says of what is sent there that it goes.
-pub(super) fn otlp(builder: &mut Builder<'_>, fields: &Fields<'_>, signal: &str, what: &str) -> Option<Otlp> {
+fn otlp(builder: &mut Builder<'_>, fields: &Fields<'_>, signal: &str, what: &str) -> Option<Otlp> {
     let (tls, host, port, path) = fields.read("url", format::http_url)?;
     let receiver = receiver(builder, fields, tls, (host, port), what);
     let headers = headers(builder, fields);

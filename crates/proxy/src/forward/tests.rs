@@ -242,8 +242,18 @@ async fn answer(
     let trailers =
         TrailerRules { removed: Arc::new(crate::sanitize::Removed::new([])), underscores: crate::Underscores::Drop };
     let (stop, close) = (&CancellationToken::new(), &close);
-    let context =
-        Forward { grpc, upgrade, host: &host, tunnels, stop, close, progress, hash: None, trailers: &trailers };
+    let context = Forward {
+        grpc,
+        upgrade,
+        host: &host,
+        tunnels,
+        stop,
+        close,
+        progress,
+        hash: None,
+        trailers: &trailers,
+        trace: None,
+    };
     match dispatch(cluster, request, context).await {
         // As where a session is revoked in the middle of a stream.
         Ok(_) if given_up => Response::builder().status(204).body(empty()).unwrap(),

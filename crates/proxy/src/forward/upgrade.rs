@@ -63,8 +63,15 @@ pub(super) async fn open(
         };
         let failed =
             |failure| UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts, ..failure };
-        let request = opening(request, target, &key, forward.host);
+        let mut request = opening(request, target, &key, forward.host);
+        let span = forward.begin_attempt(attempts, request.method(), target);
+        if let Some(span) = &span {
+            span.tell(request.headers_mut());
+        }
         let mut response = send(stream, request, cluster.timeouts().response_headers).await.map_err(failed)?;
+        if let Some(span) = span {
+            span.answered(response.status());
+        }
         let tunnel = accepts(&response, &key).map_err(failed)?.then(|| {
             let upstream = hyper::upgrade::on(&mut response);
             let (part, parting) = oneshot::channel();

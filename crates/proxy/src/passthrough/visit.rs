@@ -238,6 +238,7 @@ impl Visit {
             shadow: None,
             inputs: Cow::Borrowed(&[]),
             fields: Cow::Borrowed(&[]),
+            trace_id: None,
             user_agent: None,
             outcome,
         }

@@ -28,6 +28,21 @@ pub(crate) enum FailureKind {
     BodyTooLarge,
 }
 
+impl FailureKind {
+    /// Names it for traces.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Protocol => "protocol",
+            Self::NoHealthyUpstream => "unhealthy",
+            Self::Credential => "credential",
+            Self::Timeout => "timeout",
+            Self::ClientBody | Self::BodyTooLarge => "body",
+        }
+    }
+}
+
 /// Why a connection failed under an exchange.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectionError {

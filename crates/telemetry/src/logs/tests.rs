@@ -13,11 +13,12 @@ use crate::{Otlp, Receiver, Shippers, Sinks};
 
 #[test]
 fn a_record_is_the_line_with_what_people_filter_by() {
-    let line = r#"{"time":"2026-01-01T00:00:00.5Z","id":"7","kind":"request","route":"git","decision":"deny","reason":"no-policy-matched","client_ip":"10.0.0.1","method":"GET","status":403,"user":{"id":"i|s","email":"ada@example.com"}}"#;
+    let line = r#"{"time":"2026-01-01T00:00:00.5Z","id":"7","kind":"request","route":"git","decision":"deny","reason":"no-policy-matched","client_ip":"10.0.0.1","method":"GET","status":403,"trace_id":"0af7651916cd43dd8448eb211c80319c","user":{"id":"i|s","email":"ada@example.com"}}"#;
     let record = record(line.as_bytes(), 3);
     assert_eq!(record.time_unix_nano, 1_767_225_600_500_000_000);
     assert_eq!((record.severity_number, &*record.severity_text, record.observed_time_unix_nano), (10, "INFO2", 3));
     assert_eq!(record.body, Some(AnyValue::text(line)));
+    assert_eq!((record.trace_id[0], record.trace_id.len()), (0x0a, 16));
     assert_eq!(record.event_name, "portcullis.audit.request");
     for attribute in [
         KeyValue::text("portcullis.reason", "no-policy-matched"),

@@ -87,7 +87,7 @@ impl Context {
 }
 
 impl SpanId {
-    /// Returns the id of the span with this number below it: another for each number (the finaliser of SplitMix64 maps
+    /// Returns the id of the span with this number below it: another for each number (the finaliser of `SplitMix64` maps
     /// no two to one).
     pub(super) fn child(self, number: u64) -> Self {
         let mut id = self.0.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));

@@ -23,8 +23,8 @@ pub struct Served<'a> {
     pub path: &'a str,
     /// `1.1` or `2`.
     pub version: &'static str,
-    /// The client's address, where it is known.
-    pub client: Option<std::net::IpAddr>,
+    /// The client's address.
+    pub client: std::net::IpAddr,
     /// The socket's peer.
     pub peer: std::net::IpAddr,
     /// The route, where one matched.
@@ -73,6 +73,7 @@ impl Trace {
             KeyValue::text("url.scheme", served.scheme),
             KeyValue::text("url.path", served.path),
             KeyValue::text("server.address", served.host),
+            KeyValue::text("client.address", served.client.to_string()),
             KeyValue::text("network.peer.address", served.peer.to_string()),
             KeyValue::text("network.protocol.version", served.version),
             KeyValue::text("portcullis.request.id", served.request_id),
@@ -80,7 +81,6 @@ impl Trace {
             KeyValue::text("portcullis.reason", served.reason),
         ];
         let more = [
-            ("client.address", served.client.map(|client| client.to_string())),
             ("portcullis.route", served.route.map(str::to_owned)),
             ("portcullis.rule", served.rule.map(str::to_owned)),
             ("error.type", (served.status >= 500).then(|| served.status.to_string())),

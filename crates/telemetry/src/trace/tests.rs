@@ -35,7 +35,7 @@ fn served() -> Served<'static> {
         host: "app.test",
         path: "/",
         version: "2",
-        client: None,
+        client: "10.0.0.1".parse().unwrap(),
         peer: "127.0.0.1".parse().unwrap(),
         route: Some("app"),
         decision: "allow",
@@ -59,7 +59,10 @@ fn a_trace_is_continued_for_whom_it_is_said_and_linked_for_others() {
         assert_eq!(trace.id() == continued, expected, "{from:?} {is_trusted}");
         let span = trace.server_span(&served());
         assert_eq!(span.parent_span_id.is_empty(), !expected);
-        assert_eq!(span.links.iter().map(|link| link.span_id.len()).collect::<Vec<_>>(), vec![8; usize::from(!expected)]);
+        assert_eq!(
+            span.links.iter().map(|link| link.span_id.len()).collect::<Vec<_>>(),
+            vec![8; usize::from(!expected)]
+        );
     }
 }
 

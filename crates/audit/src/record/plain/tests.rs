@@ -54,6 +54,7 @@ pub(crate) fn full() -> Record<'static> {
         }),
         inputs: Cow::Borrowed(&[]),
         fields: Cow::Borrowed(&[]),
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         user_agent: Some("curl/8".into()),
         outcome: Some(outcome()),
     }
@@ -93,6 +94,7 @@ fn bare() -> Record<'static> {
         rule: None,
         error: None,
         shadow: None,
+        trace_id: None,
         user_agent: None,
         outcome: None,
         ..full()

@@ -3,7 +3,7 @@
 use super::data::TABLE;
 use super::policies::RULES;
 use super::sign_in::AUTHENTICATE;
-use super::{DEFAULTS, Format, Key, Kind, OTLP, Presence, ROUTE, SYSLOG, Section, key, list};
+use super::{DEFAULTS, Format, Key, Kind, OTLP, Presence, ROUTE, SYSLOG, Section, TELEMETRY, key, list};
 
 /// The whole file.
 pub(crate) const ROOT: Section = Section {
@@ -38,6 +38,12 @@ pub(crate) const ROOT: Section = Section {
             "Route keys that every route inherits unless it has its own.",
         ),
         key("audit", Kind::Section(&AUDIT), Presence::Optional("its defaults"), "The record of every decision."),
+        key(
+            "telemetry",
+            Kind::Section(&TELEMETRY),
+            Presence::Optional("nothing"),
+            "What is told of requests, besides metrics.",
+        ),
         key("admin", Kind::Section(&ADMIN), Presence::Optional("its defaults"), "The listener for operators."),
         key(
             "branding",

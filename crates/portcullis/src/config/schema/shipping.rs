@@ -38,6 +38,43 @@ pub(crate) const OTLP: Section = Section {
     keys: &[URL, HEADERS, TIMEOUT, CA_FILE, CLIENT_CERT_FILE, CLIENT_KEY_FILE, SERVER_NAME],
 };
 
+/// `telemetry`.
+pub(crate) const TELEMETRY: Section = Section {
+    doc: "What is told of requests to those who watch over services.",
+    keys: &[key(
+        "traces",
+        Kind::Section(&TRACES),
+        Presence::Optional("requests are not traced"),
+        "Traces of requests.",
+    )],
+};
+
+pub(crate) const TRACES: Section = Section {
+    doc: "Traces of requests, by OTLP over HTTP.",
+    keys: &[
+        URL,
+        key(
+            "sample",
+            Kind::Format(Format::Ratio),
+            Presence::Default("1"),
+            "Which part of the traces that begin here is sampled, from 0 to 1.",
+        ),
+        key(
+            "continue_from",
+            Kind::Choice(&["trusted_proxies", "anybody", "nobody"]),
+            Presence::Default("trusted_proxies"),
+            "Whose traces are continued, and sampled where their caller samples; a trace of anybody else begins here, and \
+             has a link to that of the caller.",
+        ),
+        HEADERS,
+        TIMEOUT,
+        CA_FILE,
+        CLIENT_CERT_FILE,
+        CLIENT_KEY_FILE,
+        SERVER_NAME,
+    ],
+};
+
 const URL: Key = key(
     "url",
     Kind::Format(Format::HttpUrl),

@@ -107,6 +107,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::Output => "path",
         Format::Path | Format::RewrittenPath => "path of a URL",
         Format::Regex => "regular expression",
+        Format::Ratio => "number, 0 to 1",
         Format::RequestTarget => "path and query",
         Format::ServerName => "host name or address",
         Format::Size => "size",

@@ -30,6 +30,27 @@ fn receivers_of_the_audit_log_are_read() {
     assert_eq!(Folder::new(GOOD).load().unwrap().sinks, telemetry::Sinks::default());
 }
 
+#[test]
+fn traces_are_read() {
+    let traces = |text: &str| Folder::new(&format!("{GOOD}telemetry: {{ traces: {text} }}\n")).load().unwrap().traces;
+    let read = traces("{ url: 'https://collector', sample: 0.25, continue_from: nobody }").unwrap();
+    assert_eq!((&*read.otlp.path, read.otlp.receiver.port), ("/v1/traces", 443));
+    assert_eq!((read.sample, read.continue_from), (0.25, telemetry::ContinueFrom::Nobody));
+    let read = traces("{ url: 'https://collector' }").unwrap();
+    assert_eq!((read.sample, read.continue_from), (1.0, telemetry::ContinueFrom::TrustedProxies));
+    assert_eq!(Folder::new(GOOD).load().unwrap().traces, None);
+    for (written, expected) in [
+        ("{}", "the key `url` is missing"),
+        ("{ url: 'http://collector' }", "warning: traces go there in clear text"),
+        ("{ url: 'https://c', sample: 2 }", "`sample`: `2` is no part of a whole: write a number from 0 to 1"),
+        ("{ url: 'https://c', sample: NaN }", "`sample`: `NaN` is no part of a whole"),
+        ("{ url: 'https://c', continue_from: all }", "`continue_from` cannot be `all`: write one of `trusted_proxies`"),
+    ] {
+        let problems = Folder::new(&format!("{GOOD}telemetry: {{ traces: {written} }}\n")).problems();
+        assert!(problems.contains(expected), "{problems}");
+    }
+}
+
 fn check(audit: &str, expected: &str) {
     let (certificate, key) = key_pair();
     let folder = Folder::new(&format!("{GOOD}audit: {audit}\n")).with("c.pem", certificate).with("k.pem", key);

@@ -5,6 +5,7 @@ use http::HeaderMap;
 use super::{Context, Sampler, SpanId};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const IDS: &str = "-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-";
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -22,11 +23,11 @@ fn a_caller_that_says_where_it_stands_is_understood() {
     assert_eq!((context.span.to_string(), context.is_sampled), ("b7ad6b7169203331".to_owned(), true));
     assert_eq!(context.state.unwrap(), "a=1,b=2");
     let sampled = |flags: &str| {
-        let text = format!("{}{flags}", &PARENT[..53]);
+        let text = format!("00{IDS}{flags}");
         Context::read(&headers(&[("traceparent", &text)])).unwrap().is_sampled
     };
     assert_eq!([sampled("00"), sampled("03"), sampled("fe")], [false, true, false]);
-    let later = format!("cc{}-what-will-come", &PARENT[2..]);
+    let later = format!("cc{IDS}01-what-will-come");
     assert!(Context::read(&headers(&[("traceparent", &later)])).is_some());
 }
 
@@ -36,12 +37,12 @@ fn what_is_not_written_as_it_must_be_is_nothing() {
     for text in [
         "",
         "00",
-        &PARENT[..54],
+        &format!("00{IDS}0"),
         &format!("{PARENT}-"),
         &format!("{PARENT}0"),
-        &format!("ff{}", &PARENT[2..]),
+        &format!("ff{IDS}01"),
         &PARENT.to_uppercase(),
-        &format!("cc{}x", &PARENT[2..]),
+        &format!("cc{IDS}01x"),
         &zero_trace,
         &format!("00-0af7651916cd43dd8448eb211c80319c-{}-01", "0".repeat(16)),
         &PARENT.replace('-', "_"),
