@@ -163,6 +163,7 @@ fn record(number: u64, groups: &[Box<str>], then: impl FnOnce(Record<'_>)) {
         shadow: None,
         inputs: Cow::Borrowed(&[]),
         fields: Cow::Borrowed(&[]),
+        trace_id: None,
         user_agent: Some(Cow::Borrowed("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")),
         outcome: refused.then_some(outcome),
     });
