@@ -14,6 +14,7 @@ mod http2;
 mod http_messages;
 mod made_up_requests;
 mod operators;
+mod passthrough;
 mod paths;
 mod reload;
 mod rewrites;

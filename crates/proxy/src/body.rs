@@ -118,7 +118,7 @@ impl Body for ResponseBody {
         }
         if !this.ended && this.remaining != Some(0) {
             // Also where there was something to send: who does not read is not asked for the rest.
-            this.stream.iter_mut().for_each(|stream| stream.wait(exchange, cx));
+            this.stream.iter_mut().for_each(|stream| stream.wait(&**exchange, cx));
         }
         polled
     }

@@ -12,7 +12,8 @@ use identity::{Origin, ProviderId, Scheme};
 use ipnet::IpNet;
 
 pub(crate) use upstream::{
-    HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2, UpstreamSettings,
+    Dns, HashBy, HealthCheck, HealthProbe, LoadBalancing, OutlierDetection, Retry, RetryOn, UpstreamHttp2,
+    UpstreamSettings,
 };
 
 /// Routes and what answers of our own need; listeners are bound apart, because they outlive a configuration.
@@ -283,6 +284,8 @@ pub struct TlsRoute {
     pub to: Vec<TcpEndpoint>,
     /// For a connection to one endpoint.
     pub connect: Duration,
+    /// How names of endpoints are resolved.
+    pub dns: Dns,
 }
 
 /// An endpoint of TCP connections.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use authenticate::Session;
 use authorize::{Decision, Input, Request};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
 
 use crate::Snapshot;
 use crate::config::Authentication;
-use crate::exchange::Exchange;
+use crate::exchange::{self, Exchange};
 use crate::facts::{self, HeaderFacts};
+use crate::metrics::RouteMetrics;
 use crate::route::Match;
 use crate::sanitize;
 use crate::websocket_origin;
@@ -26,6 +28,33 @@ pub(crate) struct Closed {
 }
 
 impl Closed {
+    /// Writes down that a stream is closed: in the log, the audit log and the metrics of its route.
+    pub(crate) fn note(&self, id: &str, route: Option<&str>, session: Option<&Session>, metrics: &RouteMetrics) {
+        let (reason, revision, rule) = (self.reason, &*self.by.revision, self.rule.as_deref());
+        tracing::info!(
+            request.id = id,
+            route.id = route,
+            policy.id = rule,
+            config.revision = revision,
+            reason,
+            "stream closed"
+        );
+        let details = rule.map(|rule| ("rule", rule));
+        let noted = self.by.audit.note(&audit::Event {
+            id: Some(id.into()),
+            revision: Some(revision.into()),
+            route: route.map(Into::into),
+            user: session.map(exchange::user),
+            session: session.map(|session| session.id().as_str().into()),
+            details: details.as_slice(),
+            ..audit::Event::new(self.by.clock.now(), audit::EventKind::StreamClosed, "portcullis", reason)
+        });
+        if let Err(error) = noted {
+            tracing::error!(request.id = id, %error, "a closed stream has no audit record");
+        }
+        metrics.stream_closed(reason);
+    }
+
     /// Returns the gRPC status that tells the caller: 16 asks for credentials, 7 does not.
     pub(crate) fn grpc_status(&self) -> &'static str {
         match self.reason {

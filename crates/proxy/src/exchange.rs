@@ -212,32 +212,9 @@ impl Exchange {
 
     /// Notes that it is closed before its end, and why.
     pub(crate) fn close(&mut self, closed: &Closed) {
-        let (id, route, reason) = (self.id.as_str(), self.route_name(), closed.reason);
-        let (revision, rule) = (&*closed.by.revision, closed.rule.as_deref());
-        tracing::info!(
-            request.id = id,
-            route.id = route,
-            policy.id = rule,
-            config.revision = revision,
-            reason,
-            "stream closed"
-        );
-        let session = self.session.as_deref();
-        let details = rule.map(|rule| ("rule", rule));
-        let noted = self.snapshot.audit.note(&audit::Event {
-            id: Some(id.into()),
-            revision: Some(revision.into()),
-            route: route.map(Into::into),
-            user: session.map(user),
-            session: session.map(|session| session.id().as_str().into()),
-            details: details.as_slice(),
-            ..audit::Event::new(self.snapshot.clock.now(), audit::EventKind::StreamClosed, "portcullis", reason)
-        });
-        if let Err(error) = noted {
-            tracing::error!(request.id = id, %error, "a closed stream has no audit record");
-        }
-        self.snapshot.metrics_of(self.route).stream_closed(reason);
-        self.broke_off(format!("closed: {reason}"));
+        let (id, route, session) = (self.id.as_str(), self.route_name(), self.session.as_deref());
+        closed.note(id, route, session, self.snapshot.metrics_of(self.route));
+        self.broke_off(format!("closed: {}", closed.reason));
     }
 
     /// Ends with what the WebSocket carried that this request opened.
@@ -508,7 +485,7 @@ fn shadow(decision: &ShadowDecision) -> audit::Shadow<'_> {
     }
 }
 
-fn user(session: &Session) -> audit::User<'_> {
+pub(crate) fn user(session: &Session) -> audit::User<'_> {
     let identity = session.identity();
     audit::User {
         id: identity.id().into(),

@@ -8,6 +8,7 @@ mod route;
 mod visit;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use identity::ClientAddress;
@@ -16,9 +17,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::entrance::Entrance;
-use crate::forward::Counted;
+use crate::forward::{Counted, Traffic};
 use crate::listener::Serving;
 use crate::metrics::Limit;
+use crate::streams::Stream;
 
 use hello::Hello;
 pub(crate) use route::Routes;
@@ -43,7 +45,7 @@ pub(crate) async fn serve(
             Err(Refused::late())
         }
     };
-    let mut visit = Visit::begin(serving.snapshot.load_full(), address);
+    let mut visit = Visit::begin(serving.snapshot.load_full(), Arc::clone(&serving.streams), address);
     let passed = match hello {
         Ok(hello) => pass(&mut visit, &mut stream, &hello, serving).await,
         Err(refused) => Err(refused),
@@ -62,20 +64,43 @@ async fn pass(visit: &mut Visit, stream: &mut TcpStream, hello: &Hello, serving:
     let permit = visit.decide(&route)?;
     visit.write_ahead().await?;
     let mut upstream = visit.connect(&route, permit).await?;
-    let close = serving.close.clone();
-    let carried = async {
+    let mut traffic = Traffic::default();
+    let carrying = async {
         upstream.write_all(&hello.bytes).await?;
-        visit.traffic.sent += hello.bytes.len() as u64;
-        let mut client = Counted { stream, traffic: &mut visit.traffic };
+        traffic.sent += hello.bytes.len() as u64;
+        let mut client = Counted { stream, traffic: &mut traffic };
         copy_bidirectional(&mut client, &mut upstream).await
     };
-    let carried = close.run_until_cancelled(carried).await;
-    match carried {
-        None => visit.broke_off("closed when the drain timeout had passed"),
-        Some(Err(error)) => visit.broke_off(&error.to_string()),
-        Some(Ok(_)) => {}
-    }
+    let broke_off = watch(visit, serving.close.run_until_cancelled(carrying), serving).await;
+    visit.carried(traffic, broke_off);
     Ok(())
+}
+
+/// Decides again on a connection where there is a doubt, until it has ended; returns why it broke off, if it did.
+async fn watch(
+    visit: &mut Visit,
+    carrying: impl Future<Output = Option<io::Result<(u64, u64)>>>,
+    serving: &Serving,
+) -> Option<String> {
+    let mut carrying = pin!(carrying);
+    let mut stream = Stream::new(&serving.streams);
+    let broke_off = loop {
+        let carried = tokio::select! {
+            carried = &mut carrying => Some(carried),
+            () = stream.doubt(visit) => None,
+        };
+        match carried {
+            Some(None) => break Some("closed when the drain timeout had passed".to_owned()),
+            Some(Some(Err(error))) => break Some(error.to_string()),
+            Some(Some(Ok(_))) => break None,
+            None => match visit.decide_again(serving.snapshot.load_full()) {
+                Ok(()) => stream.leave(&serving.streams),
+                Err(closed) => break Some(format!("closed: {}", closed.reason)),
+            },
+        }
+    };
+    stream.leave(&serving.streams);
+    broke_off
 }
 
 #[cfg(test)]

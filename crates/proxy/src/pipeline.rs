@@ -57,7 +57,7 @@ async fn watch_tunnel(mut exchange: Box<Exchange>, tunnel: Tunnel) {
     let traffic = loop {
         tokio::select! {
             traffic = &mut carried => break traffic,
-            () = stream.doubt(&exchange) => {}
+            () = stream.doubt(&*exchange) => {}
         }
         match decide_again(&mut exchange) {
             Ok(()) => stream.leave(exchange.streams()),

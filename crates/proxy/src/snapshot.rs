@@ -96,9 +96,14 @@ impl Snapshot {
         let table = Table::build(&config.routes, reads_path).map_err(|mut of_table| errors.append(&mut of_table)).ok();
         let removed = Arc::new(Removed::new(config.routes.iter().filter_map(|route| route.identity.as_ref())));
         let mut routes = Vec::with_capacity(config.routes.len());
+        let passthrough = passthrough::Routes::load(
+            config.tls_routes,
+            config.routes.len(),
+            metrics,
+            before.map(|before| &before.passthrough),
+        );
         let before = before.map_or(&[][..], |before| &before.routes);
         let before: HashMap<_, _> = before.iter().map(|route| (route.config.name.as_str(), route)).collect();
-        let passthrough = passthrough::Routes::load(config.tls_routes, config.routes.len(), metrics);
         for (index, route) in config.routes.into_iter().enumerate() {
             let mut reads = authorizer.route(index).map_or_else(Vec::new, |policy| policy.reads().to_vec());
             reads.extend(route.step_up.iter().flat_map(StepUp::looks_at).map(Read::whole));
@@ -114,6 +119,7 @@ impl Snapshot {
             route.cluster.watch();
             metrics.pools().serve(&route.cluster);
         }
+        passthrough.watch();
         Ok(Self {
             revision: config.revision.into(),
             table,

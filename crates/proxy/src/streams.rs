@@ -1,4 +1,4 @@
-//! What is open for long: downloads, event streams, gRPC, WebSockets. Each is decided again when the configuration
+//! What is open for long: downloads, event streams, gRPC, WebSockets, TLS connections that pass undecrypted. Each is decided again when the configuration
 //! changes, and when its session ends.
 //!
 //! Whoever sends a stream registers when it has to wait, and decides for itself when it is woken in doubt. An answer that
@@ -34,7 +34,19 @@ struct Waiting {
     decided_by: Arc<Snapshot>,
 }
 
-/// The place of one exchange among the streams. Whoever has it leaves it in the end.
+/// What may be open for long. It stays in its place in memory while it waits.
+pub(crate) trait Lasting {
+    /// Returns those among which it waits.
+    fn streams(&self) -> &Streams;
+
+    /// Returns by whose session it was opened.
+    fn session(&self) -> Option<&Arc<Session>>;
+
+    /// Returns the configuration that has allowed it last.
+    fn decided_by(&self) -> &Arc<Snapshot>;
+}
+
+/// The place of one of them among the streams. Whoever has it leaves it in the end.
 #[derive(Debug)]
 pub(crate) struct Stream {
     seen: u32,
@@ -79,7 +91,7 @@ impl Streams {
     }
 
     fn part(&self, place: usize) -> Option<&Mutex<HashMap<usize, Waiting>>> {
-        // Exchanges lie in boxes of their own: the low bits of their addresses are all the same.
+        // Each lies in an allocation of its own: the low bits of their addresses are all the same.
         self.waiting.get((place >> 9) % PARTS)
     }
 }
@@ -95,30 +107,30 @@ impl Stream {
         std::mem::replace(&mut self.seen, doubts) != doubts
     }
 
-    /// Has the task woken when there is a doubt about this exchange.
-    pub(crate) fn wait(&mut self, exchange: &Exchange, cx: &Context<'_>) {
+    /// Has the task woken when there is a doubt.
+    pub(crate) fn wait(&mut self, lasting: &impl Lasting, cx: &Context<'_>) {
         if self.place.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
             return;
         }
-        let place = std::ptr::from_ref(exchange).addr();
+        let place = std::ptr::from_ref(lasting).addr();
         let waiting = Waiting {
             waker: cx.waker().clone(),
-            session: exchange.session.clone(),
-            decided_by: Arc::clone(exchange.decided_by()),
+            session: lasting.session().cloned(),
+            decided_by: Arc::clone(lasting.decided_by()),
         };
-        if let Some(part) = exchange.streams().part(place) {
+        if let Some(part) = lasting.streams().part(place) {
             lock(part).insert(place, waiting);
             self.place = Some((place, cx.waker().clone()));
         }
     }
 
-    /// Waits until there is a doubt about this exchange.
-    pub(crate) async fn doubt(&mut self, exchange: &Exchange) {
+    /// Waits until there is a doubt.
+    pub(crate) async fn doubt(&mut self, lasting: &impl Lasting) {
         poll_fn(|cx| {
-            if self.is_doubtful(exchange.streams()) {
+            if self.is_doubtful(lasting.streams()) {
                 return Poll::Ready(());
             }
-            self.wait(exchange, cx);
+            self.wait(lasting, cx);
             Poll::Pending
         })
         .await;
@@ -131,6 +143,20 @@ impl Stream {
         {
             lock(part).remove(&place);
         }
+    }
+}
+
+impl Lasting for Exchange {
+    fn streams(&self) -> &Streams {
+        self.streams()
+    }
+
+    fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
+    }
+
+    fn decided_by(&self) -> &Arc<Snapshot> {
+        self.decided_by()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Starts a whole proxy on loopback for tests: real sockets, real policies, a memory store and an upstream that echoes.
 
+pub(crate) mod dns;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path as FilePath;

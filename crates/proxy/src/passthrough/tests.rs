@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::config::upstream::{Dns, DnsMode};
 use crate::config::{Host, TcpEndpoint, TlsRoute};
+use crate::test_support::dns::Server;
 use crate::test_support::{Proxy, Setup, certificate, nobody};
 
 /// An upstream with a certificate of its own, which reads until the client has ended and then answers.
@@ -72,7 +74,13 @@ impl Upstream {
 
 fn route(host: Host, to: &[SocketAddr]) -> TlsRoute {
     let endpoint = |to: &SocketAddr| TcpEndpoint { host: to.ip().to_string(), port: to.port() };
-    TlsRoute { name: "db".into(), host, to: to.iter().map(endpoint).collect(), connect: Duration::from_secs(5) }
+    TlsRoute {
+        name: "db".into(),
+        host,
+        to: to.iter().map(endpoint).collect(),
+        connect: Duration::from_secs(5),
+        dns: Dns::default(),
+    }
 }
 
 fn start(route: TlsRoute, allow: &str) -> Proxy {
@@ -177,4 +185,25 @@ async fn what_is_no_tls_and_what_never_comes_is_closed() {
     assert!(proxy.metrics().contains(line));
     let records = proxy.stop().await;
     assert_eq!(records.iter().filter(|record| record["reason"] == "tls-hello-invalid").count(), 2);
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_by_its_ttl_and_each_of_its_addresses_is_tried() {
+    let upstream = Upstream::start().await;
+    let (here, away) = ([127, 0, 0, 1].into(), [127, 0, 0, 9].into());
+    let server = Server::start(&[here, away]).await;
+    let to = vec![TcpEndpoint { host: "service.test".into(), port: upstream.address.port() }];
+    let dns = Dns { mode: DnsMode::Auto, resolver: Some(server.address) };
+    let proxy = start(TlsRoute { to, dns, ..route(exact("db.test"), &[]) }, "true");
+    for _ in 0..3 {
+        assert_eq!(upstream.ask(&proxy, "db.test").await.unwrap(), "answer to select 1");
+    }
+    server.say(&[away]);
+    server.asked_again().await;
+    assert!(upstream.ask(&proxy, "db.test").await.is_err(), "its address is another now");
+    server.say(&[here]);
+    server.asked_again().await;
+    server.say(&[]);
+    server.asked_again().await;
+    assert!(upstream.ask(&proxy, "db.test").await.is_ok(), "a resolver that fails takes nothing away");
 }

@@ -6,28 +6,33 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use audit::{Ended, Kind, Milliseconds, Outcome, Record, Slot};
-use authorize::{Decision, Grpc, Input, Permit, Request, RouteFacts, Tls};
+use authenticate::Session;
+use authorize::{Decision, Grpc, Input, Permit, Request, RouteFacts, RoutePolicy, Tls};
 use http::HeaderMap;
 use identity::ClientAddress;
 use jiff::Timestamp;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::hello::Invalid;
 use super::route::Loaded;
 use crate::Snapshot;
+use crate::decide_again::Closed;
 use crate::exchange::milliseconds;
 use crate::facts::HeaderFacts;
 use crate::forward::Traffic;
-use crate::metrics::Times;
+use crate::metrics::{RouteMetrics, Times};
 use crate::request_id::RequestId;
+use crate::streams::{Lasting, Streams};
 
 /// One connection, as it will be remembered.
 #[derive(Debug)]
 pub(super) struct Visit {
-    pub(super) traffic: Traffic,
+    traffic: Traffic,
     snapshot: Arc<Snapshot>,
+    // Another configuration that has allowed it since.
+    again: Option<Arc<Snapshot>>,
+    streams: Arc<Streams>,
     address: ClientAddress,
     id: RequestId,
     time: Timestamp,
@@ -40,7 +45,7 @@ pub(super) struct Visit {
     error: Option<Arc<str>>,
     slot: Option<Slot>,
     times: Times,
-    endpoint: Option<String>,
+    endpoint: Option<Arc<str>>,
     attempts: u32,
 }
 
@@ -76,10 +81,12 @@ impl Refused {
 }
 
 impl Visit {
-    pub(super) fn begin(snapshot: Arc<Snapshot>, address: ClientAddress) -> Self {
+    pub(super) fn begin(snapshot: Arc<Snapshot>, streams: Arc<Streams>, address: ClientAddress) -> Self {
         let time = snapshot.clock.now();
         Self {
             traffic: Traffic::default(),
+            again: None,
+            streams,
             address,
             id: RequestId::new(time),
             time,
@@ -115,28 +122,7 @@ impl Visit {
         let route = snapshot.passthrough.get(route.0).ok_or_else(none)?;
         let policy = snapshot.authorizer.route(route.policy).ok_or_else(none)?;
         let began = Instant::now();
-        let (headers, host) = (HeaderMap::new(), &self.server_name);
-        let decided = policy.decide(&Input {
-            request: Request {
-                ip: self.address.client,
-                peer_ip: self.address.peer,
-                ip_source: self.address.source.as_str(),
-                method: "",
-                scheme: SCHEME,
-                host,
-                path: "",
-                query: "",
-                headers: &HeaderFacts::new(&headers),
-                time: self.time,
-                protocol: SCHEME,
-                id: self.id.as_str(),
-                grpc: Grpc::default(),
-                tls: Tls { version: "", sni: host, client_certificate: None },
-            },
-            user: None,
-            session: None,
-            route: RouteFacts { name: &route.config.name, host },
-        });
+        let decided = self.ask(policy, route, self.time);
         self.times.policy = Some(began.elapsed());
         let permit = match decided {
             Decision::Allow(permit) => permit,
@@ -154,6 +140,57 @@ impl Visit {
             Err(_) => (None, "shadow-mode"),
         };
         Ok(permit)
+    }
+
+    /// Decides again, by the configuration in force. What is allowed is remembered as decided by it.
+    ///
+    /// # Errors
+    /// The connection is to be closed; that is written down.
+    pub(super) fn decide_again(&mut self, current: Arc<Snapshot>) -> Result<(), Closed> {
+        let refused = match current.passthrough.find(&self.server_name).and_then(|index| current.passthrough.get(index))
+        {
+            None => Some(("no-route", None)),
+            Some(route) => match current.authorizer.route(route.policy) {
+                None => Some(("no-route", None)),
+                Some(policy) => match self.ask(policy, route, current.clock.now()) {
+                    Decision::Allow(_) => None,
+                    Decision::Deny(denial) => Some((denial.reason.as_str(), denial.rule)),
+                },
+            },
+        };
+        let Some((reason, rule)) = refused else {
+            self.again = Some(current);
+            return Ok(());
+        };
+        let closed = Closed { reason, rule, by: current };
+        let route = self.loaded().map(|route| route.config.name.as_str());
+        closed.note(self.id.as_str(), route, None, self.metrics());
+        Err(closed)
+    }
+
+    fn ask(&self, policy: &RoutePolicy, route: &Loaded, time: Timestamp) -> Decision {
+        let (headers, host) = (HeaderMap::new(), &self.server_name);
+        policy.decide(&Input {
+            request: Request {
+                ip: self.address.client,
+                peer_ip: self.address.peer,
+                ip_source: self.address.source.as_str(),
+                method: "",
+                scheme: SCHEME,
+                host,
+                path: "",
+                query: "",
+                headers: &HeaderFacts::new(&headers),
+                time,
+                protocol: SCHEME,
+                id: self.id.as_str(),
+                grpc: Grpc::default(),
+                tls: Tls { version: "", sni: host, client_certificate: None },
+            },
+            user: None,
+            session: None,
+            route: RouteFacts { name: &route.config.name, host },
+        })
     }
 
     /// Writes the decision down before anything is passed on.
@@ -175,19 +212,13 @@ impl Visit {
         let route = snapshot.passthrough.get(route.0);
         for endpoint in route.into_iter().flat_map(Loaded::endpoints) {
             self.attempts += 1;
-            self.endpoint = Some(format!("tcp://{}:{}", endpoint.host, endpoint.port));
-            let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');
-            let limit = route.map_or(std::time::Duration::ZERO, |route| route.config.connect);
-            match timeout(limit, TcpStream::connect((host, endpoint.port))).await {
-                Ok(Ok(stream)) => {
+            self.endpoint = Some(Arc::clone(&endpoint.name));
+            match endpoint.dial.open(async |tcp| Ok(tcp)).await {
+                Ok(stream) => {
                     self.times.upstream = Some(began.elapsed());
-                    let _ = stream.set_nodelay(true);
-                    // Nobody else would notice that the machine at the other end has gone.
-                    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
                     return Ok(stream);
                 }
-                Ok(Err(error)) => last = format!("cannot connect to `{}:{}`: {error}", endpoint.host, endpoint.port),
-                Err(_) => last = format!("cannot connect to `{}:{}` within {limit:?}", endpoint.host, endpoint.port),
+                Err(failure) => last = failure.detail.into_owned(),
             }
         }
         Err(Refused { code: None, error: Some(last.into()), ..Refused::with("", Some(INTERNAL_ERROR)) })
@@ -203,9 +234,14 @@ impl Visit {
         self.error.clone_from(&refused.error);
     }
 
-    /// Notes that one side broke off.
-    pub(super) fn broke_off(&mut self, why: &str) {
-        self.error = Some(why.into());
+    /// Notes what was carried, and why it broke off, if it did.
+    pub(super) fn carried(&mut self, traffic: Traffic, broke_off: Option<String>) {
+        self.traffic = traffic;
+        self.error = broke_off.map(Into::into);
+    }
+
+    fn metrics(&self) -> &RouteMetrics {
+        self.loaded().map_or_else(|| self.snapshot.metrics_of(None), |route| &route.metrics)
     }
 
     fn loaded(&self) -> Option<&Loaded> {
@@ -277,6 +313,20 @@ impl Visit {
     }
 }
 
+impl Lasting for Visit {
+    fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    fn session(&self) -> Option<&Arc<Session>> {
+        None
+    }
+
+    fn decided_by(&self) -> &Arc<Snapshot> {
+        self.again.as_ref().unwrap_or(&self.snapshot)
+    }
+}
+
 impl Drop for Visit {
     fn drop(&mut self) {
         self.times.total = self.started.elapsed();
@@ -285,8 +335,7 @@ impl Drop for Visit {
             Ok(slot) => slot.write(&self.record(Some(self.outcome()))),
             Err(error) => tracing::error!(request.id = self.id.as_str(), %error, "a refusal has no audit record"),
         }
-        let metrics = self.loaded().map_or_else(|| self.snapshot.metrics_of(None), |route| &route.metrics);
-        metrics.record(self.decision, 0, &self.times);
+        self.metrics().record(self.decision, 0, &self.times);
         if let Some(error) = &self.error {
             let (route, name) = (self.loaded().map(|route| route.config.name.as_str()), &*self.server_name);
             let (id, client) = (self.id.as_str(), self.address.client);
@@ -305,8 +354,6 @@ impl Drop for Visit {
 
 /// What takes the place of a scheme and of a protocol.
 const SCHEME: &str = "tls";
-
-const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(60);
 
 // Alerts of RFC 8446 §6.2.
 const ACCESS_DENIED: u8 = 49;

@@ -1,25 +1,20 @@
 //! Opens connections: name, address, TCP or a Unix socket, TLS.
 
-use std::fmt;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::dial::{Dial, cannot_connect, too_slow};
 use super::http2;
-use super::names::Names;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tls::{self, Material, SystemRoots};
@@ -41,7 +36,6 @@ pub(super) struct Connector {
     pub(super) limit: Duration,
     place: Place,
     tls: Option<Tls>,
-    turn: AtomicUsize,
 }
 
 /// What is spoken to an endpoint.
@@ -75,8 +69,7 @@ pub(super) enum Purpose {
 
 #[derive(Debug)]
 enum Place {
-    Address(SocketAddr),
-    Name(Names),
+    Tcp(Dial),
     Socket(PathBuf),
 }
 
@@ -116,10 +109,12 @@ impl Connector {
             | (UpstreamProtocol::Http2 | UpstreamProtocol::H2c, _) => Speaks::Http2,
         };
         let bare = address.host.trim_start_matches('[').trim_end_matches(']');
-        let place = match bare.parse::<IpAddr>() {
-            _ if address.scheme == EndpointScheme::Unix => Place::Socket(PathBuf::from(&address.host)),
-            Ok(ip) => Place::Address(SocketAddr::new(ip, address.port)),
-            Err(_) => Place::Name(Names::new(&address.host, address.port, route.upstream.dns.clone(), dns_failures())),
+        let (dns, limit) = (&route.upstream.dns, route.timeouts.connect);
+        let place = match address.scheme {
+            EndpointScheme::Unix => Place::Socket(PathBuf::from(&address.host)),
+            EndpointScheme::Http | EndpointScheme::Https | EndpointScheme::H2c => {
+                Place::Tcp(Dial::new(&address.host, address.port, dns, limit, dns_failures))
+            }
         };
         let tls = match material {
             Some(material) => Some(Tls::build(route, bare, speaks, material, roots)?),
@@ -132,15 +127,7 @@ impl Connector {
             EndpointScheme::H2c => format!("h2c://{host}:{}", address.port),
             EndpointScheme::Unix => format!("unix://{}", address.host),
         };
-        Ok(Self {
-            name: name.into(),
-            authority: super::written(address).into(),
-            speaks,
-            limit: route.timeouts.connect,
-            place,
-            tls,
-            turn: AtomicUsize::new(0),
-        })
+        Ok(Self { name: name.into(), authority: super::written(address).into(), speaks, limit, place, tls })
     }
 
     /// Reads the files of TLS again.
@@ -165,69 +152,32 @@ impl Connector {
 
     /// Begins to look the name up, if the endpoint has one.
     pub(super) fn watch(&self) {
-        if let Place::Name(names) = &self.place {
-            names.watch();
+        if let Place::Tcp(dial) = &self.place {
+            dial.watch();
         }
     }
 
     /// Stops using connections of `pool` for new requests when an address of the name is gone.
     pub(super) fn retire_in(&self, pool: &Arc<http2::Pool>) {
-        if let Place::Name(names) = &self.place {
-            names.retire_in(pool);
+        if let Place::Tcp(dial) = &self.place {
+            dial.retire_in(pool);
         }
     }
 
     /// Opens a connection to the socket, or to one of the addresses, trying each.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
-        let deadline = Instant::now() + self.limit;
-        if let Place::Socket(path) = &self.place {
-            return match timeout_at(deadline, UnixStream::connect(path)).await {
+        match &self.place {
+            Place::Tcp(dial) => dial.open(|tcp| self.speak(tcp, purpose)).await,
+            Place::Socket(path) => match timeout(self.limit, UnixStream::connect(path)).await {
                 Ok(Ok(unix)) => Ok((Stream::Clear(unix.into()), Spoken::Http1)),
                 Ok(Err(error)) => Err(cannot_connect(&self.name, &error)),
-                Err(_) => Err(self.too_slow("connection")),
-            };
+                Err(_) => Err(too_slow("connection", self.limit)),
+            },
         }
-        let addresses = match timeout_at(deadline, self.addresses()).await {
-            Ok(addresses) => addresses?,
-            Err(_) => return Err(self.too_slow("look-up of the name")),
-        };
-        let mut failure = UpstreamFailure::new(FailureKind::Connect, "the name has no address");
-        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        for address in addresses {
-            // A silent address leaves the later ones their share of the time.
-            let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left.max(1);
-            left = left.saturating_sub(1);
-            match timeout_at(share, self.connect_to(address, purpose)).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => failure = error,
-                Err(_) => failure = self.too_slow("connection"),
-            }
-        }
-        Err(failure)
     }
 
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, UpstreamFailure> {
-        let mut found = match &self.place {
-            Place::Address(address) => return Ok(vec![*address]),
-            Place::Name(names) => names.addresses().await?.to_vec(),
-            // Has no address.
-            Place::Socket(_) => return Ok(Vec::new()),
-        };
-        if found.len() > 1 {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % found.len();
-            found.rotate_left(turn);
-        }
-        Ok(found)
-    }
-
-    async fn connect_to(&self, address: SocketAddr, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
-        let refused = |error: io::Error| cannot_connect(&address, &error);
-        let tcp = TcpStream::connect(address).await.map_err(refused)?;
-        tcp.set_nodelay(true).map_err(refused)?;
-        // Finds peers that died in silence, also where no request waits for them.
-        SockRef::from(&tcp)
-            .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))
-            .map_err(refused)?;
+    /// Settles what is spoken over a connection.
+    async fn speak(&self, tcp: TcpStream, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
         let socket = Socket::from(tcp);
         let Some(tls) = &self.tls else {
             let spoken = match (self.speaks, purpose) {
@@ -245,14 +195,6 @@ impl Connector {
         };
         Ok((Stream::Tls(Box::new(stream)), spoken))
     }
-
-    fn too_slow(&self, what: &str) -> UpstreamFailure {
-        UpstreamFailure::new(FailureKind::Timeout, format!("{what}: not done within {:?}", self.limit))
-    }
-}
-
-fn cannot_connect(to: &impl fmt::Display, error: &io::Error) -> UpstreamFailure {
-    UpstreamFailure::new(FailureKind::Connect, format!("cannot connect to `{to}`: {error}"))
 }
 
 impl Tls {
@@ -313,6 +255,3 @@ impl Clients {
         Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), fingerprint, expiries })
     }
 }
-
-/// How long a connection is silent before the system asks whether the peer still lives.
-const KEEPALIVE: Duration = Duration::from_secs(60);

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use super::Cluster;
 use super::connect::Connector;
+use super::dial::Dial;
 use super::endpoint::Endpoint;
 use super::metrics::{ClusterMetrics, Families};
 use super::tls::{Material, SystemRoots};
 use super::view::UpstreamView;
 use crate::BuildError;
 use crate::config::upstream::Dns;
-use crate::config::{self, EndpointScheme, HealthCheck, Route, UpstreamHttp2, UpstreamProtocol, UpstreamTls};
+use crate::config::{
+    self, EndpointScheme, HealthCheck, Route, TcpEndpoint, UpstreamHttp2, UpstreamProtocol, UpstreamTls,
+};
 
 /// The endpoints in use: routes that reach one in the same way share its connections, and so does the next configuration
 /// with the one before it.
@@ -58,6 +61,11 @@ impl Pools {
         let views = clusters.iter().filter_map(Weak::upgrade).map(|cluster| cluster.view());
         let last: BTreeMap<_, _> = views.map(|view| (view.route.clone(), view)).collect();
         last.into_values().collect()
+    }
+
+    /// Returns the way to an endpoint of TLS connections that pass undecrypted.
+    pub(crate) fn dial(&self, endpoint: &TcpEndpoint, dns: &Dns, limit: Duration) -> Dial {
+        Dial::new(&endpoint.host, endpoint.port, dns, limit, || self.families.dns_failures(&endpoint.host))
     }
 
     /// Returns all endpoints in use.

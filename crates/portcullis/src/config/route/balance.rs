@@ -144,7 +144,7 @@ fn http2(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamHttp2 {
     }
 }
 
-fn dns(fields: &Fields<'_>) -> Dns {
+pub(super) fn dns(fields: &Fields<'_>) -> Dns {
     let own = fields.section("dns", &schema::DNS);
     let is_map = fields.is_map("dns");
     let mode = if is_map { own.text("mode") } else { fields.text("dns") };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use authorize::RouteRules;
 use proxy::{Host, Route, TlsRoute};
 
-use super::{Named, rules, timeouts};
+use super::{Named, balance, rules, timeouts};
 use crate::config::builder::Builder;
 use crate::config::fields::Fields;
 use crate::config::tree::{Node, quoted};
@@ -85,9 +85,10 @@ fn route<'n>(builder: &mut Builder<'n>, node: &'n Node, named: Named<'_>) -> Opt
         Host::Wildcard(suffix) => format!("tls://*.{suffix}"),
     };
     let name = fields.text("name").map_or_else(derived, str::to_owned);
-    let route = TlsRoute { name: name.clone(), host, to, connect: timeouts(&fields).connect };
+    let route =
+        TlsRoute { name: name.clone(), host, to, connect: timeouts(&fields).connect, dns: balance::dns(&fields) };
     Some((route, RouteRules { route: name, ..rules }))
 }
 
 /// What such a route may have.
-const KEYS: [&str; 7] = ["name", "from", "to", "policy", "allow", "deny", "timeout"];
+const KEYS: [&str; 8] = ["name", "from", "to", "policy", "allow", "deny", "timeout", "dns"];
