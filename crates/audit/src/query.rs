@@ -11,7 +11,7 @@ mod tail;
 pub use facts::{Facts, Found, joined};
 pub use filter::{Filter, Statuses};
 pub use pattern::Pattern;
-pub use scan::{Collect, Order, Scanned, scan};
+pub use scan::{Collect, Order, Scanned, scan, scan_segments};
 pub use tail::Tail;
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 
+use super::pending::STATUS;
 use super::{Facts, Pattern};
 use crate::Summary;
 
@@ -91,12 +92,29 @@ impl Filter {
         needles.max_by_key(String::len).map(|needle| Finder::new(needle.as_bytes()).into_owned())
     }
 
-    /// Returns whether a record is meant, as far as its first line tells.
+    /// Returns whether a line can be the last of a record that is meant, as far as its bytes tell at a glance. Those of requests
+    /// whose outcome follows may always be.
+    pub(super) fn may_end(&self, line: &[u8]) -> bool {
+        let is_decision = |wanted: &str| {
+            let mut decisions = members(line, DECISION);
+            // An outcome without one leaves what was decided: to let through.
+            let Some(first) = decisions.next() else { return wanted == "allow" };
+            is_text(first, wanted) || decisions.any(|text| is_text(text, wanted))
+        };
+        let is_status = |wanted: Statuses| members(line, STATUS).any(|text| wanted.have(number(text)));
+        (self.status.is_none() && self.decision.is_none())
+            || members(line, STATUS).next().is_none()
+            || (self.status.is_none_or(is_status) && self.decision.as_deref().is_none_or(is_decision))
+    }
+
+    /// Returns whether a record is meant, now that all is known of it.
     pub(super) fn allows(&self, facts: &Facts<'_>) -> bool {
         let is = |pattern: &Option<Pattern>, text: &str| pattern.as_ref().is_none_or(|pattern| pattern.matches(text));
         self.since.is_none_or(|since| facts.time >= since)
             && self.until.is_none_or(|until| facts.time < until)
             && self.kind.as_ref().is_none_or(|kind| **kind == facts.kind)
+            && self.decision.as_ref().is_none_or(|decision| **decision == facts.decision)
+            && self.status.is_none_or(|statuses| facts.status.is_some_and(|status| statuses.have(status)))
             && is(&self.id, &facts.id)
             && is(&self.route, &facts.route)
             && is(&self.host, &facts.host)
@@ -107,12 +125,6 @@ impl Filter {
             && (is(&self.user, &facts.user.id) || is(&self.user, &facts.user.email))
             && self.group.as_ref().is_none_or(|group| facts.user.groups.iter().any(|of| group.matches(of)))
             && self.network.is_none_or(|network| facts.client_ip.is_some_and(|ip| network.contains(&ip)))
-    }
-
-    /// Returns whether a record that [`Filter::allows`] is meant, now that all is known of it.
-    pub(super) fn allows_end(&self, facts: &Facts<'_>) -> bool {
-        self.decision.as_ref().is_none_or(|decision| **decision == facts.decision)
-            && self.status.is_none_or(|statuses| facts.status.is_some_and(|status| statuses.have(status)))
     }
 }
 
@@ -140,19 +152,41 @@ impl FromStr for Statuses {
     }
 }
 
+/// Returns what stands behind each member of that name: also in objects within, so there may be more than one.
+fn members<'l>(line: &'l [u8], name: &'static [u8]) -> impl Iterator<Item = &'l [u8]> {
+    memmem::find_iter(line, name).filter_map(|at| line.get(at + name.len()..)).map(<[u8]>::trim_ascii_start)
+}
+
+fn is_text(json: &[u8], text: &str) -> bool {
+    let rest = json.strip_prefix(b"\"").and_then(|json| json.strip_prefix(text.as_bytes()));
+    rest.is_some_and(|rest| rest.starts_with(b"\""))
+}
+
+fn number(json: &[u8]) -> u16 {
+    let digits = json.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number: u16, digit| number.saturating_mul(10).saturating_add((digit - b'0').into()))
+}
+
 fn overlap(a: IpNet, b: IpNet) -> bool {
     a.contains(&b) || b.contains(&a)
 }
 
-/// Returns how the addresses of a network begin in a line, where they all begin so. IPv6 has too many spellings.
+/// Returns how the addresses of a network begin in a line, where they all begin so.
 fn address_needle(network: IpNet) -> Option<String> {
-    let IpAddr::V4(first) = network.network() else { return None };
-    let [a, b, c, d] = first.octets();
-    match network.prefix_len() {
-        32 => Some(format!("\"client_ip\":\"{a}.{b}.{c}.{d}\"")),
-        24..32 => Some(format!("\"client_ip\":\"{a}.{b}.{c}.")),
-        16..24 => Some(format!("\"client_ip\":\"{a}.{b}.")),
-        8..16 => Some(format!("\"client_ip\":\"{a}.")),
-        _ => None,
-    }
+    let bits = network.prefix_len();
+    let begin = match network.network() {
+        address if bits == network.max_prefix_len() => return Some(format!("{CLIENT_IP}{address}\"")),
+        IpAddr::V4(first) => {
+            first.octets().iter().take(usize::from(bits / 8)).map(|octet| format!("{octet}.")).collect::<String>()
+        }
+        // Groups that are zero may be left out (RFC 5952), so those before the first of them are sure to stand there.
+        IpAddr::V6(first) => {
+            let groups = first.segments().into_iter().take(usize::from(bits / 16)).take_while(|group| *group != 0);
+            groups.map(|group| format!("{group:x}:")).collect()
+        }
+    };
+    (!begin.is_empty()).then(|| format!("{CLIENT_IP}{begin}"))
 }
+
+const CLIENT_IP: &str = "\"client_ip\":\"";
+const DECISION: &[u8] = b"\"decision\":";

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::{ControlFlow, Range};
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 
 use super::pending::{self, Pending};
 use super::{Facts, Filter, Found};
@@ -41,12 +41,12 @@ impl<'a> Join<'a> {
                 Some(_) | None => lines.next_line()?,
             };
             let Some(line) = line else { return Ok(ControlFlow::Continue(())) };
-            let flow = if pending::is_outcome(line) {
-                self.outcome(line, take)
-            } else if self.needle.as_ref().is_none_or(|needle| needle.find(line).is_some()) {
-                self.record(line, take)
-            } else {
-                continue;
+            let flow = match pending::id_of_outcome(line) {
+                Some(id) => self.ended(id, line, take),
+                None if self.needle.as_ref().is_none_or(|needle| needle.find(line).is_some()) => {
+                    self.record(line, take)
+                }
+                None => continue,
             };
             if flow.is_break() {
                 return Ok(flow);
@@ -55,17 +55,14 @@ impl<'a> Join<'a> {
     }
 
     /// Takes a line that may be an outcome that is awaited.
-    pub(super) fn outcome(&mut self, outcome: &[u8], take: &mut impl Take) -> ControlFlow<()> {
-        match self.pending.take(outcome) {
-            Some(line) => self.joined(&line, Some(outcome), take),
-            None => ControlFlow::Continue(()),
-        }
+    pub(super) fn outcome(&mut self, line: &[u8], take: &mut impl Take) -> ControlFlow<()> {
+        pending::id_of_outcome(line).map_or(ControlFlow::Continue(()), |id| self.ended(id, line, take))
     }
 
     /// Passes on requests with these numbers that still wait, without their outcome, and goes on waiting for it.
     pub(super) fn show(&self, numbers: Range<u64>, take: &mut impl Take) -> ControlFlow<()> {
         for line in self.pending.lines(numbers) {
-            if let Some(facts) = Facts::read(line).filter(|facts| self.filter.allows_end(facts)) {
+            if let Some(facts) = Facts::read(line).filter(|facts| self.filter.allows(facts)) {
                 take(&Found { facts: &facts, line, outcome: None })?;
             }
         }
@@ -73,7 +70,7 @@ impl<'a> Join<'a> {
     }
 
     /// Returns the number of the next request that will wait.
-    pub(super) const fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         self.pending.next()
     }
 
@@ -85,26 +82,47 @@ impl<'a> Join<'a> {
         ControlFlow::Continue(())
     }
 
+    fn ended(&mut self, id: &str, outcome: &[u8], take: &mut impl Take) -> ControlFlow<()> {
+        let Some(line) = self.pending.take(id) else { return ControlFlow::Continue(()) };
+        let may_end = self.filter.may_end(outcome);
+        let flow = if may_end { self.joined(&line, Some(outcome), take) } else { ControlFlow::Continue(()) };
+        self.pending.give_back(line);
+        flow
+    }
+
     fn record(&mut self, line: &[u8], take: &mut impl Take) -> ControlFlow<()> {
+        // Nothing is read of a request before its outcome has come, which may show that it is not meant.
+        if let Some(id) = pending::id_of_ahead(line) {
+            return self.wait(id, line, take);
+        }
+        if !self.filter.may_end(line) && !has_free_names(line) {
+            return ControlFlow::Continue(());
+        }
         let Some(facts) = Facts::read(line) else {
             self.unreadable += 1;
             return ControlFlow::Continue(());
         };
-        let is_mark = matches!(&*facts.kind, mark::HEAD | mark::END);
-        if is_mark || !self.filter.allows(&facts) {
+        if matches!(&*facts.kind, mark::HEAD | mark::END) {
             return ControlFlow::Continue(());
         }
         if facts.is_ahead() {
-            return match self.pending.add(&facts.id, line) {
-                Some(given_up) => self.joined(&given_up, None, take),
-                None => ControlFlow::Continue(()),
-            };
+            return self.wait(&facts.id, line, take);
         }
         self.found(&Found { facts: &facts, line, outcome: None }, take)
     }
 
+    fn wait(&mut self, id: &str, line: &[u8], take: &mut impl Take) -> ControlFlow<()> {
+        match self.pending.add(id, line) {
+            Some(given_up) => self.joined(&given_up, None, take),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
     fn joined(&mut self, line: &[u8], outcome: Option<&[u8]>, take: &mut impl Take) -> ControlFlow<()> {
-        let Some(mut facts) = Facts::read(line) else { return ControlFlow::Continue(()) };
+        let Some(mut facts) = Facts::read(line) else {
+            self.unreadable += 1;
+            return ControlFlow::Continue(());
+        };
         if let Some(outcome) = outcome {
             facts.end(outcome);
         }
@@ -112,13 +130,20 @@ impl<'a> Join<'a> {
     }
 
     fn found(&mut self, found: &Found<'_>, take: &mut impl Take) -> ControlFlow<()> {
-        if !self.filter.allows_end(found.facts) {
+        if !self.filter.allows(found.facts) {
             return ControlFlow::Continue(());
         }
         self.without_outcome += u64::from(found.outcome.is_none() && found.facts.is_ahead());
         take(found)
     }
 }
+
+/// Returns whether a line has an object whose names are others' choice: they may be called as members of records are.
+fn has_free_names(line: &[u8]) -> bool {
+    FREE_NAMES.iter().any(|name| memmem::find(line, name).is_some())
+}
+
+const FREE_NAMES: [&[u8]; 3] = [b"\"fields\":", b"\"inputs\":", b"\"details\":"];
 
 /// Takes a record; says whether to go on.
 pub(super) trait Take: FnMut(&Found<'_>) -> ControlFlow<()> {}

@@ -67,6 +67,36 @@ pub fn scan<C: Collect>(dir: &Path, filter: &Filter, order: Order, collect: &C) 
     Ok(scan_these(&archive, |_| true, filter, order, collect))
 }
 
+/// Reads the segments of a directory that may hold what is looked for, each on one processor, and merges what was read of
+/// each. Lines are not joined: `read` sees them as they are.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn scan_segments<T>(
+    dir: &Path,
+    filter: &Filter,
+    read: impl Fn(&Segment) -> io::Result<T> + Sync,
+    merge: impl FnMut(T) + Send,
+) -> io::Result<Scanned> {
+    let archive = Archive::open(dir)?;
+    let segments = archive.segments();
+    let merged = Mutex::new((merge, Scanned { segments: segments.len(), ..Scanned::default() }));
+    in_parallel(segments.len(), |place| {
+        let Some(segment) = segments.get(place).filter(|of| of.summary().is_none_or(|of| filter.may_be_in(&of))) else {
+            return ControlFlow::Continue(());
+        };
+        let part = read(segment);
+        let (merge, scanned) = &mut *merged.lock().unwrap_or_else(PoisonError::into_inner);
+        scanned.read += 1;
+        match part {
+            Ok(part) => merge(part),
+            Err(error) => scanned.fails(segment, error),
+        }
+        ControlFlow::Continue(())
+    });
+    Ok(merged.into_inner().unwrap_or_else(PoisonError::into_inner).1)
+}
+
 /// Looks for records in some segments of an archive, as [`scan`] does.
 pub(super) fn scan_these<C: Collect>(
     archive: &Archive,
@@ -76,66 +106,68 @@ pub(super) fn scan_these<C: Collect>(
     collect: &C,
 ) -> Scanned {
     let segments = archive.segments().iter().enumerate().filter(|(_, segment)| these(segment));
-    let mut places: Vec<_> = segments.map(|(index, segment)| (&segment.name().begun, index)).collect();
+    let mut places: Vec<_> = segments.map(|(index, segment)| (&segment.name().begun, index, segment)).collect();
     // Chains lie side by side in time; segments from before there were chains are older than all.
-    places.sort();
+    places.sort_by_key(|(begun, index, _)| (*begun, *index));
     if order == Order::Newest {
         places.reverse();
     }
-    let scan = Scan {
-        archive,
-        filter,
-        collect,
-        next: AtomicUsize::new(0),
-        enough: AtomicBool::new(false),
-        scanned: Mutex::new(Scanned { segments: places.len(), ..Scanned::default() }),
+    let scan = Scan { archive, filter, collect };
+    let scanned = Mutex::new(Scanned { segments: places.len(), ..Scanned::default() });
+    in_parallel(places.len(), |place| {
+        let Some((_, index, segment)) = places.get(place) else { return ControlFlow::Break(()) };
+        let (of, flow) = scan.place(place, *index, segment);
+        scanned.lock().unwrap_or_else(PoisonError::into_inner).add(of);
+        flow
+    });
+    scanned.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does something for each place, in their order and on all processors, until it says that it is enough.
+fn in_parallel(places: usize, each: impl Fn(usize) -> ControlFlow<()> + Sync) {
+    let (next, enough) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        while !enough.load(Ordering::Relaxed) {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            if place >= places {
+                return;
+            }
+            if each(place).is_break() {
+                enough.store(true, Ordering::Relaxed);
+            }
+        }
     };
-    let places: Vec<_> = places.into_iter().map(|(_, index)| index).collect();
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(places.len());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(places);
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| scan.work(&places));
+            scope.spawn(work);
         }
     });
-    scan.scanned.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Scan<'a, C> {
     archive: &'a Archive,
     filter: &'a Filter,
     collect: &'a C,
-    next: AtomicUsize,
-    enough: AtomicBool,
-    scanned: Mutex<Scanned>,
 }
 
 impl<C: Collect> Scan<'_, C> {
-    fn work(&self, places: &[usize]) {
-        while !self.enough.load(Ordering::Relaxed) {
-            let place = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(index) = places.get(place) else { return };
-            let Some(segment) = self.archive.segments().get(*index) else { return };
-            let mut part = self.collect.begin(place);
-            let summary = segment.summary();
-            if summary.is_none_or(|of| self.filter.may_be_in(&of) && self.collect.wants(&of)) {
-                self.read(*index, segment, &mut part);
+    fn place(&self, place: usize, index: usize, segment: &Segment) -> (Scanned, ControlFlow<()>) {
+        let mut scanned = Scanned::default();
+        let mut flow = ControlFlow::Continue(());
+        let mut part = self.collect.begin(place);
+        let summary = segment.summary();
+        if summary.is_none_or(|of| self.filter.may_be_in(&of) && self.collect.wants(&of)) {
+            let mut join = Join::new(self.filter);
+            scanned.read = 1;
+            match self.segment(index, segment, &mut join, &mut part) {
+                Ok(went) => flow = went,
+                Err(error) => scanned.fails(segment, error),
             }
-            self.collect.end(part);
+            (scanned.without_outcome, scanned.unreadable) = (join.without_outcome, join.unreadable);
         }
-    }
-
-    fn read(&self, index: usize, segment: &Segment, part: &mut C::Part) {
-        let mut join = Join::new(self.filter);
-        let mut scanned = Scanned { read: 1, ..Scanned::default() };
-        match self.segment(index, segment, &mut join, part) {
-            // It was deleted since the directory was looked at.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => scanned.errors.push((segment.path().into(), error)),
-            Ok(ControlFlow::Break(())) => self.enough.store(true, Ordering::Relaxed),
-            Ok(ControlFlow::Continue(())) => {}
-        }
-        (scanned.without_outcome, scanned.unreadable) = (join.without_outcome, join.unreadable);
-        self.scanned.lock().unwrap_or_else(PoisonError::into_inner).add(scanned);
+        self.collect.end(part);
+        (scanned, flow)
     }
 
     fn segment(
@@ -182,6 +214,13 @@ impl<C: Collect> Scan<'_, C> {
 }
 
 impl Scanned {
+    fn fails(&mut self, segment: &Segment, error: io::Error) {
+        // It was deleted since the directory was looked at.
+        if error.kind() != io::ErrorKind::NotFound {
+            self.errors.push((segment.path().into(), error));
+        }
+    }
+
     fn add(&mut self, of: Self) {
         self.read += of.read;
         self.without_outcome += of.without_outcome;

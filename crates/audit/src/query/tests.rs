@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::{Collect, Filter, Found, Order, Pattern, Scanned, joined, scan};
-use lines::{ahead, outcome, segment, whole};
+use lines::{ahead, outcome, request, segment, whole};
 
 /// Collects all that is found, joined.
 #[derive(Default)]
@@ -115,6 +115,40 @@ fn texts_that_may_be_written_in_several_ways_are_found() {
 }
 
 #[test]
+fn addresses_are_found_by_every_network_they_are_in() {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, address) in ["10.8.1.4", "2001:db8:1:2::7", "2001:db8::1", "::1"].into_iter().enumerate() {
+        let line = whole(address, 1, "deny", 403).replace("10.8.1.4\",\"user", &format!("{address}\",\"user"));
+        segment(dir.path(), number as u32 + 1, &[line]);
+        let address: std::net::IpAddr = address.parse().unwrap();
+        for bits in 0..=if address.is_ipv4() { 32 } else { 128 } {
+            let network = ipnet::IpNet::new(address, bits).unwrap().trunc();
+            let found = ids(dir.path(), &Filter { network: Some(network), ..Filter::default() });
+            assert!(found.contains(&address.to_string()), "{network}: {found:?}");
+        }
+    }
+    let network = Some("2001:db8:1::/48".parse().unwrap());
+    assert_eq!(ids(dir.path(), &Filter { network, ..Filter::default() }), ["2001:db8:1:2::7"]);
+}
+
+#[test]
+fn what_only_looks_like_a_status_or_a_decision_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let nested = r#","fields":{"status":503,"decision":"deny"},"user_agent":"\"status\":503""#;
+    let ended = request("2", 2, &format!(r#"{nested},"decision":"allow""#));
+    let whole = request("3", 3, &format!(r#"{nested},"decision":"challenge","status":302"#));
+    let lines = [ended, whole, outcome("2", r#","decision":"deny","reason":"x","status":502"#)];
+    segment(dir.path(), 1, &lines);
+    let of = |status: &str, decision: Option<&str>| {
+        let status = Some(status.parse().unwrap());
+        ids(dir.path(), &Filter { status, decision: decision.map(Into::into), ..Filter::default() })
+    };
+    assert_eq!((of("503", None), of("502", None), of("302", None)), (vec![], vec!["2".into()], vec!["3".into()]));
+    assert_eq!((of("5xx", Some("deny")), of("1-999", Some("allow"))), (vec!["2".into()], vec![]));
+    assert_eq!(of("3xx", Some("challenge")), ["3"]);
+}
+
+#[test]
 fn what_a_terminal_could_act_on_stays_escaped() {
     let line = "{\"time\":\"2026-03-01T12:00:00Z\",\"kind\":\"x\",\"path\":\"\\u001b[31m\u{9b}\u{202e}é\"}";
     let json = joined(line.as_bytes(), None).unwrap();
@@ -153,6 +187,31 @@ fn more_requests_without_outcome_than_are_remembered_are_all_shown() {
     segment(dir.path(), 1, &lines);
     let (found, scanned) = search(dir.path(), &Filter::default());
     assert_eq!((found.len(), scanned.without_outcome), (17_000, 17_000));
+}
+
+#[test]
+fn what_cannot_be_meant_is_not_even_parsed() {
+    let dir = tempfile::tempdir().unwrap();
+    // Whoever parsed one of these would find that it cannot be.
+    let broken = |id: &str, end: &str| request(id, 1, &format!(r#"{end},"path":no JSON"#));
+    let lines = [
+        broken("1", r#","decision":"allow""#),
+        outcome("1", r#","status":200"#),
+        broken("2", r#","decision":"deny","status":403"#),
+        ahead("3", 3),
+        outcome("3", r#","status":503"#),
+    ];
+    segment(dir.path(), 1, &lines);
+    for (filter, found) in [
+        (Filter { status: Some("503".parse().unwrap()), ..Filter::default() }, 1),
+        (Filter { decision: Some("challenge".into()), ..Filter::default() }, 0),
+        (Filter { id: pattern("3"), ..Filter::default() }, 1),
+        (Filter { user: pattern("eve*"), ..Filter::default() }, 0),
+    ] {
+        let (records, scanned) = search(dir.path(), &filter);
+        assert_eq!((records.len(), scanned.unreadable), (found, 0), "{filter:?}");
+    }
+    assert_eq!(search(dir.path(), &Filter::default()).1.unreadable, 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-fn request(id: &str, second: u32, more: &str) -> String {
+pub(in crate::query) fn request(id: &str, second: u32, more: &str) -> String {
     format!(
         r#"{{"time":"2026-03-01T12:00:{second:02}.000000Z","id":"{id}","kind":"request","route":"git","client_ip":"10.8.1.4","user":{{"id":"i|1","email":"ada@example.com","groups":["eng"],"provider":"p"}},"session":"s1","method":"GET","host":"git.test","path":"/a/b"{more},"prev":"x","hash":"y"}}"#
     ) + "\n"

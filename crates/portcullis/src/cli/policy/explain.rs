@@ -3,9 +3,11 @@
 mod made_up;
 mod report;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use audit::{Archive, Redaction};
+use audit::{Collect, Filter, Order, Redaction, scan};
 use authorize::{Explanation, Input, Inspector, Knowledge, Version, WholeRequest};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -159,25 +161,36 @@ enum Found {
 }
 
 fn find(dir: &Path, id: &str, redaction: &Redaction) -> std::io::Result<Found> {
-    let finder = memchr::memmem::Finder::new(id.as_bytes());
+    let id = id.parse().map_err(std::io::Error::other)?;
+    let filter = Filter { id: Some(id), kind: Some("request".into()), ..Filter::default() };
+    let first = First::default();
     // The latest segments first: people ask about what just happened.
-    for segment in Archive::open(dir)?.segments().iter().rev() {
-        let mut lines = segment.lines()?;
-        while let Some(line) = lines.next_line()? {
-            if finder.find(line).is_none() {
-                continue;
-            }
-            let Ok(line) = Line::read(line) else { continue };
-            // The second record of a request has its outcome only.
-            if line.id != id || line.kind == "outcome" {
-                continue;
-            }
-            let recorded = Recorded::read(&line, &mut Reader::new(dir, redaction));
-            return Ok(match recorded {
-                Some(recorded) => Found::Recorded(Box::new(recorded)),
-                None => Found::NotByPolicy(line.reason.into_owned()),
-            });
-        }
+    let scanned = scan(dir, &filter, Order::Newest, &first)?;
+    let line = first.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Some(line) = line else {
+        return scanned.errors.into_iter().next().map_or(Ok(Found::Nothing), |(_, error)| Err(error));
+    };
+    let line = Line::read(&line)?;
+    let recorded = Recorded::read(&line, &mut Reader::new(dir, redaction));
+    Ok(recorded.map_or_else(
+        || Found::NotByPolicy(line.reason.clone().into_owned()),
+        |recorded| Found::Recorded(Box::new(recorded)),
+    ))
+}
+
+/// Takes the first record that is found.
+#[derive(Default)]
+struct First(Mutex<Option<Box<[u8]>>>);
+
+impl Collect for First {
+    type Part = ();
+
+    fn begin(&self, _place: usize) {}
+
+    fn take(&self, (): &mut (), found: &audit::Found<'_>) -> ControlFlow<()> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.line.into());
+        ControlFlow::Break(())
     }
-    Ok(Found::Nothing)
+
+    fn end(&self, (): ()) {}
 }

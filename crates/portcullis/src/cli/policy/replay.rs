@@ -6,11 +6,12 @@ mod tally;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use audit::Archive;
+use audit::{Filter, Segment, scan_segments};
 use authorize::{Inspector, Mode};
 use clap::Args;
 use identity::{Clock as _, Scheme, SystemClock};
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 use proxy::Router;
 
 use super::verdict::{self, Verdict};
@@ -67,7 +68,8 @@ impl Replay {
         };
         let dir = self.audit_dir.as_deref().unwrap_or(&config.audit.dir);
         let window = Window { since: self.since, until: self.until };
-        let tally = match (Replaying { config: &config, inspector: &inspector, router: &router, window }).run(dir) {
+        let replaying = Replaying { config: &config, inspector: &inspector, router: &router, window };
+        let tally = match replaying.run(dir) {
             Ok(tally) => tally,
             Err(error) => {
                 let reason = config::reason(&error);
@@ -92,13 +94,21 @@ struct Replaying<'c> {
 
 impl Replaying<'_> {
     fn run(&self, dir: &Path) -> io::Result<Tally> {
+        let Window { since, until } = self.window;
+        let filter = Filter { kind: Some("request".into()), since: Some(since), until, ..Filter::default() };
+        let mut all = Tally::default();
+        let scanned = scan_segments(dir, &filter, |segment| self.segment(dir, segment), |tally| all.merge(tally))?;
+        // A part of what was decided would look like all of it.
+        scanned.errors.into_iter().next().map_or(Ok(all), |(_, error)| Err(error))
+    }
+
+    fn segment(&self, dir: &Path, segment: &Segment) -> io::Result<Tally> {
         let mut tally = Tally::default();
         let mut reader = Reader::new(dir, &self.config.audit.redaction);
-        for segment in Archive::open(dir)?.segments() {
-            let mut lines = segment.lines()?;
-            while let Some(line) = lines.next_line()? {
-                self.line(line, &mut reader, &mut tally);
-            }
+        let is_request = Finder::new(REQUEST);
+        let mut lines = segment.lines()?;
+        while let Some(line) = lines.next_with(&is_request)? {
+            self.line(line, &mut reader, &mut tally);
         }
         Ok(tally)
     }
@@ -146,3 +156,6 @@ impl Replaying<'_> {
         (Some(&route.name), verdict)
     }
 }
+
+/// What is in the line of each request.
+const REQUEST: &str = "\"kind\":\"request\"";

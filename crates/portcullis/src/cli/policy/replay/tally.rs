@@ -53,7 +53,7 @@ pub(super) struct Change {
 }
 
 /// The requests of a change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changed {
     pub(super) requests: u64,
     pub(super) last: Timestamp,
@@ -88,15 +88,30 @@ impl Tally {
             reason_before: recorded.reason.clone(),
         };
         let request = &recorded.situation;
-        let known = self.changes.entry(change).or_insert_with(|| Changed {
-            requests: 0,
-            last: Timestamp::MIN,
-            id: String::new(),
-        });
+        let known = self.changes.entry(change).or_default();
         known.requests += 1;
         if request.time >= known.last {
             known.last = request.time;
             known.id.clone_from(&request.id);
+        }
+    }
+
+    /// Takes in what was counted elsewhere.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.unchanged += other.unchanged;
+        self.refused_otherwise += other.refused_otherwise;
+        self.undecidable += other.undecidable;
+        self.not_by_policy += other.not_by_policy;
+        self.unreadable += other.unreadable;
+        for (input, count) in other.missing {
+            *self.missing.entry(input).or_default() += count;
+        }
+        for (change, changed) in other.changes {
+            let known = self.changes.entry(change).or_default();
+            known.requests += changed.requests;
+            if changed.last >= known.last {
+                (known.last, known.id) = (changed.last, changed.id);
+            }
         }
     }
 
