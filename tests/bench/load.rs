@@ -1,139 +1,156 @@
-//! Bounded load on loopback: a fixed number of connections over TLS, each sending the next request after the last answer.
+//! Load on open connections: as fast as answers come, or at a rate that does not wait for them.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, Builder, ScopedJoinHandle};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use integration::Result;
-use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio::time::Instant;
 
-/// What the client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
-}
+use crate::client::{Answered, Connection, Protocol, Target};
+use crate::figures::Figures;
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http1 => "HTTP/1.1",
-            Self::Http2 => "HTTP/2",
-        })
-    }
-}
-
-/// Open connections to one proxy, and the request that they repeat.
+/// Open connections to one proxy, and what an answer must look like.
 #[derive(Debug)]
 pub(crate) struct Load {
-    senders: Vec<Sender>,
-    request: Request<Empty<Bytes>>,
+    target: Target,
+    connections: Vec<Connection>,
+    streams: usize,
+    expected: Answered,
 }
 
+/// How long requests took, in order, and how many had to be sent again on another connection.
 #[derive(Debug)]
-enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+pub(crate) struct Latencies {
+    taken: Vec<Duration>,
+    failed: usize,
 }
 
 impl Load {
-    /// Connects.
-    pub(crate) async fn open(
-        tls: &ClientConfig,
-        proxy: SocketAddr,
-        protocol: Protocol,
-        request: Request<Empty<Bytes>>,
-    ) -> Result<Self> {
-        let mut tls = tls.clone();
-        tls.alpn_protocols = match protocol {
-            Protocol::Http1 => vec![b"http/1.1".to_vec()],
-            Protocol::Http2 => vec![b"h2".to_vec()],
+    /// Connects: 16 requests at once, as many connections over HTTP/1.1, streams of four connections over HTTP/2.
+    pub(crate) fn open(target: &Target, expected: Answered) -> Result<Self> {
+        let streams = match target.protocol {
+            Protocol::Http1 => 1,
+            Protocol::Http2 => STREAMS,
         };
-        let connector = TlsConnector::from(Arc::new(tls));
-        let mut senders = Vec::new();
-        while senders.len() < IN_FLIGHT {
-            let stream = connect(&connector, proxy).await?;
-            match protocol {
-                Protocol::Http1 => senders.push(http1(stream).await?),
-                Protocol::Http2 => {
-                    let sender = http2(stream).await?;
-                    senders.extend((0..STREAMS).map(|_| Sender::Http2(sender.clone())));
+        Self::connections(target, expected, IN_FLIGHT / streams, streams)
+    }
+
+    /// Connects so often, with one request at once on each.
+    pub(crate) fn wide(target: &Target, expected: Answered, connections: usize) -> Result<Self> {
+        Self::connections(target, expected, connections, 1)
+    }
+
+    fn connections(target: &Target, expected: Answered, connections: usize, streams: usize) -> Result<Self> {
+        let connections = (0..connections).map(|_| target.connect()).collect::<Result<_>>()?;
+        Ok(Self { target: target.clone(), connections, streams, expected })
+    }
+
+    /// Sends so many requests, the next one when one was answered; returns how long that took.
+    pub(crate) fn closed(&mut self, requests: u32) -> Result<Duration> {
+        let (left, began) = (AtomicU32::new(requests), Instant::now());
+        let (left, streams, expected) = (&left, self.streams, self.expected);
+        let next = || left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        each(&mut self.connections, |connection, _| {
+            let mut open = 0;
+            loop {
+                while open < streams && next() {
+                    connection.send()?;
+                    open += 1;
                 }
+                if open == 0 {
+                    return Ok(());
+                }
+                check(connection.receive()?, expected)?;
+                open -= 1;
             }
-        }
-        Ok(Self { senders, request })
+        })?;
+        Ok(began.elapsed())
     }
 
-    /// Sends `requests` requests; fails when one is answered otherwise than by the upstream.
-    pub(crate) async fn run(&mut self, requests: u32) -> Result<()> {
-        let left = Arc::new(AtomicU32::new(requests));
-        let mut tasks = JoinSet::new();
-        for sender in self.senders.drain(..) {
-            tasks.spawn(drive(sender, self.request.clone(), Arc::clone(&left)));
-        }
-        while let Some(driven) = tasks.join_next().await {
-            self.senders.push(driven??);
-        }
-        Ok(())
-    }
-}
-
-impl Sender {
-    async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>> {
-        match self {
-            Self::Http1(sender) => {
-                sender.ready().await?;
-                Ok(sender.send_request(request).await?)
+    /// Sends requests at a rate for so long; returns how long each took, from when it should have been sent.
+    ///
+    /// A request whose connection still waits for the last answer is sent late, and the delay counts: a proxy that stalls
+    /// does not slow down those who call (no coordinated omission).
+    pub(crate) fn at_rate(&mut self, per_second: f64, duration: Duration) -> Result<Latencies> {
+        let interval = Duration::from_secs_f64(self.connections.len() as f64 / per_second);
+        let between = interval / u32::try_from(self.connections.len())?;
+        let began = Instant::now() + LEAD;
+        let (target, expected) = (&self.target, self.expected);
+        let each = each(&mut self.connections, |connection, number| {
+            let mut due = began + between * u32::try_from(number)?;
+            let (mut taken, mut failed) = (Vec::new(), 0);
+            while due < began + duration {
+                // To some microseconds, given the timer slack that `main` asks for.
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if connection.ended()? {
+                    *connection = target.connect()?;
+                }
+                if exchange(connection, expected).is_err() {
+                    failed += 1;
+                    *connection = target.connect()?;
+                    exchange(connection, expected)?;
+                }
+                taken.push(due.elapsed());
+                due += interval;
             }
-            Self::Http2(sender) => Ok(sender.send_request(request).await?),
-        }
+            Ok((taken, failed))
+        })?;
+        let failed = each.iter().map(|(_, failed)| failed).sum();
+        let mut taken: Vec<_> = each.into_iter().flat_map(|(taken, _)| taken).collect();
+        taken.sort_unstable();
+        Ok(Latencies { taken, failed })
     }
 }
 
-async fn drive(mut sender: Sender, request: Request<Empty<Bytes>>, left: Arc<AtomicU32>) -> Result<Sender> {
-    while left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-        let response = sender.send(request.clone()).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        if status != StatusCode::OK || body.len() != crate::scenario::ANSWER_BYTES {
-            return Err(format!("{status} with {} bytes in place of the upstream's answer", body.len()).into());
-        }
+impl Latencies {
+    /// Returns what they come to, under names that begin with `prefix`.
+    pub(crate) fn figures(&self, prefix: &str) -> Figures {
+        let quantiles = [("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999)];
+        let mut figures: Figures =
+            quantiles.iter().map(|(name, share)| (format!("{prefix}{name}"), self.quantile(*share))).collect();
+        figures.insert(format!("{prefix}failed"), self.failed as f64);
+        figures
     }
-    Ok(sender)
+
+    /// Returns what this share of them did not exceed, in microseconds.
+    fn quantile(&self, share: f64) -> f64 {
+        let at = (self.taken.len() as f64 * share) as usize;
+        self.taken.get(at.min(self.taken.len().saturating_sub(1))).map_or(f64::NAN, |taken| taken.as_secs_f64() * 1e6)
+    }
 }
 
-async fn connect(connector: &TlsConnector, proxy: SocketAddr) -> Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(proxy).await?;
-    stream.set_nodelay(true)?;
-    Ok(connector.connect(ServerName::try_from(crate::scenario::HOST)?, stream).await?)
+fn exchange(connection: &mut Connection, expected: Answered) -> Result<()> {
+    connection.send()?;
+    check(connection.receive()?, expected)
 }
 
-async fn http1(stream: TlsStream<TcpStream>) -> Result<Sender> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(Sender::Http1(sender))
+/// Drives each connection on a thread of its own.
+fn each<T: Send>(
+    connections: &mut [Connection],
+    drive: impl Fn(&mut Connection, usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let drive = &drive;
+    thread::scope(|scope| {
+        let threads = connections.iter_mut().enumerate().map(|(number, connection)| {
+            Builder::new().stack_size(STACK).spawn_scoped(scope, move || drive(connection, number))
+        });
+        let threads: Vec<ScopedJoinHandle<'_, _>> = threads.collect::<std::io::Result<_>>()?;
+        threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread of the load panicked")?).collect()
+    })
 }
 
-async fn http2(stream: TlsStream<TcpStream>) -> Result<http2::SendRequest<Empty<Bytes>>> {
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(sender)
+fn check(answered: Answered, expected: Answered) -> Result<()> {
+    if answered == expected { Ok(()) } else { Err(format!("{answered} in place of {expected}").into()) }
 }
 
-/// Requests at once: as many connections over HTTP/1.1, streams of a few connections over HTTP/2.
+/// Requests at once.
 pub(crate) const IN_FLIGHT: usize = 16;
 
 /// Streams of one HTTP/2 connection.
 pub(crate) const STREAMS: usize = 4;
+
+const STACK: usize = 256 << 10;
+
+/// Until all threads are there.
+const LEAD: Duration = Duration::from_millis(20);

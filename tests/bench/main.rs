@@ -1,121 +1,132 @@
-//! What Portcullis costs beside a bare proxy of the same parts: CPU time for a request, measured in turns on one machine.
-//! `tests/bench/run` builds and runs it; docs/performance.md says how to read it.
+//! Compares Portcullis with what people would use instead: the same work, in turns, on one machine.
+//! `tests/bench/run` builds and runs it; docs/performance.md says how to read it. Start reading at `scenario.rs`.
 
+mod check;
+mod client;
 mod counters;
+mod figures;
 mod load;
+mod machine;
+mod options;
+mod peers;
 mod process;
+mod report;
 mod scenario;
-mod table;
+mod site;
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use clap::Parser as _;
+use identity::{Clock as _, SystemClock};
 use integration::Result;
 use tokio::time::Instant;
 
-use crate::load::Protocol;
-use crate::scenario::{Measured, Scenario};
-use crate::table::{Table, median};
+use crate::client::Protocol;
+use crate::figures::Results;
+use crate::load::Load;
+use crate::machine::Placement;
+use crate::options::Options;
+use crate::peers::Shape;
+use crate::scenario::Scenario;
+use crate::site::Site;
 
-/// How much is measured.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    rounds: usize,
-    requests: u32,
-    /// Whether `perf` counts besides.
-    counted: bool,
-}
-
-#[tokio::main]
-async fn main() -> Result<ExitCode> {
+fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        [] => {
-            report(&measure(Plan { rounds: 9, requests: 40_000, counted: false }).await?)?;
+    match arguments.split_first() {
+        Some((name, rest)) if name == "upstream" => {
+            let [cert, key, plain, h2c, tls] = rest else { return Err("upstream CERT KEY PLAIN H2C TLS".into()) };
+            let addresses = [plain.parse()?, h2c.parse()?, tls.parse()?];
+            tokio::runtime::Runtime::new()?.block_on(site::upstream::run(cert, key, addresses))?;
             Ok(ExitCode::SUCCESS)
         }
-        ["--count"] => {
-            report(&measure(Plan { rounds: 3, requests: 40_000, counted: true }).await?)?;
+        Some((name, [address, sessions @ ..])) if name == "authoriser" => {
+            site::authoriser::run(address.parse()?, sessions)?;
             Ok(ExitCode::SUCCESS)
         }
-        ["--check"] => check().await,
-        ["--load", "http1"] => load(Protocol::Http1).await,
-        ["--load", "http2"] => load(Protocol::Http2).await,
-        _ => Err("usage: bench [--check | --count | --load (http1 | http2)]".into()),
+        _ => compare(&Options::parse()),
     }
 }
 
-/// Starts everything, and lets both proxies answer the same requests in turns.
-async fn measure(plan: Plan) -> Result<Measured> {
-    let mut scenario = Scenario::start().await?;
-    let mut table = Table::default();
-    for protocol in [Protocol::Http1, Protocol::Http2] {
-        let mut rounds = scenario.rounds(protocol).await?;
-        // Connections, pools, caches and allocators fill.
-        rounds.next(plan.requests / 4, false).await?;
-        for _ in 0..plan.rounds {
-            table.add(protocol, rounds.next(plan.requests, plan.counted).await?);
+fn compare(options: &Options) -> Result<ExitCode> {
+    if options.list {
+        list()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.report {
+        report::write()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // prctl(2), PR_SET_TIMERSLACK: threads that sleep until a request is due wake when it is. Threads inherit it.
+    fs::write("/proc/self/timerslack_ns", "1000")?;
+    let placement = Placement::take()?;
+    if options.check {
+        return check::run(placement);
+    }
+    if let Some(protocol) = options.load {
+        return load(protocol, placement);
+    }
+    for scenario in options.scenarios()? {
+        let results = measure(scenario, options, placement)?;
+        write!(io::stdout().lock(), "{}", report::scenario(scenario, &results))?;
+        // What was counted slows down what is timed, and is not kept.
+        if !options.count {
+            results.write(scenario.name)?;
         }
     }
-    scenario.finish(table).await
-}
-
-fn report(measured: &Measured) -> Result<()> {
-    write!(io::stdout().lock(), "{measured}")?;
-    Ok(())
-}
-
-/// Keeps Portcullis busy over one protocol for a profiler, which is told whom to look at.
-async fn load(protocol: Protocol) -> Result<ExitCode> {
-    let mut scenario = Scenario::start().await?;
-    let mut rounds = scenario.rounds(protocol).await?;
-    writeln!(io::stdout().lock(), "{}", rounds.portcullis())?;
-    let until = Instant::now() + LOADED;
-    while Instant::now() < until {
-        rounds.load(10_000).await?;
+    if options.write {
+        report::write()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures briefly and compares with the promises. A second run decides where the first one was disturbed.
-async fn check() -> Result<ExitCode> {
-    let plan = Plan { rounds: 5, requests: 20_000, counted: false };
-    let mut verdicts = promises(&measure(plan).await?)?;
-    if verdicts.iter().any(|(_, kept)| !kept) {
-        writeln!(io::stdout().lock(), "once more:")?;
-        verdicts = promises(&measure(plan).await?)?;
+/// Keeps Portcullis busy over one protocol for a profiler, which is told whom to look at.
+fn load(protocol: Protocol, placement: Placement) -> Result<ExitCode> {
+    let site = Site::start(placement)?;
+    let running = peers::start(&peers::PORTCULLIS, &site, Shape::Identity)?;
+    let mut load = Load::open(&running.target(&site, protocol, peers::PATH), Shape::Identity.answer())?;
+    writeln!(io::stdout().lock(), "{}", running.processes()?.first().ok_or("no process")?)?;
+    let until = Instant::now() + LOADED;
+    while Instant::now() < until {
+        load.closed(10_000)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures one scenario, on a site of its own.
+fn measure(scenario: &Scenario, options: &Options, placement: Placement) -> Result<Results> {
+    let site = Site::start(placement)?;
+    let mut results = scenario.run(&site, &options.contestants(scenario)?, options.plan())?;
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    results.about = BTreeMap::from([
+        ("machine".into(), machine::description()?),
+        ("date".into(), SystemClock.now().to_string().chars().take("2026-11-21T08:00".len()).collect()),
+        ("command".into(), format!("tests/bench/run {}", command.join(" ")).trim().into()),
+        ("revision".into(), revision()),
+    ]);
+    Ok(results)
+}
+
+/// Returns the commit that is measured, or nothing outside of a checkout.
+fn revision() -> String {
+    let output = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn list() -> Result<()> {
     let mut out = io::stdout().lock();
-    for (promise, kept) in &verdicts {
-        writeln!(out, "{} {promise}", if *kept { "ok  " } else { "FAIL" })?;
+    for scenario in scenario::ALL {
+        writeln!(out, "{:<20} {}", scenario.name, scenario.about)?;
     }
-    let failed = verdicts.iter().filter(|(_, kept)| !kept).count();
-    writeln!(out, "{} passed, {failed} failed", verdicts.len() - failed)?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    writeln!(out)?;
+    for contestant in peers::all() {
+        writeln!(out, "{:<20} {}", contestant.name(), contestant.how())?;
+    }
+    Ok(())
 }
-
-fn promises(measured: &Measured) -> Result<Vec<(String, bool)>> {
-    report(measured)?;
-    let ratio = |protocol| median(measured.table.ratios(protocol));
-    let (http1, http2) = (ratio(Protocol::Http1), ratio(Protocol::Http2));
-    let Measured { idle_kib, forwarded, recorded, asserted, .. } = measured;
-    Ok(vec![
-        (format!("HTTP/1.1: {http1:.2} times a bare proxy's CPU, at most {MOST}"), http1 <= MOST),
-        (format!("HTTP/2: {http2:.2} times a bare proxy's CPU, at most {MOST}"), http2 <= MOST),
-        (format!("idle: {} KiB resident, less than {IDLE_KIB}", idle_kib.portcullis), idle_kib.portcullis < IDLE_KIB),
-        (format!("audit: {recorded} records of {forwarded} requests"), recorded == forwarded),
-        (format!("assertions: {asserted} with {forwarded} requests"), asserted == forwarded),
-    ])
-}
-
-/// What Portcullis may cost, as a multiple of the bare proxy. Wide enough for a machine that does other things besides: it
-/// notices what makes requests much dearer. docs/performance.md has the aim.
-const MOST: f64 = 3.0;
-
-/// What Portcullis may hold before the first request.
-const IDLE_KIB: u64 = 30 * 1024;
 
 /// How long a profiler has.
 const LOADED: Duration = Duration::from_secs(20);

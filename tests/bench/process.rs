@@ -1,57 +1,54 @@
-//! A proxy in a process of its own, and what the kernel knows of it.
+//! Programs that are measured: started on processors of their own, and what the kernel knows of them and their children.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle, sleep};
+use std::time::Duration;
 
 use integration::Result;
+use tokio::time::Instant;
 
-/// A running program of this build.
+/// A running program and its children.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct Program {
     child: Child,
-    address: SocketAddr,
+    log: PathBuf,
 }
 
-impl Process {
-    /// Starts the bare proxy.
-    pub(crate) fn bare_proxy(folder: &Path, upstream: SocketAddr) -> Result<Self> {
-        let mut command = Command::new(program("bare-proxy")?);
-        command.arg(folder.join("cert.pem")).arg(folder.join("key.pem")).arg(upstream.to_string());
-        let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let said = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines().next();
-        match said.ok_or("bare-proxy ended").and_then(|line| line.map_err(|_| "bare-proxy cannot be read")) {
-            Ok(line) => Ok(Self { child, address: line.parse()? }),
-            Err(error) => Err(error.into()),
-        }
+impl Program {
+    /// Starts a program whose output goes to `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let output = File::create(log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
+        Ok(Self { child, log: log.into() })
     }
 
-    /// Starts Portcullis with the settings that it has of itself.
-    pub(crate) fn portcullis(folder: &Path) -> Result<Self> {
-        let mut command = Command::new(program("portcullis")?);
-        command.arg("run").arg("--config").arg(folder.join("portcullis.yaml")).env_remove("PORTCULLIS_LOG");
-        let mut child = command.stderr(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
-        let mut said = String::new();
-        let address = loop {
-            let Some(Ok(line)) = lines.next() else { return Err(format!("portcullis ended:\n{said}").into()) };
-            let listening = line.contains(" listening ").then(|| line.split_once(" server.address=")).flatten();
-            if let Some((_, address)) = listening {
-                break address.split_whitespace().next().unwrap_or_default().parse()?;
+    /// Waits until it accepts connections.
+    pub(crate) fn listens(&mut self, address: SocketAddr) -> Result<()> {
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("ended with {status}:\n{}", self.said()).into());
             }
-            said.push_str(&line);
-            said.push('\n');
-        };
-        // Whatever else it logs is read, as a supervisor would.
-        thread::spawn(move || lines.map_while(std::result::Result::ok).for_each(drop));
-        Ok(Self { child, address })
+            if began.elapsed() > STARTING {
+                return Err(format!("does not listen on {address}:\n{}", self.said()).into());
+            }
+            sleep(POLL);
+        }
+        Ok(())
     }
 
-    /// Returns the address of its https listener.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+    /// Returns the last lines of its output.
+    pub(crate) fn said(&self) -> String {
+        let said = fs::read(&self.log).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let lines: Vec<_> = said.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
 
     /// Returns its id.
@@ -59,49 +56,128 @@ impl Process {
         self.child.id()
     }
 
-    /// Returns the CPU time of all its threads so far, in seconds.
-    pub(crate) fn cpu(&self) -> Result<f64> {
-        let stat = self.proc("stat")?;
-        // proc(5): the name stands in parentheses and may hold blanks; `utime` and `stime` are the 12th and 13th after it.
-        let after_name = stat.rsplit_once(')').ok_or("no name in /proc/PID/stat")?.1;
-        let mut ticks = after_name.split_whitespace().skip(11).take(2);
-        let (user, system) = (ticks.next().ok_or("no utime")?, ticks.next().ok_or("no stime")?);
-        Ok((user.parse::<f64>()? + system.parse::<f64>()?) / TICKS_PER_SECOND)
-    }
-
-    /// Returns its resident memory, in KiB.
-    pub(crate) fn resident_kib(&self) -> Result<u64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/PID/status")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    /// Sends it a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        Command::new("kill").args(["-s", name, &self.id().to_string()]).stderr(Stdio::null()).status()?;
+        Ok(())
     }
 
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
-        self.child.wait()?;
+        self.signal("TERM")?;
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if began.elapsed() > STOPPING {
+                let tree: Vec<_> = tree(&[self.id()])?.iter().map(u32::to_string).collect();
+                Command::new("kill").args(["-s", "KILL"]).args(tree).stderr(Stdio::null()).status()?;
+                self.child.wait()?;
+            }
+            sleep(POLL);
+        }
         Ok(())
-    }
-
-    fn proc(&self, file: &str) -> Result<String> {
-        Ok(std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?)
     }
 }
 
-impl Drop for Process {
+impl Drop for Program {
     fn drop(&mut self) {
-        // After `stop` there is nobody left to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // A program that has ended needs no end; there is nobody to tell of anything else.
+        let _ = self.stop();
+    }
+}
+
+/// Returns these processes and all below them.
+pub(crate) fn tree(roots: &[u32]) -> Result<Vec<u32>> {
+    let mut children = BTreeMap::<u32, Vec<u32>>::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(process) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // It may have ended since it was listed.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
+        // proc(5): the name stands in parentheses and may hold blanks; `ppid` is the second after it.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        children.entry(parent.unwrap_or_default()).or_default().push(process);
+    }
+    let mut found = roots.to_vec();
+    let mut at = 0;
+    while let Some(process) = found.get(at).copied() {
+        found.extend(children.remove(&process).unwrap_or_default());
+        at += 1;
+    }
+    Ok(found)
+}
+
+/// Returns the CPU time of all threads of these processes, in seconds: what `utime` and `stime` say, in nanoseconds.
+pub(crate) fn cpu_seconds(processes: &[u32]) -> f64 {
+    let tasks = processes.iter().filter_map(|process| fs::read_dir(format!("/proc/{process}/task")).ok()).flatten();
+    let nanoseconds = tasks.flatten().filter_map(|task| {
+        let schedstat = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        schedstat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum()).as_secs_f64()
+}
+
+/// Returns the memory of these processes, in KiB; what they share is counted once.
+pub(crate) fn memory_kib(processes: &[u32]) -> f64 {
+    let rollups =
+        processes.iter().filter_map(|process| fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok());
+    let kib = rollups.filter_map(|rollup| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        line.trim().trim_end_matches(" kB").parse::<f64>().ok()
+    });
+    kib.sum()
+}
+
+/// The most memory that processes have had since they were watched.
+#[derive(Debug)]
+pub(crate) struct Peak {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<f64>,
+}
+
+impl Peak {
+    /// Begins to watch.
+    pub(crate) fn watch(processes: Vec<u32>) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let mut most = 0.0_f64;
+            while stopped.recv_timeout(SAMPLE) == Err(RecvTimeoutError::Timeout) {
+                most = most.max(memory_kib(&processes));
+            }
+            most.max(memory_kib(&processes))
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends, and returns it in KiB.
+    pub(crate) fn end(self) -> Result<f64> {
+        drop(self.stop);
+        Ok(self.thread.join().map_err(|_| "the thread that watches memory panicked")?)
     }
 }
 
 /// Returns the path of a program that was built beside this one, or one folder above, where examples find binaries.
-fn program(name: &str) -> Result<PathBuf> {
+pub(crate) fn built(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| format!("`{name}` is missing: use tests/bench/run").into())
 }
 
-/// `USER_HZ`, which Linux has fixed for all programs.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Returns the path of a program that `tests/bench/install` has put there.
+pub(crate) fn installed(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), TOOLS.into()]);
+    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| format!("`{name}` is missing: run tests/bench/install").into())
+}
+
+/// Returns a port that nobody uses now.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Where programs lie that are not installed for everybody.
+const TOOLS: &str = "target/tools/peers";
+
+const STARTING: Duration = Duration::from_secs(60);
+const STOPPING: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(20);
+const SAMPLE: Duration = Duration::from_millis(25);

@@ -1,277 +1,293 @@
-//! What is measured: a signed-in user, a policy of three clauses, the audit log and the assertion, against none of them.
+//! What is measured: a list of scenarios, each a kind of work on proxies of one shape.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod connections;
+mod handshakes;
+mod reload;
+mod requests;
+mod slow;
+mod transfer;
 
-use bytes::Bytes;
-use demo::provider::{Client, Provider, User};
-use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HOST as HOST_HEADER, USER_AGENT};
-use http::{Request, Response};
-use http_body_util::{Empty, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use identity::{Secret, SystemClock};
-use integration::{Browser, Folder, Result};
-use rustls::ClientConfig;
-use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::time::Instant;
+use std::time::Duration;
 
-use crate::counters::{Counter, Counts};
-use crate::load::{Load, Protocol};
-use crate::process::Process;
-use crate::table::Table;
+use integration::Result;
 
-/// Something known of both proxies.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Both<T> {
-    pub(crate) bare: T,
-    pub(crate) portcullis: T,
-}
+use crate::client::Protocol;
+use crate::figures::{Figures, Results};
+use crate::machine::Account;
+use crate::peers::{self, Contestant, Running, Shape};
+use crate::process::{cpu_seconds, memory_kib};
+use crate::site::Site;
 
-/// What one proxy needed for the requests of one round.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
-    pub(crate) requests: u32,
-    pub(crate) cpu_seconds: f64,
-    pub(crate) seconds: f64,
-    pub(crate) counts: Option<Counts>,
-}
-
-/// Everything that is running.
+/// One comparison.
 #[derive(Debug)]
 pub(crate) struct Scenario {
-    folder: Folder,
-    upstream: Upstream,
-    provider: Provider,
-    tls: Arc<ClientConfig>,
-    proxies: Both<Process>,
-    idle_kib: Both<u64>,
-    cookie: String,
-    // Through Portcullis, sign-in left aside.
-    forwarded: u64,
+    /// The name by which it is chosen.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// What happens, in a sentence or two.
+    pub(crate) about: &'static str,
+    pub(crate) shape: Shape,
+    kind: Kind,
 }
 
-/// What was measured.
-#[derive(Debug)]
-pub(crate) struct Measured {
-    pub(crate) table: Table,
-    pub(crate) idle_kib: Both<u64>,
-    pub(crate) loaded_kib: Both<u64>,
-    /// Requests that Portcullis forwarded, the audit records of them, and those that came with an assertion.
-    pub(crate) forwarded: u64,
-    pub(crate) recorded: u64,
-    pub(crate) asserted: u64,
+/// What is done with the proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Requests(Protocol),
+    /// Requests to Portcullis alone, with ever more of everything.
+    Scale,
+    Handshakes(handshakes::Kind),
+    Transfer(Protocol, transfer::Way),
+    Idle,
+    WebSockets,
+    Reload,
+    SlowConsumer,
 }
 
-/// Both proxies under load over one protocol.
-pub(crate) struct Rounds<'a> {
-    proxies: &'a Both<Process>,
-    loads: Both<Load>,
-    forwarded: &'a mut u64,
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    /// Requests of a round.
+    pub(crate) requests: u32,
+    /// How long requests are sent at a rate in a round; none for not at all.
+    pub(crate) at_rate: Option<Duration>,
+    /// Whether `perf` counts besides.
+    pub(crate) counted: bool,
+}
+
+/// A proxy that was started, beside who it is.
+pub(crate) struct Started {
+    pub(crate) contestant: &'static dyn Contestant,
+    pub(crate) running: Running,
 }
 
 impl Scenario {
-    /// Starts upstream, provider and both proxies, and signs a user in.
-    pub(crate) async fn start() -> Result<Self> {
-        let folder = Folder::new(&["auth", "app"])?;
-        let upstream = Upstream::start().await?;
-        let client = Client {
-            id: "portcullis".into(),
-            secret: Secret::new(CLIENT_SECRET.into()),
-            redirect_uris: vec!["https://auth.localhost/.portcullis/callback".into()],
-        };
-        let users = vec![User::new("ada", "Ada Lovelace", &["engineering", "on-call"])];
-        let provider = Provider::start(users, vec![client], None, Arc::new(SystemClock)).await?;
-        let configuration = serde_json::to_vec_pretty(&configuration(provider.issuer(), upstream.address))?;
-        std::fs::write(folder.path("portcullis.yaml"), configuration)?;
-        let proxies = Both {
-            bare: Process::bare_proxy(&folder.path(""), upstream.address)?,
-            portcullis: Process::portcullis(&folder.path(""))?,
-        };
-        let idle_kib = proxies.resident_kib()?;
-        let tls = folder.authority().client_config()?;
-        let (cookie, forwarded) = sign_in(&tls, proxies.portcullis.address()).await?;
-        Ok(Self { folder, upstream, provider, tls, proxies, idle_kib, cookie, forwarded })
+    /// Returns who can take part, in order.
+    pub(crate) fn contestants(&self) -> Vec<&'static dyn Contestant> {
+        if self.kind == Kind::Scale { peers::scales() } else { peers::all() }
     }
 
-    /// Connects to both proxies.
-    pub(crate) async fn rounds(&mut self, protocol: Protocol) -> Result<Rounds<'_>> {
-        let (tls, cookie) = (&self.tls, self.cookie.as_str());
-        let open = |proxy: &Process| {
-            let (address, request) = (proxy.address(), request(protocol, cookie));
-            async move { Load::open(tls, address, protocol, request?).await }
-        };
-        let loads = Both { bare: open(&self.proxies.bare).await?, portcullis: open(&self.proxies.portcullis).await? };
-        Ok(Rounds { proxies: &self.proxies, loads, forwarded: &mut self.forwarded })
-    }
-
-    /// Stops everything and counts what Portcullis has left behind.
-    pub(crate) async fn finish(mut self, table: Table) -> Result<Measured> {
-        let loaded_kib = self.proxies.resident_kib()?;
-        self.proxies.portcullis.stop()?;
-        self.provider.shutdown().await;
-        let mut recorded = 0;
-        for segment in audit::Archive::open(&self.folder.path("audit"))?.segments() {
-            let mut lines = segment.lines()?;
-            while let Some(line) = lines.next_line()? {
-                recorded += u64::from(str::from_utf8(line)?.contains(r#""upstream":{"#));
+    /// Measures these proxies, round by round and in turns.
+    pub(crate) fn run(&self, site: &Site, contestants: &[&'static dyn Contestant], plan: Plan) -> Result<Results> {
+        let mut results = Results::default();
+        let mut able = Vec::new();
+        for contestant in contestants {
+            if let Some(reason) = self.lacks(*contestant) {
+                results.left_out.insert(contestant.name().into(), reason.into());
+            } else {
+                results.versions.insert(contestant.name().into(), contestant.version()?);
+                able.push(*contestant);
             }
         }
-        Ok(Measured {
-            table,
-            idle_kib: self.idle_kib,
-            loaded_kib,
-            forwarded: self.forwarded,
-            recorded,
-            asserted: self.upstream.asserted.load(Ordering::Relaxed),
-        })
+        match self.kind {
+            Kind::Requests(protocol) => requests::measure(self.shape, site, &able, protocol, plan, &mut results)?,
+            Kind::Scale => requests::measure(self.shape, site, &able, Protocol::Http1, plan, &mut results)?,
+            Kind::Handshakes(kind) => handshakes::measure(self.shape, site, &able, kind, plan, &mut results)?,
+            Kind::Transfer(protocol, way) => transfer::measure(site, &able, protocol, way, plan, &mut results)?,
+            Kind::Idle => connections::idle(site, &able, plan, &mut results)?,
+            Kind::WebSockets => connections::websockets(site, &able, plan, &mut results)?,
+            Kind::Reload => reload::measure(site, &able, plan, &mut results)?,
+            Kind::SlowConsumer => slow::measure(site, &able, plan, &mut results)?,
+        }
+        Ok(results)
+    }
+
+    /// Says why a proxy is left out.
+    fn lacks(&self, contestant: &dyn Contestant) -> Option<&'static str> {
+        let name = contestant.name();
+        match self.kind {
+            Kind::Reload if contestant.reload().is_none() => Some("no signal makes it read its configuration again"),
+            Kind::Reload if name == "apache" => Some("its sessions, in shared memory, end with it"),
+            Kind::WebSockets if name == "apache" => Some("it keeps a thread for each"),
+            Kind::Requests(_)
+            | Kind::Scale
+            | Kind::Handshakes(_)
+            | Kind::Transfer(..)
+            | Kind::Idle
+            | Kind::WebSockets
+            | Kind::Reload
+            | Kind::SlowConsumer => contestant.lacks(self.shape),
+        }
     }
 }
 
-impl Rounds<'_> {
-    /// Sends the same requests through one proxy and then through the other.
-    pub(crate) async fn next(&mut self, requests: u32, counted: bool) -> Result<Both<Cost>> {
-        let bare = cost(&self.proxies.bare, &mut self.loads.bare, requests, counted).await?;
-        let portcullis = cost(&self.proxies.portcullis, &mut self.loads.portcullis, requests, counted).await?;
-        *self.forwarded += u64::from(requests);
-        Ok(Both { bare, portcullis })
-    }
-}
-
-impl Rounds<'_> {
-    /// Returns the id of the process of Portcullis.
-    pub(crate) fn portcullis(&self) -> u32 {
-        self.proxies.portcullis.id()
-    }
-
-    /// Sends requests through Portcullis alone.
-    pub(crate) async fn load(&mut self, requests: u32) -> Result<()> {
-        *self.forwarded += u64::from(requests);
-        self.loads.portcullis.run(requests).await
-    }
-}
-
-impl Both<Process> {
-    fn resident_kib(&self) -> Result<Both<u64>> {
-        Ok(Both { bare: self.bare.resident_kib()?, portcullis: self.portcullis.resident_kib()? })
-    }
-}
-
-impl Cost {
-    /// Returns the CPU time of one request, in microseconds.
-    pub(crate) fn cpu_micros(&self) -> f64 {
-        self.cpu_seconds * 1e6 / f64::from(self.requests)
-    }
-
-    /// Returns how many requests were answered in a second.
-    pub(crate) fn per_second(&self) -> f64 {
-        f64::from(self.requests) / self.seconds
-    }
-}
-
-async fn cost(proxy: &Process, load: &mut Load, requests: u32, counted: bool) -> Result<Cost> {
-    let counter = counted.then(|| Counter::attach(proxy.id())).transpose()?;
-    let (began, before) = (Instant::now(), proxy.cpu()?);
-    load.run(requests).await?;
-    let (cpu_seconds, seconds) = (proxy.cpu()? - before, began.elapsed().as_secs_f64());
-    let counts = counter.map(Counter::end).transpose()?.map(|counts| counts / f64::from(requests));
-    Ok(Cost { requests, cpu_seconds, seconds, counts })
-}
-
-fn configuration(issuer: &str, upstream: SocketAddr) -> serde_json::Value {
-    json!({
-        "listeners": [{
-            "address": "127.0.0.1:0",
-            "tls": { "certificates": [{ "cert_file": "cert.pem", "key_file": "key.pem" }] },
-        }],
-        "authenticate": {
-            "url": "https://auth.localhost",
-            "providers": [{
-                "id": "bench", "issuer": issuer, "client_id": "portcullis", "client_secret": CLIENT_SECRET,
-            }],
-        },
-        "admin": { "address": "127.0.0.1:0" },
-        "networks": { "office": ["127.0.0.0/8", "10.0.0.0/8"] },
-        "routes": [{
-            "name": "app",
-            "from": format!("https://{HOST}"),
-            "to": format!("http://{upstream}"),
-            "allow": r#""engineering" in user.groups && user.email.endsWith("@example.com") && request.ip.inNetwork("office")"#,
-        }],
-    })
-}
-
-/// Returns the session's cookie of the app's host, and how many requests were forwarded for it.
-async fn sign_in(tls: &Arc<ClientConfig>, proxy: SocketAddr) -> Result<(String, u64)> {
-    let mut browser = Browser::new(Arc::clone(tls), proxy);
-    let url = format!("https://{HOST}/");
-    let answer = browser.open(&url, "ada").await?;
-    if answer.url.as_str() != url || answer.body.len() != ANSWER_BYTES {
-        return Err(format!("sign-in ended at {} with {}: {}", answer.url, answer.status, answer.text()).into());
-    }
-    let cookies = browser.cookies(HOST);
-    let handle = cookies.get("__Host-portcullis").ok_or("sign-in left no session cookie")?;
-    Ok((format!("theme=dark; __Host-portcullis={handle}"), 1))
-}
-
-/// What a page's script sends: the same to both proxies.
-fn request(protocol: Protocol, cookie: &str) -> Result<Request<Empty<Bytes>>> {
-    let request = match protocol {
-        Protocol::Http1 => Request::get(PATH).header(HOST_HEADER, HOST),
-        Protocol::Http2 => Request::get(format!("https://{HOST}{PATH}")),
+/// Starts them one after the other.
+fn start(site: &Site, shape: Shape, contestants: &[&'static dyn Contestant]) -> Result<Vec<Started>> {
+    let start = |contestant: &&'static dyn Contestant| {
+        Ok(Started { contestant: *contestant, running: peers::start(*contestant, site, shape)? })
     };
-    Ok(request
-        .header(USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-        .header(ACCEPT, "application/json")
-        .header(ACCEPT_LANGUAGE, "en-GB,en;q=0.7")
-        .header(ACCEPT_ENCODING, "gzip, deflate, br, zstd")
-        .header("sec-fetch-mode", "cors")
-        .header("sec-fetch-site", "same-origin")
-        .header(COOKIE, cookie)
-        .body(Empty::new())?)
+    contestants.iter().map(start).collect()
 }
 
-/// An app that answers everything with the same bytes, and counts the requests that say who is calling.
-#[derive(Debug)]
-struct Upstream {
-    address: SocketAddr,
-    asserted: Arc<AtomicU64>,
+/// Does `work` with every proxy in every round, and keeps what it gives beside what others did to the machine. Who begins
+/// changes from round to round.
+fn rounds<T: Named>(
+    plan: Plan,
+    proxies: &mut [T],
+    results: &mut Results,
+    mut work: impl FnMut(&mut T) -> Result<Figures>,
+) -> Result<()> {
+    for round in 1..=plan.rounds {
+        let count = proxies.len();
+        for turn in 0..count {
+            let Some(proxy) = proxies.get_mut((turn + round) % count) else { continue };
+            let (name, account) = (proxy.name(), Account::read()?);
+            let figures = work(proxy).map_err(|error| format!("{name}: {error}"))?;
+            results.add(name, round, account.others_since()?, figures);
+        }
+    }
+    Ok(())
 }
 
-impl Upstream {
-    async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let upstream = Self { address: listener.local_addr()?, asserted: Arc::default() };
-        let counter = Arc::clone(&upstream.asserted);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                // Without it answers wait for acknowledgements. Should it fail, they only come later.
-                let _ = stream.set_nodelay(true);
-                let counter = Arc::clone(&counter);
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let asserted = request.headers().contains_key("x-portcullis-jwt-assertion");
-                    counter.fetch_add(u64::from(asserted), Ordering::Relaxed);
-                    std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(ANSWER))))
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
-        Ok(upstream)
+/// What takes turns has a name.
+trait Named {
+    fn name(&self) -> &'static str;
+}
+
+impl Named for Started {
+    fn name(&self) -> &'static str {
+        self.contestant.name()
     }
 }
 
-/// The app's host.
-pub(crate) const HOST: &str = "app.localhost";
+impl Named for &'static dyn Contestant {
+    fn name(&self) -> &'static str {
+        Contestant::name(*self)
+    }
+}
 
-/// The length of the upstream's answer.
-pub(crate) const ANSWER_BYTES: usize = 1024;
+impl Started {
+    /// Returns what its processes have used and hold now.
+    pub(crate) fn used(&self) -> Result<(f64, f64)> {
+        let processes = self.running.processes()?;
+        Ok((cpu_seconds(&processes), memory_kib(&processes)))
+    }
+}
 
-const ANSWER: Bytes = Bytes::from_static(&[b'x'; ANSWER_BYTES]);
-const PATH: &str = "/api/v1/items/42?fields=name,owner";
-const CLIENT_SECRET: &str = "a-secret-of-the-bench-only";
+/// Returns a scenario by its name.
+pub(crate) fn find(name: &str) -> Result<&'static Scenario> {
+    let known = || ALL.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+    ALL.iter()
+        .find(|scenario| scenario.name == name)
+        .ok_or_else(|| format!("no scenario is called `{name}`: {}", known()).into())
+}
+
+/// All scenarios, in the order of the report.
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "identity-h1",
+        title: "Identity, HTTP/1.1",
+        about: "https in over HTTP/1.1, a credential in a cookie, a policy of three clauses (group, e-mail domain, \
+                address), a log; HTTP/1.1 to the app, which answers 1 KiB. 16 connections.",
+        shape: Shape::Identity,
+        kind: Kind::Requests(Protocol::Http1),
+    },
+    Scenario {
+        name: "identity-h2",
+        title: "Identity, HTTP/2",
+        about: "The same over HTTP/2: 4 connections with 4 streams each.",
+        shape: Shape::Identity,
+        kind: Kind::Requests(Protocol::Http2),
+    },
+    Scenario {
+        name: "grpc",
+        title: "gRPC, unary",
+        about: "Unary calls of 1 KiB each way, over TLS to the proxy and h2c to the app, with credential and policy.",
+        shape: Shape::Grpc,
+        kind: Kind::Requests(Protocol::Http2),
+    },
+    Scenario {
+        name: "origination",
+        title: "TLS origination",
+        about: "As identity over HTTP/1.1, with TLS to the app too, whose certificate is verified.",
+        shape: Shape::Origination,
+        kind: Kind::Requests(Protocol::Http1),
+    },
+    Scenario {
+        name: "plain",
+        title: "Plain",
+        about: "Cleartext HTTP/1.1 on both sides, nobody is asked who they are; the log stays.",
+        shape: Shape::Plain,
+        kind: Kind::Requests(Protocol::Http1),
+    },
+    Scenario {
+        name: "scale",
+        title: "Many routes, policies and sessions",
+        about: "Portcullis alone, identity over HTTP/1.1, with ever more of everything: the cost of a request should stay.",
+        shape: Shape::Identity,
+        kind: Kind::Scale,
+    },
+    Scenario {
+        name: "handshakes-full",
+        title: "Full TLS handshakes",
+        about: "A new connection each time, closed after the handshake; no session is resumed.",
+        shape: Shape::Identity,
+        kind: Kind::Handshakes(handshakes::Kind::Full),
+    },
+    Scenario {
+        name: "handshakes-resumed",
+        title: "Resumed TLS handshakes",
+        about: "The same with the ticket of the last connection.",
+        shape: Shape::Identity,
+        kind: Kind::Handshakes(handshakes::Kind::Resumed),
+    },
+    Scenario {
+        name: "download-h1",
+        title: "100 MiB down, HTTP/1.1",
+        about: "One answer of 100 MiB, behind credential and policy.",
+        shape: Shape::Identity,
+        kind: Kind::Transfer(Protocol::Http1, transfer::Way::Down),
+    },
+    Scenario {
+        name: "download-h2",
+        title: "100 MiB down, HTTP/2",
+        about: "The same over HTTP/2.",
+        shape: Shape::Identity,
+        kind: Kind::Transfer(Protocol::Http2, transfer::Way::Down),
+    },
+    Scenario {
+        name: "upload-h1",
+        title: "100 MiB up, HTTP/1.1",
+        about: "One request with a body of 100 MiB, which the app reads and drops.",
+        shape: Shape::Identity,
+        kind: Kind::Transfer(Protocol::Http1, transfer::Way::Up),
+    },
+    Scenario {
+        name: "upload-h2",
+        title: "100 MiB up, HTTP/2",
+        about: "The same over HTTP/2.",
+        shape: Shape::Identity,
+        kind: Kind::Transfer(Protocol::Http2, transfer::Way::Up),
+    },
+    Scenario {
+        name: "idle",
+        title: "Idle TLS connections",
+        about: "Connections over HTTP/1.1 that made one request and wait for their second: 10 000, or as many as the limit \
+                of open files allows.",
+        shape: Shape::Identity,
+        kind: Kind::Idle,
+    },
+    Scenario {
+        name: "websockets",
+        title: "WebSockets",
+        about: "WebSockets over TLS that stay open: 10 000, or as many as the limit of open files allows. Then each sends \
+                one message, which is answered.",
+        shape: Shape::Identity,
+        kind: Kind::WebSockets,
+    },
+    Scenario {
+        name: "reload",
+        title: "Reload under load",
+        about: "Requests at a rate, first undisturbed, then while the configuration is read again every second.",
+        shape: Shape::Identity,
+        kind: Kind::Reload,
+    },
+    Scenario {
+        name: "slow-consumer",
+        title: "A slow consumer",
+        about: "Requests at a rate on a thousand connections, first alone, then beside one that takes 100 MiB at 1 MiB/s.",
+        shape: Shape::Identity,
+        kind: Kind::SlowConsumer,
+    },
+];

@@ -1,0 +1,206 @@
+//! What the results come to: Markdown for people, plots, and whether the aims are met.
+
+mod plot;
+mod targets;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+
+use integration::Result;
+
+use self::plot::Bar;
+use crate::figures::{BUSY, Results, Spread};
+use crate::peers;
+use crate::scenario::{self, Scenario};
+
+/// How a figure is told.
+#[derive(Debug)]
+struct Column {
+    figure: &'static str,
+    heading: &'static str,
+    digits: usize,
+    /// Which way is better; what has none is not plotted.
+    better: Option<&'static str>,
+}
+
+/// Returns a scenario's section.
+pub(crate) fn scenario(scenario: &Scenario, results: &Results) -> String {
+    let mut text = format!("### {}\n\n`{}`: {}\n\n{}", scenario.title, scenario.name, scenario.about, table(results));
+    for (name, reason) in &results.left_out {
+        let _ = writeln!(text, "\nLeft out: {name}: {reason}.");
+    }
+    let (rounds, busy) = results.rounds();
+    let _ =
+        writeln!(text, "\nMedians of {rounds} rounds, and in brackets the least and the most.{}", marked(rounds, busy));
+    if let Some(rate) = results.peers().iter().find_map(|peer| results.spread(peer, "rate")) {
+        let _ = writeln!(
+            text,
+            "Percentiles are those at {:.0} requests/s, half of what Portcullis serves here; who serves less has none.",
+            rate.median
+        );
+    }
+    let about = |name: &str| results.about.get(name).map_or("", String::as_str);
+    let _ = writeln!(text, "\n`{}`, {}, on {}.\n", about("command"), about("date"), about("machine"));
+    text
+}
+
+fn marked(rounds: usize, busy: usize) -> String {
+    match busy {
+        0 => String::new(),
+        busy => format!(
+            " **In {busy} of {rounds} the machine did other things too** (more than {:.0} % of its processors).",
+            BUSY * 100.0
+        ),
+    }
+}
+
+/// Returns the table of all figures that were measured.
+fn table(results: &Results) -> String {
+    let peers = results.peers();
+    let measured = |column: &&Column| peers.iter().any(|peer| results.spread(peer, column.figure).is_some());
+    let columns: Vec<_> = COLUMNS.iter().filter(measured).collect();
+    let mut text = "| |".to_owned();
+    for (number, column) in columns.iter().enumerate() {
+        let _ = write!(text, " {} |{}", column.heading, if number == 0 { " × bare |" } else { "" });
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"--:|".repeat(columns.len() + 1));
+    for peer in order(&peers) {
+        let _ = write!(text, "\n| {} |", if peer == "portcullis" { "**portcullis**" } else { peer });
+        for (number, column) in columns.iter().enumerate() {
+            let _ = write!(text, " {} |", cell(results.spread(peer, column.figure), column.digits));
+            if number == 0 {
+                let _ = write!(text, " {} |", cell(results.ratio(column.figure, peer, "bare"), 2));
+            }
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn cell(spread: Option<Spread>, digits: usize) -> String {
+    let Some(Spread { median, least, most }) = spread else { return "–".into() };
+    let (middle, least, most) = (number(median, digits), number(least, digits), number(most, digits));
+    if least == most { middle } else { format!("{middle} ({least}–{most})") }
+}
+
+/// Writes a number with blanks between thousands.
+fn number(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let (whole, fraction) =
+        text.split_once('.').map_or((&*text, String::new()), |(whole, rest)| (whole, format!(".{rest}")));
+    if whole.len() < 5 {
+        return text;
+    }
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped + &fraction
+}
+
+/// Returns the names in the order of the report, not in that of the turns.
+fn order<'a>(peers: &[&'a str]) -> Vec<&'a str> {
+    let mut peers = peers.to_vec();
+    let place = |name: &str| {
+        let known = peers::all().iter().position(|known| known.name() == name);
+        known.or_else(|| peers::scales().iter().position(|known| known.name() == name))
+    };
+    peers.sort_by_key(|name| place(name));
+    peers
+}
+
+/// Writes all kept results into the documentation.
+pub(crate) fn write() -> Result<()> {
+    let mut kept = Vec::new();
+    for scenario in scenario::ALL {
+        if let Some(results) = Results::read(scenario.name)? {
+            kept.push((scenario, results));
+        }
+    }
+    let mut text = String::from("## Aims\n\n");
+    text.push_str(&targets::table(&kept));
+    text.push_str("\n## Who is compared\n\n");
+    text.push_str(&who(&kept));
+    text.push_str("\n## Results\n\n");
+    fs::create_dir_all(PLOTS)?;
+    for (kind, results) in &kept {
+        text.push_str(&scenario(kind, results));
+        let panels = panels(results);
+        if !panels.is_empty() {
+            fs::write(format!("{PLOTS}/{}.svg", kind.name), plot::draw(&panels))?;
+            let _ = writeln!(text, "![{}](performance/{}.svg)\n", kind.title, kind.name);
+        }
+    }
+    let page = fs::read_to_string(PAGE)?;
+    let (before, rest) = page.split_once(BEGIN).ok_or_else(|| format!("{PAGE} has no `{BEGIN}`"))?;
+    let (_, after) = rest.split_once(END).ok_or_else(|| format!("{PAGE} has no `{END}`"))?;
+    Ok(fs::write(PAGE, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", text.trim_end()))?)
+}
+
+/// Returns the table of proxies, their versions, and how each does what is asked.
+fn who(kept: &[(&Scenario, Results)]) -> String {
+    let mut versions = BTreeMap::new();
+    for (_, results) in kept {
+        versions.extend(results.versions.iter());
+    }
+    let mut text = "| | version | what it does for a request |\n|---|---|---|\n".to_owned();
+    for contestant in peers::all() {
+        let name = contestant.name().to_owned();
+        let version = versions.get(&name).map_or("–", |version| version.as_str());
+        let _ = writeln!(text, "| {name} | {version} | {} |", contestant.how());
+    }
+    text
+}
+
+/// Returns what is plotted of a scenario.
+fn panels(results: &Results) -> Vec<(String, usize, Vec<Bar<'_>>)> {
+    let plotted = COLUMNS.iter().filter_map(|column| Some((column, column.better?))).map(|(column, better)| {
+        let peers = order(&results.peers()).into_iter();
+        let bars = peers.filter_map(|peer| Some(Bar { name: peer, spread: results.spread(peer, column.figure)? }));
+        (format!("{} ({better} is better)", column.heading), column.digits, bars.collect::<Vec<_>>())
+    });
+    plotted.filter(|(_, _, bars)| bars.len() > 1).collect()
+}
+
+const fn column(figure: &'static str, heading: &'static str, digits: usize, better: Option<&'static str>) -> Column {
+    Column { figure, heading, digits, better }
+}
+
+/// Every figure in the order of a table; the first that a scenario has is also told as a multiple of the bare proxy's.
+const COLUMNS: &[Column] = &[
+    column("cpu_us", "CPU µs a request", 1, LESS),
+    column("handshake_cpu_us", "CPU µs a handshake", 0, LESS),
+    column("transfer_cpu_ms", "CPU ms for 100 MiB", 0, LESS),
+    column("connection_kib", "KiB each", 1, LESS),
+    column("per_second", "requests/s on one processor", 0, MORE),
+    column("utilisation", "its processor busy", 2, None),
+    column("handshakes_per_core", "handshakes/s of a whole processor", 0, MORE),
+    column("mib_per_second", "MiB/s", 0, MORE),
+    column("undisturbed_p99_us", "p99 µs undisturbed", 0, None),
+    column("p50_us", "p50 µs", 0, None),
+    column("p99_us", "p99 µs", 0, LESS),
+    column("p999_us", "p99.9 µs", 0, None),
+    column("failed", "requests that failed", 0, None),
+    column("rest_mib", "MiB at rest", 1, None),
+    column("loaded_mib", "MiB after load", 1, None),
+    column("growth_mib", "MiB more at peak", 1, None),
+    column("connections", "connections", 0, None),
+    column("message_cpu_us", "CPU µs a message", 1, None),
+    column("user_instructions", "instructions, user", 0, None),
+    column("kernel_instructions", "instructions, kernel", 0, None),
+    column("cycles", "cycles", 0, None),
+    column("switches", "context switches", 2, None),
+];
+
+const LESS: Option<&str> = Some("less");
+const MORE: Option<&str> = Some("more");
+
+const PAGE: &str = "docs/performance.md";
+const PLOTS: &str = "docs/performance";
+const BEGIN: &str = "<!-- written by `tests/bench/run --write`: begin -->";
+const END: &str = "<!-- written by `tests/bench/run --write`: end -->";
