@@ -1,17 +1,21 @@
-"""The interoperability cases of gRPC, by the names that gRPC gives them, through `config/grpc-h2c.yaml` to two servers.
+"""The interoperability cases of gRPC, by the names that gRPC gives them, through `config/grpc-h2c.yaml`: TLS in, h2c out, to two
+servers in Python (grpcio), and then to two in Rust (tonic, `grpc_server.rs`).
 
 Left out are the cases of Google's own credentials and load balancers, and those of compressed messages: what tells them
 apart is inside of messages, which the proxy does not look at.
 """
 
+import os
+import pathlib
 import queue
+import subprocess
 import threading
 import time
 from concurrent import futures
 
 import grpc
 import pytest
-from conftest import Authority, Example, free_port
+from conftest import Authority, Example, accepts, free_port, wait_for
 
 PROTOS, SERVICES = grpc.protos_and_services("testing.proto")
 ECHO_INITIAL, ECHO_TRAILING = "x-grpc-test-echo-initial", "x-grpc-test-echo-trailing-bin"
@@ -22,11 +26,7 @@ class TestService(SERVICES.TestServiceServicer):
 
     __test__ = False
 
-    def __init__(self):
-        self.calls = 0
-
     def echo(self, context, status=None):
-        self.calls += 1
         asked = dict(context.invocation_metadata())
         if ECHO_INITIAL in asked:
             context.send_initial_metadata(((ECHO_INITIAL, asked[ECHO_INITIAL]),))
@@ -78,21 +78,41 @@ def output(answer, body=0, interval_us=0):
     return PROTOS.StreamingOutputCallRequest(response_parameters=parameters, payload=payload(body))
 
 
-@pytest.fixture(scope="module")
-def servers():
-    started = []
-    for _ in range(2):
-        server, service = grpc.server(futures.ThreadPoolExecutor(16)), TestService()
-        SERVICES.add_TestServiceServicer_to_server(service, server)
-        started.append((server, service, server.add_insecure_port("127.0.0.1:0")))
-        server.start()
-    yield started
-    for server, *_ in started:
-        server.stop(0).wait()
+class Grpcio:
+    def __init__(self):
+        self.server, service = grpc.server(futures.ThreadPoolExecutor(16)), TestService()
+        SERVICES.add_TestServiceServicer_to_server(service, self.server)
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def stop(self):
+        self.server.stop(0).wait()
+
+
+class Tonic:
+    BINARY = pathlib.Path(os.environ.get("GRPC_SERVER_BIN", pathlib.Path(__file__).parents[2] / "target/debug/examples/grpc-interop-server"))
+
+    def __init__(self):
+        self.process = subprocess.Popen([self.BINARY], stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline())
+        wait_for(lambda: accepts(self.port), "the server in Rust", self.process)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module", params=[Grpcio, Tonic])
+def servers(request):
+    servers = [request.param(), request.param()]
+    yield servers
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture(scope="module")
-def proxy(directory, servers):
+def proxy(tmp_path_factory, servers):
+    directory = tmp_path_factory.mktemp("grpc")
     authority, port = Authority(directory, "grpc.localhost"), free_port()
     proxy = Example(directory, "grpc-h2c.yaml", port, [
         ("[::]:443", f"127.0.0.1:{port}"),
@@ -101,8 +121,8 @@ def proxy(directory, servers):
         ("${env:OIDC_CLIENT_SECRET}", "unused"),
         ("https://internal.example.com", f"https://grpc.localhost:{port}"),
         ("203.0.113.0/24", "127.0.0.0/8"),
-        ("10.0.3.13:9090", f"127.0.0.1:{servers[0][2]}"),
-        ("10.0.3.14:9090", f"127.0.0.1:{servers[1][2]}"),
+        ("10.0.3.13:9090", f"127.0.0.1:{servers[0].port}"),
+        ("10.0.3.14:9090", f"127.0.0.1:{servers[1].port}"),
     ])
     proxy.authority = authority
     yield proxy
@@ -110,13 +130,18 @@ def proxy(directory, servers):
 
 
 @pytest.fixture(scope="module")
-def stub(proxy):
+def channel(proxy):
     credentials = grpc.ssl_channel_credentials(proxy.authority.ca_file.read_bytes())
     with grpc.secure_channel(f"127.0.0.1:{proxy.port}", credentials, options=[
         ("grpc.ssl_target_name_override", "grpc.localhost"),
         ("grpc.default_authority", f"grpc.localhost:{proxy.port}"),
     ]) as channel:
-        yield SERVICES.TestServiceStub(channel)
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def stub(channel):
+    return SERVICES.TestServiceStub(channel)
 
 
 class Requests:
@@ -213,6 +238,11 @@ def test_unimplemented_method(stub):
     assert failed(lambda: stub.UnimplementedCall(PROTOS.Empty(), timeout=20))[0] == grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_unimplemented_service(stub, channel):
+    method = channel.unary_unary("/grpc.testing.UnimplementedService/UnimplementedCall", PROTOS.Empty.SerializeToString)
+    assert failed(lambda: method(PROTOS.Empty(), timeout=20))[0] == grpc.StatusCode.UNIMPLEMENTED
+
+
 def test_cancel_after_begin(stub):
     requests = Requests()
     call = stub.StreamingInputCall.future(iter(requests), timeout=20)
@@ -239,7 +269,6 @@ def test_timeout_on_sleeping_server(stub):
 
 
 def test_zz_both_servers_were_asked_and_the_log_says_how(proxy, servers):
-    assert all(service.calls for _, service, _ in servers)
     reached = [record["upstream"] for record in proxy.records() if record.get("upstream", {}).get("protocol")]
-    assert {upstream["endpoint"] for upstream in reached} == {f"http://127.0.0.1:{port}" for *_, port in servers}
+    assert {upstream["endpoint"] for upstream in reached} == {f"http://127.0.0.1:{server.port}" for server in servers}
     assert {(upstream["protocol"], upstream["protocol_reason"]) for upstream in reached} == {("h2c", "configured")}
