@@ -104,21 +104,32 @@ fn names() -> (Layout, Vec<u8>) {
 }
 
 fn database() -> (Layout, Vec<u8>) {
-    let record = serde_json::json!({
-        "continent": { "code": "EU", "geoname_id": 6_255_148, "names": { "de": "Europa", "en": "Europe" } },
-        "country": { "geoname_id": 2_921_044, "iso_code": "DE", "names": { "de": "Deutschland", "en": "Germany" } },
-    });
-    let records: Vec<_> =
-        networks().map(|network| (format!("{network}/24").parse().expect("a network"), record.clone())).collect();
+    // As many records as there are countries.
+    let records: Vec<_> = (0..NETWORKS)
+        .zip(networks())
+        .map(|(index, network)| {
+            let record = serde_json::json!({
+                "continent": { "code": "EU", "geoname_id": 6_255_148, "names": { "de": "Europa", "en": "Europe" } },
+                "country": {
+                    "geoname_id": 2_921_044 + index % 250,
+                    "iso_code": "DE",
+                    "names": { "de": "Deutschland", "en": format!("Germany {}", index % 250) },
+                },
+            });
+            (format!("{network}/24").parse().expect("a network"), record)
+        })
+        .collect();
     (Layout { key: KeyType::Network, format: Format::Mmdb }, mmdb("Test-Country", &records))
 }
 
 fn config(when: &str) -> Config {
-    let tables = [("csv", csv()), ("json", json()), ("names", names()), ("mmdb", database())];
+    type Make = fn() -> (Layout, Vec<u8>);
+    let tables: [(&str, Make); 4] = [("csv", csv), ("json", json), ("names", names), ("mmdb", database)];
     let tables: BTreeMap<_, _> = tables
         .into_iter()
         .filter(|(name, _)| when.contains(name))
-        .map(|(name, (layout, bytes))| {
+        .map(|(name, make)| {
+            let (layout, bytes) = make();
             let table = Table::new(layout.key);
             table.replace(Rows::read(&layout, bytes).expect("a table"));
             (name.to_owned(), Arc::new(table))

@@ -9,7 +9,7 @@ mod lookup;
 
 use std::cmp::Ordering;
 
-pub(crate) use cost::{size, weight};
+pub(crate) use cost::weight;
 pub(crate) use lookup::HeldTables;
 pub(crate) use lookup::MAX_TABLES;
 
@@ -186,7 +186,8 @@ impl<'a> Evaluation<'_, 'a> {
     }
 
     fn equal(&mut self, parts: &'a [Code; 2]) -> Result<bool, Failure> {
-        let (left, right) = self.pair(parts)?;
+        let [left, right] = parts;
+        let (left, right) = (self.value(left)?, self.value(right)?);
         self.spend(weight(&left).min(weight(&right)))?;
         left.equals(&right, &mut self.budget)
     }

@@ -5,18 +5,23 @@ mod csv;
 mod index;
 mod json;
 mod mmdb;
+mod names;
 mod networks;
+mod objects;
 mod row;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Guard};
 
 use crate::failure::Failure;
+use crate::value::{Map, Value};
 use index::Index;
 pub(crate) use index::Key;
+pub(crate) use names::Names;
+use objects::Objects;
+pub(crate) use objects::{Items, Object};
 pub(crate) use row::{Record, Row};
 
 /// One table. What is in it is replaced whole, while conditions look things up.
@@ -70,8 +75,13 @@ pub struct Rows(Content);
 #[derive(Debug)]
 enum Content {
     Csv(Index, csv::Records),
-    Json(Index, Box<[json::Object]>),
-    Mmdb(Box<mmdb::Database>),
+    Objects {
+        /// What a MaxMind DB calls itself.
+        kind: Option<Box<str>>,
+        index: Index,
+        objects: Objects,
+        names: Names,
+    },
 }
 
 /// Why bytes are no table.
@@ -105,10 +115,6 @@ impl TableError {
         Self { place: Some((line, column)), message: message.into() }
     }
 }
-
-/// The names that fields have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Names(pub(crate) BTreeMap<Box<str>, Self>);
 
 /// What is known of the fields of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,25 +176,27 @@ impl Rows {
     /// The bytes are no such table.
     pub fn read(layout: &Layout, bytes: Vec<u8>) -> Result<Self, TableError> {
         Ok(Self(match &layout.format {
-            Format::Mmdb => Content::Mmdb(Box::new(mmdb::Database::read(bytes)?)),
+            Format::Mmdb => {
+                let mmdb::Database { kind, networks, records } = mmdb::read(&bytes)?;
+                Content::objects(Some(kind), Index::Networks(networks), records)
+            }
             Format::Csv { key, columns } => {
                 let (records, keys) = csv::read(&text(bytes)?, key, columns)?;
                 Content::Csv(Index::new(layout.key, keys)?, records)
             }
             Format::Json { key } => {
                 let (objects, keys) = json::read(&text(bytes)?, key.as_deref())?;
-                Content::Json(Index::new(layout.key, keys)?, objects)
+                Content::objects(None, Index::new(layout.key, keys)?, objects)
             }
         }))
     }
 
-    /// Returns the number of rows; for a MaxMind DB that of the nodes of its tree.
+    /// Returns the number of rows; for a MaxMind DB that of records that differ.
     #[must_use]
     pub fn count(&self) -> usize {
         match &self.0 {
             Content::Csv(_, records) => records.len(),
-            Content::Json(_, objects) => objects.len(),
-            Content::Mmdb(database) => database.nodes(),
+            Content::Objects { objects, .. } => objects.len(),
         }
     }
 
@@ -206,12 +214,14 @@ impl Rows {
                     Err(TableError::at(1, 1, message))
                 })
             }
-            (Content::Mmdb(new), Content::Mmdb(old)) if new.kind() != old.kind() => Err(TableError::new(format!(
-                "the database is of the type {}, and was {}: put the right one back, or reload the configuration",
-                shown(new.kind()),
-                shown(old.kind())
-            ))),
-            (Content::Csv(..) | Content::Json(..) | Content::Mmdb(_), _) => Ok(()),
+            (Content::Objects { kind: Some(new), .. }, Content::Objects { kind: Some(old), .. }) if new != old => {
+                Err(TableError::new(format!(
+                    "the database is of the type {}, and was {}: put the right one back, or reload the configuration",
+                    shown(new),
+                    shown(old)
+                )))
+            }
+            (Content::Csv(..) | Content::Objects { .. }, _) => Ok(()),
         }
     }
 
@@ -220,7 +230,7 @@ impl Rows {
     pub fn columns(&self) -> Option<&[Box<str>]> {
         match &self.0 {
             Content::Csv(_, records) => Some(records.columns()),
-            Content::Json(..) | Content::Mmdb(_) => None,
+            Content::Objects { .. } => None,
         }
     }
 
@@ -228,9 +238,8 @@ impl Rows {
     pub(crate) fn fields(&self) -> Fields {
         match &self.0 {
             Content::Csv(_, records) => Fields::Columns(Names::of(records.columns().iter().cloned())),
-            Content::Json(_, objects) if objects.is_empty() => Fields::Unknown,
-            Content::Json(_, objects) => Fields::Seen(json::names(objects)),
-            Content::Mmdb(database) => Fields::Seen(database.names()),
+            Content::Objects { objects, .. } if objects.len() == 0 => Fields::Unknown,
+            Content::Objects { names, .. } => Fields::Seen(names.clone()),
         }
     }
 
@@ -238,27 +247,22 @@ impl Rows {
     pub(crate) fn find(&self, key: Key<'_>) -> Result<Option<Row<'_>>, Failure> {
         match &self.0 {
             Content::Csv(index, records) => Ok(index.find(key)?.map(|row| Row::Record(records.get(row)))),
-            Content::Json(index, objects) => Ok(index.find(key)?.and_then(|row| objects.get(row)).map(Row::Object)),
-            Content::Mmdb(database) => Ok(database.find(key.address()?)?.map(Row::Mmdb)),
+            Content::Objects { index, objects, .. } => {
+                Ok(index.find(key)?.and_then(|row| objects.get(row)).map(Row::Object))
+            }
         }
     }
 }
 
-impl Names {
-    fn of(names: impl IntoIterator<Item = Box<str>>) -> Self {
-        Self(names.into_iter().map(|name| (name, Self::default())).collect())
-    }
-
-    /// Takes the names below `name` in, as far as there is room for them: an object with a thousand members has ids in
-    /// the place of names.
-    fn below(&mut self, name: &str) -> Option<&mut Self> {
-        if !self.0.contains_key(name) {
-            if self.0.len() == MAX_NAMES {
-                return None;
-            }
-            self.0.insert(name.into(), Self::default());
+impl Content {
+    fn objects(kind: Option<Box<str>>, index: Index, objects: Objects) -> Self {
+        let mut names = Names::default();
+        // The records of a MaxMind DB are large, and much alike.
+        let step = if kind.is_some() { objects.len().div_ceil(MAX_SAMPLED).max(1) } else { 1 };
+        for object in (0..objects.len()).step_by(step).filter_map(|row| objects.get(row)) {
+            names.collect(&Value::Map(Map::Object(object)));
         }
-        self.0.get_mut(name)
+        Self::Objects { kind, index, objects, names }
     }
 }
 
@@ -279,8 +283,8 @@ fn shown(text: &str) -> String {
 
 /// Rows of one table; more belong into a database.
 const MAX_ROWS: usize = 5_000_000;
-/// Names of fields that are remembered side by side.
-const MAX_NAMES: usize = 500;
+/// Records of a MaxMind DB that are gone through for the names of fields, spread evenly.
+const MAX_SAMPLED: usize = 20_000;
 /// Characters of a table that a message repeats.
 const MAX_SHOWN: usize = 80;
 

@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::constant::Constant;
 use crate::failure::Failure;
 use crate::function::Function;
-use crate::table::Record;
+use crate::table::{Items, Object, Record};
 
 /// The bytes of a text that count as one step of the budget.
 pub(crate) const BYTES_PER_STEP: usize = 64;
@@ -45,6 +45,7 @@ pub(crate) enum Value<'a> {
 pub(crate) enum List<'a> {
     Texts(&'a [Box<str>]),
     Json(&'a [serde_json::Value]),
+    Items(Items<'a>),
     Constants(&'a [Constant]),
     Values(Rc<[Value<'a>]>),
 }
@@ -56,6 +57,7 @@ pub(crate) enum Map<'a> {
     Json(&'a serde_json::Map<String, serde_json::Value>),
     Headers(&'a dyn Headers),
     Record(Record<'a>),
+    Object(Object<'a>),
     Lists(Rc<BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>>),
     Values(Rc<[(Value<'a>, Value<'a>)]>),
 }
@@ -212,6 +214,7 @@ impl<'a> List<'a> {
         match self {
             Self::Texts(items) => items.len(),
             Self::Json(items) => items.len(),
+            Self::Items(items) => items.len(),
             Self::Constants(items) => items.len(),
             Self::Values(items) => items.len(),
         }
@@ -222,6 +225,7 @@ impl<'a> List<'a> {
         match self {
             Self::Texts(items) => items.get(index).map(|text| Value::text(&**text)),
             Self::Json(items) => items.get(index).map(Value::json),
+            Self::Items(items) => items.get(index),
             Self::Constants(items) => items.get(index).map(Constant::value),
             Self::Values(items) => items.get(index).cloned(),
         }
@@ -238,7 +242,7 @@ impl<'a> List<'a> {
         match (self, value) {
             (Self::Texts(items), Value::Text(text)) => Ok(items.iter().any(|item| **item == **text)),
             (Self::Texts(_), _) => Ok(false),
-            (Self::Json(_) | Self::Constants(_) | Self::Values(_), _) => {
+            (Self::Json(_) | Self::Items(_) | Self::Constants(_) | Self::Values(_), _) => {
                 for item in self.iter() {
                     if item.equals(value, budget)? {
                         return Ok(true);
@@ -275,6 +279,7 @@ impl<'a> Map<'a> {
                 count
             }
             Self::Record(record) => record.len(),
+            Self::Object(object) => object.names().len(),
             Self::Lists(entries) => entries.len(),
             Self::Values(entries) => entries.len(),
         }
@@ -287,6 +292,7 @@ impl<'a> Map<'a> {
             Self::Json(entries) => entries.get(key).map(Value::json),
             Self::Headers(headers) => headers.get(key).map(Value::Text),
             Self::Record(record) => record.get(key).map(Value::text),
+            Self::Object(object) => object.get(key),
             Self::Lists(entries) => {
                 entries.get(key).map(|items| Value::list(items.iter().cloned().map(Value::Text).collect()))
             }
@@ -300,10 +306,8 @@ impl<'a> Map<'a> {
             (Self::Values(entries), _) => {
                 entries.iter().find(|(known, _)| known.equals_scalar(key)).map(|(_, value)| value.clone())
             }
-            (Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Lists(_), Value::Text(text)) => {
-                self.get_text(text)
-            }
-            (Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Lists(_), _) => None,
+            (_, Value::Text(text)) => self.get_text(text),
+            (_, _) => None,
         }
     }
 
@@ -318,6 +322,7 @@ impl<'a> Map<'a> {
                 keys.into()
             }
             Self::Record(record) => return record.columns(),
+            Self::Object(object) => return List::Texts(object.names()),
             Self::Lists(entries) => entries.keys().cloned().map(Value::Text).collect(),
             Self::Values(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
         };
@@ -328,7 +333,7 @@ impl<'a> Map<'a> {
     pub(crate) fn search(&self) -> usize {
         match self {
             Self::Values(entries) => entries.len() / SCANNED_PER_STEP,
-            Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Lists(_) => 0,
+            Self::Empty | Self::Json(_) | Self::Headers(_) | Self::Record(_) | Self::Object(_) | Self::Lists(_) => 0,
         }
     }
 

@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::Evaluation;
-use super::cost::{size, weight};
 use crate::code::{Lookup, LookupKey};
 use crate::failure::Failure;
 use crate::table::{Held, Key, Rows};
@@ -37,8 +36,7 @@ impl<'a> Evaluation<'_, 'a> {
             };
         };
         let value = row.at(&lookup.path)?;
-        self.spend(weight(&value) + size(&value))?;
-        Ok(value)
+        self.charged(value)
     }
 
     /// As `has()` everywhere: only the last name may be missing.

@@ -7,13 +7,11 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::index::{Place, WrittenKey};
-use super::{MAX_ROWS, Names, TableError, shown};
-
-/// One row.
-pub(crate) type Object = Map<String, Value>;
+use super::objects::{Builder, Cell, Objects, TooLarge};
+use super::{MAX_ROWS, TableError, shown};
 
 /// Reads rows and their keys.
-pub(super) fn read(text: &str, key: Option<&str>) -> Result<(Box<[Object]>, Vec<WrittenKey>), TableError> {
+pub(super) fn read(text: &str, key: Option<&str>) -> Result<(Objects, Vec<WrittenKey>), TableError> {
     let Strict(value) = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
@@ -42,7 +40,8 @@ pub(super) fn read(text: &str, key: Option<&str>) -> Result<(Box<[Object]>, Vec<
         objects.push(row);
         keys.push(WrittenKey { text: key, place: Place::Row(number) });
     }
-    Ok((objects.into(), keys))
+    let objects = flatten(&objects).map_err(|TooLarge| TableError::new("the file is larger than 4 GiB"))?;
+    Ok((objects, keys))
 }
 
 fn member(number: usize, row: &Value, key: &str) -> Result<Box<str>, TableError> {
@@ -55,21 +54,46 @@ fn member(number: usize, row: &Value, key: &str) -> Result<Box<str>, TableError>
     Err(TableError::new(message))
 }
 
-/// Collects the names that occur in any row, and below them.
-pub(super) fn names(objects: &[Object]) -> Names {
-    let mut names = Names::default();
-    for object in objects {
-        collect(&mut names, object);
-    }
-    names
-}
-
-fn collect(names: &mut Names, object: &Object) {
-    for (name, value) in object {
-        if let (Some(below), Value::Object(inner)) = (names.below(name), value) {
-            collect(below, inner);
+fn flatten(rows: &[Map<String, Value>]) -> Result<Objects, TooLarge> {
+    let mut flat = Builder::with_rows(rows.iter().map(Map::len).sum());
+    let (mut places, mut at) = (Vec::with_capacity(rows.len()), 0);
+    for row in rows {
+        places.push(flat.members(names(row), at)?);
+        for value in row.values() {
+            let cell = cell(&mut flat, value)?;
+            flat.place(at, cell);
+            at += 1;
         }
     }
+    Ok(flat.finish(places))
+}
+
+fn cell<'t>(flat: &mut Builder<'t>, value: &'t Value) -> Result<Cell, TooLarge> {
+    let cells = |flat: &mut Builder<'t>, values: &mut dyn Iterator<Item = &'t Value>| {
+        values.map(|value| cell(flat, value)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(match value {
+        Value::Null => Cell::Null,
+        Value::Bool(value) => Cell::Bool(*value),
+        Value::Number(number) => number.as_i64().map_or_else(
+            || number.as_u64().map_or_else(|| Cell::Double(number.as_f64().unwrap_or(f64::NAN)), Cell::Uint),
+            Cell::Int,
+        ),
+        Value::String(text) => flat.text(text)?,
+        Value::Array(items) => {
+            let items = cells(flat, &mut items.iter())?;
+            flat.list(&items)?
+        }
+        Value::Object(object) => {
+            let values = cells(flat, &mut object.values())?;
+            Cell::Object(flat.object(names(object), &values)?)
+        }
+    })
+}
+
+/// Returns the names of an object, which a map has in their order.
+fn names(object: &Map<String, Value>) -> Vec<&str> {
+    object.keys().map(String::as_str).collect()
 }
 
 /// JSON in which no object has a name twice: of two rows of one key, which one counts is not ours to choose.

@@ -1,6 +1,6 @@
 //! Networks with a row each: the longest that holds an address wins.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -10,7 +10,7 @@ use crate::network::{MAPPED, canonical};
 #[derive(Debug)]
 pub(super) struct Networks {
     v4: Flat<u32>,
-    v6: Flat<u128>,
+    v6: Flat<Halves>,
 }
 
 impl Networks {
@@ -29,23 +29,59 @@ impl Networks {
                     if network.contains(&MAPPED) {
                         v4.push(Range { start: 0, end: u32::MAX, length, row });
                     }
-                    v6.push(Range {
-                        start: network.network().to_bits(),
-                        end: network.broadcast().to_bits(),
-                        length,
-                        row,
-                    });
+                    let (start, end) = (network.network().into(), network.broadcast().into());
+                    v6.push(Range { start, end, length, row });
                 }
             }
         }
         Ok(Self { v4: Flat::new(v4)?, v6: Flat::new(v6)? })
     }
 
+    /// Takes networks that are flat already.
+    pub(super) fn of(v4: &Cuts, v6: &Cuts) -> Self {
+        let v4 = v4.0.iter().map(|(start, row)| Cut { start: (start >> 96) as u32, row: *row });
+        let v6 = v6.0.iter().map(|(start, row)| Cut { start: Ipv6Addr::from_bits(*start).into(), row: *row });
+        Self { v4: Flat::of(v4.collect()), v6: Flat::of(v6.collect()) }
+    }
+
     /// Returns the row of the longest network that holds the address.
     pub(super) fn find(&self, address: IpAddr) -> Option<u32> {
         match address {
             IpAddr::V4(address) => self.v4.find(address.to_bits()),
-            IpAddr::V6(address) => self.v6.find(address.to_bits()),
+            IpAddr::V6(address) => {
+                let row = self.v6.find(address.into())?;
+                let Some(behind) = row.checked_sub(V4_BEHIND) else { return Some(row) };
+                self.v4.find((address.to_bits() << behind >> 96) as u32)
+            }
+        }
+    }
+}
+
+/// Where addresses lead, in their order: from each on to the next.
+#[derive(Debug, Default)]
+pub(super) struct Cuts(Vec<(u128, u32)>);
+
+/// Where an address leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Leads {
+    Nowhere,
+    ToRow(u32),
+    /// To the row of the IPv4 address that lies in this one behind so many bits.
+    ToV4 {
+        behind: u32,
+    },
+}
+
+impl Cuts {
+    /// Adds where addresses lead from this one on. Bits of an IPv4 address are on the left.
+    pub(super) fn add(&mut self, start: u128, leads: Leads) {
+        let row = match leads {
+            Leads::Nowhere => NO_ROW,
+            Leads::ToRow(row) => row,
+            Leads::ToV4 { behind } => V4_BEHIND + behind,
+        };
+        if self.0.last().is_none_or(|last| last.1 != row) {
+            self.0.push((start, row));
         }
     }
 }
@@ -62,23 +98,33 @@ struct Range<A> {
 /// Where which row begins to hold.
 #[derive(Debug)]
 struct Flat<A> {
-    // Invariant: sorted, and as long as `rows`.
-    starts: Box<[A]>,
-    rows: Box<[u32]>,
-    // Invariant: at each value of the first `bits` bits, how many starts lie before it; and at the end, how many there are.
+    // Invariant: sorted by their starts.
+    cuts: Box<[Cut<A>]>,
+    // Invariant: at each value of the first `bits` bits, how many cuts lie before it; and at the end, how many there are.
     // So a search looks at few of them, close together, instead of halving all.
     before: Box<[u32]>,
     bits: u32,
 }
 
+/// An address, and the row that holds from there on.
+#[derive(Clone, Copy, Debug)]
+struct Cut<A> {
+    start: A,
+    row: u32,
+}
+
+/// The bits of an IPv6 address in halves, which need no more room than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Halves(u64, u64);
+
 impl<A: Bits> Flat<A> {
     fn new(mut ranges: Vec<Range<A>>) -> Result<Self, (usize, usize)> {
         ranges.sort_unstable_by_key(|range| (range.start, range.length, range.row));
-        let mut cuts: Vec<(A, u32)> = Vec::with_capacity(2 * ranges.len());
+        let mut cuts: Vec<Cut<A>> = Vec::with_capacity(2 * ranges.len());
         let mut cut = |start: A, row: Option<u32>| {
             // The network around begins, or goes on, at the same place: what lies within it wins.
-            cuts.pop_if(|last| last.0 == start);
-            cuts.push((start, row.unwrap_or(NO_ROW)));
+            cuts.pop_if(|last| last.start == start);
+            cuts.push(Cut { start, row: row.unwrap_or(NO_ROW) });
         };
         let mut around: Vec<Range<A>> = Vec::new();
         for range in ranges {
@@ -99,18 +145,21 @@ impl<A: Bits> Flat<A> {
                 cut(next, around.last().map(|outer| outer.row));
             }
         }
-        let (starts, rows): (Vec<A>, Vec<u32>) = cuts.into_iter().unzip();
-        let bits = starts.len().checked_ilog2().unwrap_or_default().min(MAX_BITS);
-        let count = |first: usize| starts.partition_point(|start| start.first(bits) < first);
+        Ok(Self::of(cuts))
+    }
+
+    fn of(cuts: Vec<Cut<A>>) -> Self {
+        let bits = cuts.len().checked_ilog2().unwrap_or_default().min(MAX_BITS);
+        let count = |first: usize| cuts.partition_point(|cut| cut.start.first(bits) < first);
         let before = (0..=1 << bits).map(|first| u32::try_from(count(first)).unwrap_or(u32::MAX)).collect();
-        Ok(Self { starts: starts.into(), rows: rows.into(), before, bits })
+        Self { cuts: cuts.into(), before, bits }
     }
 
     fn find(&self, address: A) -> Option<u32> {
         let first = address.first(self.bits);
         let (from, to) = (*self.before.get(first)? as usize, *self.before.get(first + 1)? as usize);
-        let after = from + self.starts.get(from..to)?.partition_point(|start| *start <= address);
-        self.rows.get(after.checked_sub(1)?).copied().filter(|row| *row != NO_ROW)
+        let after = from + self.cuts.get(from..to)?.partition_point(|cut| cut.start <= address);
+        self.cuts.get(after.checked_sub(1)?).map(|cut| cut.row).filter(|row| *row != NO_ROW)
     }
 }
 
@@ -133,13 +182,25 @@ impl Bits for u32 {
     }
 }
 
-impl Bits for u128 {
+impl Bits for Halves {
     fn next(self) -> Option<Self> {
-        self.checked_add(1)
+        match self.1.checked_add(1) {
+            Some(low) => Some(Self(self.0, low)),
+            None => self.0.checked_add(1).map(|high| Self(high, 0)),
+        }
     }
 
     fn first(self, bits: u32) -> usize {
-        self.checked_shr(Self::BITS - bits).unwrap_or_default() as usize
+        // There are no more bits than `MAX_BITS`.
+        self.0.checked_shr(u64::BITS - bits).map_or(0, |first| usize::try_from(first).unwrap_or(usize::MAX))
+    }
+}
+
+impl From<Ipv6Addr> for Halves {
+    fn from(address: Ipv6Addr) -> Self {
+        let bits = address.to_bits();
+        #[expect(clippy::cast_possible_truncation, reason = "the low half is what is left of it")]
+        Self((bits >> 64) as u64, bits as u64)
     }
 }
 
@@ -148,3 +209,6 @@ const MAX_BITS: u32 = 16;
 
 /// Stands where no network holds; no table has so many rows.
 const NO_ROW: u32 = u32::MAX;
+/// From here on a row says behind how many bits of an IPv6 address there is one of IPv4, whose row is meant; no table has so
+/// many rows.
+const V4_BEHIND: u32 = NO_ROW - 128;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::csv::Records;
-use super::json::Object;
-use super::mmdb;
+use super::objects::Object;
 use crate::failure::Failure;
 use crate::value::{List, Map, Value};
 
@@ -12,8 +11,7 @@ use crate::value::{List, Map, Value};
 #[derive(Debug)]
 pub(crate) enum Row<'a> {
     Record(Record<'a>),
-    Object(&'a Object),
-    Mmdb(mmdb::Found<'a>),
+    Object(Object<'a>),
 }
 
 /// A record of a CSV file.
@@ -26,20 +24,23 @@ pub(crate) struct Record<'a> {
 impl<'a> Row<'a> {
     /// Returns what lies at the end of the path. Where it breaks off, the first name that is missing is told.
     pub(crate) fn at(self, path: &[Arc<str>]) -> Result<Value<'a>, Failure> {
-        match self {
-            Self::Record(record) => walk(Value::Map(Map::Record(record)), path),
-            Self::Object(object) => walk(Value::Map(Map::Json(object)), path),
-            Self::Mmdb(found) => found.at(path),
+        match (self, path) {
+            (Self::Record(record), []) => Ok(Value::Map(Map::Record(record))),
+            (Self::Object(object), []) => Ok(Value::Map(Map::Object(object))),
+            (Self::Record(record), [name, rest @ ..]) => walk(record.get(name).map(Value::text), name, rest),
+            (Self::Object(object), [name, rest @ ..]) => walk(object.get(name), name, rest),
         }
     }
 }
 
-/// Follows a path into a value.
-pub(super) fn walk<'a>(from: Value<'a>, path: &[Arc<str>]) -> Result<Value<'a>, Failure> {
-    path.iter().try_fold(from, |value, name| {
-        let Value::Map(map) = value else { return Err(Failure::NoOverload("field selection")) };
-        map.get_text(name).ok_or_else(|| Failure::NoSuchKey(Arc::clone(name)))
-    })
+/// Follows a path on from what lies at `name`.
+fn walk<'a>(value: Option<Value<'a>>, name: &Arc<str>, path: &[Arc<str>]) -> Result<Value<'a>, Failure> {
+    match (value, path) {
+        (None, _) => Err(Failure::NoSuchKey(Arc::clone(name))),
+        (Some(value), []) => Ok(value),
+        (Some(Value::Map(map)), [name, rest @ ..]) => walk(map.get_text(name), name, rest),
+        (Some(_), _) => Err(Failure::NoOverload("field selection")),
+    }
 }
 
 impl<'a> Record<'a> {

@@ -1,11 +1,16 @@
 //! Tests of `table`: what is read, what is refused with its place, what is found, and what conditions make of it.
 
+mod cost;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::{Format, Key, KeyType, Layout, Row, Rows, Table, TableError};
 use crate::Severity;
 use crate::fixture::{Scene, decide, problems};
-use crate::test_util::mmdb;
+use crate::test_util::{mmdb, mmdb_of};
 use crate::value::Value;
 
 fn csv(key: KeyType, text: &str) -> Result<Rows, TableError> {
@@ -186,7 +191,7 @@ proptest! {
             let at = usize::from(at) % database.len();
             database[at] = byte;
         }
-        if let Ok(rows) = Rows::read(&Layout { key: KeyType::Network, format: Format::Mmdb }, database) {
+        if let Ok(rows) = geo(database) {
             for address in ["10.0.0.1", "2001:db8::1"] {
                 if let Ok(Some(row)) = rows.find(Key::Text(address)) {
                     let _ = row.at(&["country".into(), "iso_code".into()]);
@@ -204,17 +209,60 @@ fn database() -> Vec<u8> {
     mmdb("Test-City", &[("10.0.0.0/8".parse().unwrap(), record.clone()), ("2001:db8::/32".parse().unwrap(), record)])
 }
 
+fn geo(bytes: Vec<u8>) -> Result<Rows, TableError> {
+    Rows::read(&Layout { key: KeyType::Network, format: Format::Mmdb }, bytes)
+}
+
+/// What is found at an address, by us and by the format's reader that others use.
+fn found(ours: &Rows, theirs: &maxminddb::Reader<&[u8]>, address: IpAddr) -> [Option<serde_json::Value>; 2] {
+    let row = ours.find(Key::Address(address)).unwrap();
+    [row.map(|row| row.at(&[]).unwrap().to_json()), theirs.lookup(address).unwrap().decode().unwrap()]
+}
+
+/// An address of IPv4, of IPv6, or of IPv6 with one of IPv4 in it, told apart by few bits.
+fn address(family: u8, bits: u16) -> IpAddr {
+    let v4 = u32::from(bits) << 23 | u32::from(bits);
+    match family {
+        0 => IpAddr::from(v4.to_be_bytes()),
+        1 => IpAddr::from((u128::from(bits) << 118 | 1).to_be_bytes()),
+        _ => IpAddr::from((0x2002 << 112 | u128::from(v4) << 80 | 1).to_be_bytes()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_database_is_read_as_others_read_it(
+        networks in proptest::collection::vec((0_u8..2, 0_u16..512, 8_u8..=32), 1..40),
+        bits in proptest::sample::select(vec![24_u16, 28, 32]),
+        asked in proptest::collection::vec((0_u8..3, 0_u16..512), 1..40),
+    ) {
+        let record = |network: IpNet| {
+            let record = serde_json::json!({ "network": network.to_string(), "long": "y".repeat(300), "list": [-7, 0.5] });
+            (network, record)
+        };
+        let network = |(family, bits, length)| IpNet::new(address(family, bits), length).unwrap().trunc();
+        let mut records: Vec<_> = networks.into_iter().map(network).map(record).collect();
+        // What holds others comes before them.
+        records.sort_by_key(|(network, _)| network.prefix_len() + if network.addr().is_ipv4() { 96 } else { 0 });
+        let bytes = mmdb_of(bits, "Test", &records);
+        let (ours, theirs) = (geo(bytes.clone()).unwrap(), maxminddb::Reader::from_source(bytes.as_slice()).unwrap());
+        for (family, bits) in asked {
+            let [ours, theirs] = found(&ours, &theirs, address(family, bits));
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
+
 #[test]
 fn a_database_that_is_cut_off_is_refused() {
     let whole = database();
-    let layout = Layout { key: KeyType::Network, format: Format::Mmdb };
-    assert!(Rows::read(&layout, whole.clone()).is_ok());
+    assert!(geo(whole.clone()).is_ok());
     for length in 0..whole.len() - 1 {
-        let Err(error) = Rows::read(&layout, whole[..length].to_vec()) else { continue };
+        let Err(error) = geo(whole[..length].to_vec()) else { continue };
         assert!(error.message.starts_with("not a MaxMind DB, or a damaged one ("), "{error}");
     }
     for length in [0, 10, whole.len() / 2] {
-        assert!(Rows::read(&layout, whole[..length].to_vec()).is_err(), "{length}");
+        assert!(geo(whole[..length].to_vec()).is_err(), "{length}");
     }
 }
 
@@ -224,8 +272,7 @@ fn rows_take_the_place_of_others_only_with_all_columns() {
     assert_eq!(csv(KeyType::Text, "tier,team,key\n").unwrap().check_successor_of(&old), Ok(()));
     let error = csv(KeyType::Text, "key,tier\n").unwrap().check_successor_of(&old).unwrap_err();
     assert_eq!(error.message, "the column `team` is gone: put it back, or reload the configuration");
-    let layout = Layout { key: KeyType::Network, format: Format::Mmdb };
-    let of = |kind: &str| Rows::read(&layout, mmdb(kind, &[])).unwrap();
+    let of = |kind: &str| geo(mmdb(kind, &[])).unwrap();
     assert!(of("City").check_successor_of(&of("City")).is_ok());
     assert!(
         of("ASN").check_successor_of(&of("City")).unwrap_err().message.contains("is of the type `ASN`, and was `City`")

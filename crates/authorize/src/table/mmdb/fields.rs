@@ -1,0 +1,207 @@
+//! The values of a MaxMind DB: each begins with its type and size, or points to where it is.
+
+use std::collections::HashMap;
+
+use super::super::objects::{Builder, Cell, Members, Objects, TooLarge};
+use super::Damage;
+
+/// A run of values that are being laid flat; pointers count from its beginning.
+pub(super) struct Fields<'t> {
+    bytes: &'t [u8],
+    flat: Builder<'t>,
+    rows: Vec<Members>,
+    /// The row that begins at a place.
+    known_rows: HashMap<usize, u32>,
+    /// What was found where something pointed to.
+    known: HashMap<usize, Cell>,
+    /// Values that may still be read: each takes two bytes, or else values overlap or lead in a circle.
+    left: usize,
+}
+
+/// The beginning of a value.
+#[derive(Clone, Copy)]
+struct Head {
+    kind: usize,
+    /// Bytes, members or elements; of a truth its value, of a pointer where it leads.
+    size: usize,
+    /// Where that begins which comes behind.
+    at: usize,
+}
+
+impl<'t> Fields<'t> {
+    pub(super) fn new(bytes: &'t [u8]) -> Self {
+        let (flat, rows, left) = (Builder::default(), Vec::new(), bytes.len() / 2);
+        Self { bytes, flat, rows, known_rows: HashMap::new(), known: HashMap::new(), left }
+    }
+
+    /// Reads the record at a place, and returns which row it is.
+    pub(super) fn row(&mut self, at: usize) -> Result<u32, Damage> {
+        if let Some(row) = self.known_rows.get(&at) {
+            return Ok(*row);
+        }
+        let Cell::Object(members) = self.value(&mut { at }, 0)? else { return Err("a record is no map") };
+        let row = u32::try_from(self.rows.len()).map_err(|_| LARGE)?;
+        self.rows.push(members);
+        self.known_rows.insert(at, row);
+        Ok(row)
+    }
+
+    pub(super) fn finish(self) -> Objects {
+        self.flat.finish(self.rows)
+    }
+
+    /// Reads a value, and goes on behind it.
+    fn value(&mut self, at: &mut usize, depth: usize) -> Result<Cell, Damage> {
+        let head = self.head(*at)?;
+        *at = head.at;
+        if head.kind != POINTER {
+            return self.value_of(head, at, depth);
+        }
+        if let Some(cell) = self.known.get(&head.size) {
+            return Ok(*cell);
+        }
+        let target = self.target(head)?;
+        let cell = self.value_of(target, &mut { target.at }, depth)?;
+        self.known.insert(head.size, cell);
+        Ok(cell)
+    }
+
+    fn value_of(&mut self, head: Head, at: &mut usize, depth: usize) -> Result<Cell, Damage> {
+        if depth > MAX_DEPTH {
+            return Err("values lie too deep in each other");
+        }
+        self.left = self.left.checked_sub(1).ok_or("values lead in a circle")?;
+        match head.kind {
+            MAP => self.map(head.size, at, depth + 1),
+            ARRAY => {
+                let mut items = Vec::new();
+                for _ in 0..head.size {
+                    items.push(self.value(at, depth + 1)?);
+                }
+                self.flat.list(&items).map_err(large)
+            }
+            BOOL => Ok(Cell::Bool(head.size != 0)),
+            kind => {
+                *at += head.size;
+                let payload = self.payload(head)?;
+                match kind {
+                    TEXT => self.flat.text(text(payload)?).map_err(large),
+                    BYTES => self.flat.bytes(payload).map_err(large),
+                    kind => number(kind, payload),
+                }
+            }
+        }
+    }
+
+    fn map(&mut self, size: usize, at: &mut usize, depth: usize) -> Result<Cell, Damage> {
+        let mut members = Vec::new();
+        for _ in 0..size {
+            let name = self.name(at)?;
+            members.push((name, self.value(at, depth)?));
+        }
+        members.sort_unstable_by_key(|(name, _)| *name);
+        let (names, values): (Vec<&str>, Vec<Cell>) = members.into_iter().unzip();
+        if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+            return Err("a map has a name twice");
+        }
+        self.flat.object(names, &values).map(Cell::Object).map_err(large)
+    }
+
+    /// Reads a name of a map, and goes on behind it.
+    fn name(&self, at: &mut usize) -> Result<&'t str, Damage> {
+        let head = self.head(*at)?;
+        let name = if head.kind == POINTER { self.target(head)? } else { head };
+        *at = if head.kind == POINTER { head.at } else { head.at + head.size };
+        if name.kind == TEXT { text(self.payload(name)?) } else { Err("a name is no text") }
+    }
+
+    fn target(&self, pointer: Head) -> Result<Head, Damage> {
+        let head = self.head(pointer.size)?;
+        if head.kind == POINTER { Err("a pointer leads to a pointer") } else { Ok(head) }
+    }
+
+    /// Returns the bytes of a value that holds no others.
+    fn payload(&self, head: Head) -> Result<&'t [u8], Damage> {
+        self.bytes.get(head.at..).and_then(|bytes| bytes.get(..head.size)).ok_or(CUT)
+    }
+
+    /// Reads what a value begins with.
+    fn head(&self, at: usize) -> Result<Head, Damage> {
+        let mut rest = self.bytes.get(at..).ok_or(CUT)?.iter();
+        let mut take = |bytes: usize| {
+            (0..bytes).try_fold(0, |number, _| Some(number << 8 | usize::from(*rest.next()?))).ok_or(CUT)
+        };
+        let control = take(1)?;
+        let (kind, low) = (control >> 5, control & 0x1f);
+        if kind == POINTER {
+            let (size, more) = match low >> 3 {
+                0 => ((low & 7) << 8 | take(1)?, 1),
+                1 => (((low & 7) << 16 | take(2)?) + 2048, 2),
+                2 => (((low & 7) << 24 | take(3)?) + 526_336, 3),
+                _ => (take(4)?, 4),
+            };
+            return Ok(Head { kind, size, at: at + 1 + more });
+        }
+        let (kind, begun) = if kind == EXTENDED { (take(1)? + 7, 2) } else { (kind, 1) };
+        let (size, more) = match low {
+            29 => (take(1)? + 29, 1),
+            30 => (take(2)? + 285, 2),
+            31 => (take(3)? + 65_821, 3),
+            size => (size, 0),
+        };
+        Ok(Head { kind, size, at: at + begun + more })
+    }
+}
+
+fn number(kind: usize, bytes: &[u8]) -> Result<Cell, Damage> {
+    let whole = |most: usize| {
+        let low = bytes.get(bytes.len().saturating_sub(8)..).unwrap_or_default();
+        let high = bytes.get(..bytes.len() - low.len()).unwrap_or_default();
+        let fits = bytes.len() <= most && high.iter().all(|byte| *byte == 0);
+        let number = low.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        if fits { Ok(number) } else { Err("a number has too many bits") }
+    };
+    match kind {
+        U16 => whole(2).map(Cell::Uint),
+        U32 => whole(4).map(Cell::Uint),
+        U64 => whole(8).map(Cell::Uint),
+        U128 => whole(16).map(Cell::Uint),
+        // Shorter ones are not negative: the zeros before them were left out.
+        I32 => {
+            let bits = whole(4).and_then(|number| u32::try_from(number).map_err(|_| LARGE));
+            bits.map(|bits| Cell::Int(bits.cast_signed().into()))
+        }
+        DOUBLE => bytes.try_into().map(f64::from_be_bytes).map(Cell::Double).map_err(|_| CUT),
+        FLOAT => bytes.try_into().map(f32::from_be_bytes).map(f64::from).map(Cell::Double).map_err(|_| CUT),
+        _ => Err("a value has an unknown type"),
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Damage> {
+    std::str::from_utf8(bytes).map_err(|_| "a text is not UTF-8")
+}
+
+const fn large(_: TooLarge) -> Damage {
+    LARGE
+}
+
+const CUT: Damage = "a value is cut off";
+const LARGE: Damage = "it is too large";
+
+const EXTENDED: usize = 0;
+const POINTER: usize = 1;
+const TEXT: usize = 2;
+const DOUBLE: usize = 3;
+const BYTES: usize = 4;
+const U16: usize = 5;
+const U32: usize = 6;
+const MAP: usize = 7;
+const I32: usize = 8;
+const U64: usize = 9;
+const U128: usize = 10;
+const ARRAY: usize = 11;
+const BOOL: usize = 14;
+const FLOAT: usize = 15;
+
+/// How deep values of a record lie in each other.
+const MAX_DEPTH: usize = 64;
