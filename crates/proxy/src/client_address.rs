@@ -15,7 +15,7 @@ use crate::ForwardedHeader;
 use crate::sanitize::Refusal;
 
 pub(crate) use lost::{SignIns, watch as watch_for_lost_addresses};
-pub(crate) use outbound::{Told, client_header, forwarded_headers};
+pub(crate) use outbound::{Told, client_header};
 
 /// Networks whose forwarding headers are believed.
 #[derive(Clone, Debug, Default)]

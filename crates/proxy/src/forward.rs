@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authorize::Permit;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use self::outgoing::Outgoing;
 use self::retry::Retries;
+use crate::client_address::Told;
 use crate::config::RetryOn;
 use crate::upstream::{
     Active, Arriving, Cluster, ConnectionError, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress,
@@ -48,8 +49,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) grpc: bool,
     /// Whether the request opens a WebSocket.
     pub(crate) upgrade: Upgrade,
-    /// The host that was asked for, with its port where one was given. Sent upstream where the route preserves it.
-    pub(crate) host: &'a HeaderValue,
+    /// What the upstream learns beside the request's own headers. The host in it is sent where the route preserves it.
+    pub(crate) told: &'a Told,
     /// Tunnels are counted here, so that a shutdown can wait for them.
     pub(crate) tunnels: &'a TaskTracker,
     /// Ends the tunnel that this request opens, with a farewell.
@@ -235,7 +236,7 @@ impl<'a> Exchange<'a> {
                 }
             };
             let (spoken, may_close) = (lease.spoken(), lease.is_reused() && freshness == Freshness::Any);
-            if let Err(failure) = address(&mut request, target, &lease, self.forward.host) {
+            if let Err(failure) = address(&mut request, target, &lease, self.forward.told) {
                 return Tried::Answered(Err(failure));
             }
             if let Some(span) = &span {
@@ -292,7 +293,7 @@ impl<'a> Exchange<'a> {
         lease: Lease,
         request: Request<RequestBody>,
     ) -> Result<Response<Arriving>, NotAnswered> {
-        let answer = target.endpoint.send(lease, request);
+        let answer = target.endpoint.send(lease, request, self.forward.told);
         if self.forward.grpc {
             return answer.await;
         }

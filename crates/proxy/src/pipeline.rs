@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::assert_identity::{Signed, assert_identity};
 use crate::body::{Content, ResponseBody};
 use crate::caller::Caller;
-use crate::client_address::{Told, client_address, client_header, forwarded_headers, watch_for_lost_addresses};
+use crate::client_address::{Told, client_address, client_header, watch_for_lost_addresses};
 use crate::config::{Authentication, CorsPreflight, HashBy, Route, WebSockets};
 use crate::connection::Connection;
 use crate::decide_again::decide_again;
@@ -111,16 +111,15 @@ async fn phases(
     if route.config.max_request_body.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(Refused::BodyTooLarge);
     }
-    let answer = route.config.rewrites.answer.as_ref();
-    if answer.is_none() {
-        tell_upstream(exchange, &permit, &mut parts.headers, &arrived, route, &origin)?;
-        rewrite_request(&mut parts, &route.config.rewrites)?;
-    }
-    exchange.write_ahead().await.map_err(|error| Refused::AuditUnavailable(error.to_string().into()))?;
-    if let Some(answer) = answer {
+    let unrecorded = |error: audit::AuditError| Refused::AuditUnavailable(error.to_string().into());
+    if let Some(answer) = &route.config.rewrites.answer {
+        exchange.write_ahead().await.map_err(unrecorded)?;
         return Ok(rewrite::answer(permit, answer, exchange));
     }
-    send(exchange, permit, route, Request::from_parts(parts, body), &arrived, caller).await
+    let told = tell_upstream(exchange, &permit, &mut parts.headers, arrived, route, &origin)?;
+    rewrite_request(&mut parts, &route.config.rewrites)?;
+    exchange.write_ahead().await.map_err(unrecorded)?;
+    send(exchange, permit, route, Request::from_parts(parts, body), &told, caller).await
 }
 
 /// What the first three phases found.
@@ -382,10 +381,10 @@ fn tell_upstream(
     exchange: &Exchange,
     permit: &Permit,
     headers: &mut HeaderMap,
-    arrived: &Arrived,
+    arrived: Arrived,
     route: &LoadedRoute,
     origin: &Origin,
-) -> Result<(), Refused> {
+) -> Result<Told, Refused> {
     let scheme = exchange.connection.scheme();
     let unavailable = |reason, error: &dyn std::error::Error| {
         let error = error.to_string().into();
@@ -397,9 +396,11 @@ fn tell_upstream(
             client_header(arrived.address.client).map_err(|error| unavailable("forwarded-header-invalid", &error))?
         }
     };
-    let (host, port, request_id) = (arrived.host.clone(), arrived.port, exchange.id.to_header());
+    let told = Told::new(client, scheme, arrived.host, arrived.port, exchange.id.to_header());
     let single = exchange.connection.single_header(&exchange.snapshot, headers);
-    forwarded_headers(headers, Told { client, scheme, host, port, request_id, single });
+    if let Some(name) = single.filter(|name| told.get(name).is_none()) {
+        headers.insert(name, told.client().clone());
+    }
     let caller = exchange.session.as_deref().map(|session| Signed {
         session,
         authenticator: exchange.snapshot.authenticator.as_deref(),
@@ -407,7 +408,8 @@ fn tell_upstream(
         time: exchange.time,
     });
     assert_identity(permit, headers, route.config.identity.as_ref(), caller)
-        .map_err(|error| unavailable(error.code(), &error))
+        .map_err(|error| unavailable(error.code(), &error))?;
+    Ok(told)
 }
 
 /// Phase 9 begins with what the route changes of a request. None of it was there to be decided by.
@@ -425,7 +427,7 @@ async fn send(
     permit: Permit,
     route: &LoadedRoute,
     request: Request<Incoming>,
-    arrived: &Arrived,
+    told: &Told,
     caller: Caller,
 ) -> Result<Response<Content>, Refused> {
     let began = Instant::now();
@@ -436,10 +438,10 @@ async fn send(
         underscores: exchange.connection.entrance_in(&exchange.snapshot).config.limits.underscore_headers,
     };
     let context = Forward {
-        hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers())),
+        hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers(), told)),
         grpc: caller.is_grpc(),
-        upgrade: arrived.upgrade,
-        host: &arrived.host,
+        upgrade: exchange.upgrade,
+        told,
         tunnels: &serving.tunnels,
         stop: &serving.stop,
         close: &serving.close,
@@ -460,10 +462,12 @@ async fn send(
 }
 
 /// Stands for what keeps a caller at one endpoint.
-fn hash(by: &HashBy, exchange: &Exchange, headers: &HeaderMap) -> u64 {
+fn hash(by: &HashBy, exchange: &Exchange, headers: &HeaderMap, told: &Told) -> u64 {
     let known = match by {
         HashBy::User => exchange.session.as_deref().map(|session| stable_hash(&session.identity().id())),
-        HashBy::Header(name) => headers.get(name).map(|value| stable_hash(&value.as_bytes())),
+        HashBy::Header(name) => {
+            told.get(name).or_else(|| headers.get(name)).map(|value| stable_hash(&value.as_bytes()))
+        }
         HashBy::ClientAddress => None,
     };
     known.unwrap_or_else(|| stable_hash(&exchange.address.map(|address| address.client.get())))

@@ -12,7 +12,7 @@ use audit::Log;
 use authenticate::{Authenticator, ClaimNames, KeyTexts, Keys, Provider, SessionConfig, Store, StoreLocation};
 use authorize::{Authorizer, Guard, Mode, RouteRules, Rule, RuleRef};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -27,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::client_address::Told;
 use crate::{
     Authentication, BuildError, Config, CorsPreflight, EncodedSlashes, Endpoint, EndpointScheme, Entrances,
     ForwardedHeader, Host, HostHeader, Http2, Limits, Listener, Metrics, Parts, Path, ProxyProtocol, RecordInputs,
@@ -295,6 +296,12 @@ pub(crate) async fn http2(address: SocketAddr) -> hyper::client::conn::http2::Se
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
+}
+
+/// What an upstream is told of a request for a host.
+pub(crate) fn told(host: &'static str) -> Told {
+    let (client, id) = (HeaderValue::from_static("203.0.113.9"), HeaderValue::from_static("0198"));
+    Told::new(client, Scheme::Https, HeaderValue::from_static(host), None, id)
 }
 
 /// A listener on a free port of loopback.

@@ -4,35 +4,68 @@ use http::header::{HeaderName, InvalidHeaderValue};
 use http::{HeaderMap, HeaderValue};
 use identity::{Ip, Scheme};
 
-/// What the upstream learns of how the request reached us.
+/// What the upstream learns of how the request reached us: `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and
+/// `X-Request-Id`. Headers of these names were removed by `sanitize`, and no route can set one, so that they are sent
+/// beside the request's own without being looked for among them.
 #[derive(Debug)]
 pub(crate) struct Told {
-    /// Who is connected, of [`client_header`].
-    pub(crate) client: HeaderValue,
-    pub(crate) scheme: Scheme,
-    /// The host that was asked for, with its port where one was given.
-    pub(crate) host: HeaderValue,
-    pub(crate) port: Option<u16>,
-    pub(crate) request_id: HeaderValue,
-    /// The single-address header that the listener's proxies send, for apps that read it.
-    pub(crate) single: Option<HeaderName>,
+    client: HeaderValue,
+    scheme: HeaderValue,
+    host: HeaderValue,
+    port: HeaderValue,
+    request_id: HeaderValue,
 }
 
-/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Request-Id`, in the stead of any that are there.
-pub(crate) fn forwarded_headers(headers: &mut HeaderMap, told: Told) {
-    let port = match told.port.unwrap_or(told.scheme.default_port()) {
-        443 => HeaderValue::from_static("443"),
-        80 => HeaderValue::from_static("80"),
-        other => HeaderValue::from(other),
-    };
-    if let Some(name) = told.single {
-        headers.insert(name, told.client.clone());
+impl Told {
+    /// Tells of a client, of [`client_header`], and of the host that was asked for, with its port where one was given.
+    pub(crate) fn new(
+        client: HeaderValue,
+        scheme: Scheme,
+        host: HeaderValue,
+        port: Option<u16>,
+        request_id: HeaderValue,
+    ) -> Self {
+        let port = match port.unwrap_or(scheme.default_port()) {
+            443 => HeaderValue::from_static("443"),
+            80 => HeaderValue::from_static("80"),
+            other => HeaderValue::from(other),
+        };
+        Self { client, scheme: HeaderValue::from_static(scheme.as_str()), host, port, request_id }
     }
-    headers.insert(FOR, told.client);
-    headers.insert(PROTO, HeaderValue::from_static(told.scheme.as_str()));
-    headers.insert(HOST, told.host);
-    headers.insert(PORT, port);
-    headers.insert(REQUEST_ID, told.request_id);
+
+    /// Returns who is connected.
+    pub(crate) const fn client(&self) -> &HeaderValue {
+        &self.client
+    }
+
+    /// Returns the host that was asked for, with its port where one was given.
+    pub(crate) const fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// Returns names and values.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static HeaderName, &HeaderValue)> {
+        NAMES.iter().zip([&self.client, &self.scheme, &self.host, &self.port, &self.request_id])
+    }
+
+    /// Returns the value of one of them.
+    pub(crate) fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.lines().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// Sets them among a request's headers, in the stead of any that are there.
+    pub(crate) fn add_to(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.lines() {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    /// Takes them out again.
+    pub(crate) fn remove_from(headers: &mut HeaderMap) {
+        for name in &NAMES {
+            headers.remove(name);
+        }
+    }
 }
 
 /// Returns an address as `X-Forwarded-For` names it.
@@ -43,8 +76,10 @@ pub(crate) fn client_header(address: Ip) -> Result<HeaderValue, InvalidHeaderVal
     HeaderValue::from_str(&address.to_string())
 }
 
-const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static NAMES: [HeaderName; 5] = [
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-request-id"),
+];

@@ -218,15 +218,17 @@ fn upstreams_learn_what_is_known_and_not_what_was_claimed() {
         let mut headers =
             map(&[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7"), ("x-request-id", "mine")]);
         let id = HeaderValue::from_static("0198");
-        let told = Told {
-            client: client_header(address.client).unwrap(),
-            scheme,
-            host: authority.to_header(parts.headers.get("host")).unwrap(),
-            port: authority.port(),
-            request_id: id,
-            single: None,
-        };
-        forwarded_headers(&mut headers, told);
+        let client = client_header(address.client).unwrap();
+        let host = authority.to_header(parts.headers.get("host")).unwrap();
+        let told = Told::new(client, scheme, host, authority.port(), id);
+        told.add_to(&mut headers);
+        for (name, value) in told.lines() {
+            assert_eq!(told.get(name), headers.get(name));
+            assert_eq!(headers.get(name), Some(value));
+        }
+        let mut none = headers.clone();
+        Told::remove_from(&mut none);
+        assert!(none.is_empty());
         ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-request-id"].map(|name| {
             assert_eq!(headers.get_all(name).iter().count(), 1);
             headers[name].to_str().unwrap().to_owned()

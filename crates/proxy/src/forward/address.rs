@@ -1,9 +1,10 @@
 //! Addresses a request to the endpoint that it goes to, in the form of the protocol that the connection speaks.
 
-use http::header::{EXPECT, HOST, HeaderValue, TE};
+use http::header::{EXPECT, HOST, TE};
 use http::uri::{Authority, PathAndQuery};
 use http::{Request, Uri, Version};
 
+use crate::client_address::Told;
 use crate::upstream::{FailureKind, FixedHost, Lease, RequestBody, Target, UpstreamFailure};
 
 /// Writes whom the request is for: in origin-form with `Host` for HTTP/1.1 (RFC 9112 §3.2.1), with scheme and authority
@@ -12,22 +13,27 @@ pub(super) fn address(
     request: &mut Request<RequestBody>,
     target: &Target,
     lease: &Lease,
-    asked: &HeaderValue,
+    told: &Told,
 ) -> Result<(), UpstreamFailure> {
     match lease {
         Lease::Http1 { .. } => {
             if request.uri().authority().is_some() {
                 *request.uri_mut() = origin_form(request.uri());
             }
-            *request.version_mut() = Version::HTTP_11;
+            // A try over HTTP/2 has added them; here they are written behind the headers.
+            let was_tried = std::mem::replace(request.version_mut(), Version::HTTP_11) == Version::HTTP_2;
             let headers = request.headers_mut();
+            if was_tried {
+                Told::remove_from(headers);
+            }
             headers.remove(TE);
-            headers.insert(HOST, target.host.as_ref().map_or_else(|| asked.clone(), |fixed| fixed.header.clone()));
+            headers
+                .insert(HOST, target.host.as_ref().map_or_else(|| told.host().clone(), |fixed| fixed.header.clone()));
         }
         Lease::Http2(_) => {
             let authority = match &target.host {
                 Some(FixedHost { authority, .. }) => authority.clone(),
-                None => Authority::try_from(asked.as_bytes())
+                None => Authority::try_from(told.host().as_bytes())
                     .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the host asked for is no authority"))?,
             };
             let mut parts = http::uri::Parts::default();
@@ -41,6 +47,7 @@ pub(super) fn address(
             headers.remove(HOST);
             // HTTP/2 streams the body at once.
             headers.remove(EXPECT);
+            told.add_to(headers);
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::EXPECT;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
@@ -29,6 +29,8 @@ pub(super) enum Keep {
 pub(super) fn outgoing(forward: &Forward<'_>, request: Request<Incoming>, keep: Keep) -> (Outgoing, Option<KeptBody>) {
     let (mut parts, body) = request.into_parts();
     parts.extensions.clear();
+    // What is sent says in which version it was made.
+    parts.version = Version::HTTP_11;
     if body.is_end_stream() {
         parts.headers.remove(EXPECT);
         return ((Request::from_parts(parts, RequestBody::empty()), None), None);

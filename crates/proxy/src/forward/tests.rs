@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Forward, Upgrade, dispatch};
+use crate::test_support::told;
 use crate::upstream::{Cluster, Pools, Progress, TrailerRules};
 use crate::{
     Authentication, CorsPreflight, EncodedSlashes, Endpoint, EndpointScheme, Host, HostHeader, Path, Rewrites, Route,
@@ -236,7 +237,7 @@ async fn answer(
         Upgrade::None
     };
     let grpc = headers.get("content-type").is_some_and(|value| value == "application/grpc");
-    let host = HeaderValue::from_static("app.example.com");
+    let told = told("app.example.com");
     let progress = (!request.body().is_end_stream()).then(|| Arc::new(Progress::new()));
     let given_up = request.uri().path() == "/given-up";
     let trailers =
@@ -245,7 +246,7 @@ async fn answer(
     let context = Forward {
         grpc,
         upgrade,
-        host: &host,
+        told: &told,
         tunnels,
         stop,
         close,

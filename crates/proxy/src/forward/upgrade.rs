@@ -32,6 +32,7 @@ use super::frames::Peer;
 use super::leg::{Farewell, Leg};
 use super::response::downstream;
 use super::{Forward, Forwarded, Upgrade};
+use crate::client_address::Told;
 use crate::upstream::{
     Arriving, Cluster, FailureKind, Failures, RequestBody, Spoken, Target, UpstreamBody, UpstreamFailure,
     UpstreamStream, http1_builder,
@@ -63,7 +64,7 @@ pub(super) async fn open(
         };
         let failed =
             |failure| UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts, ..failure };
-        let mut request = opening(request, target, &key, forward.host);
+        let mut request = opening(request, target, &key, forward.told);
         let span = forward.begin_attempt(attempts, request.method(), target);
         if let Some(span) = &span {
             span.tell(request.headers_mut());
@@ -91,12 +92,7 @@ pub(super) async fn open(
 }
 
 /// Makes the opening handshake of RFC 6455 §4.1.
-fn opening(
-    request: Request<Incoming>,
-    target: &Target,
-    key: &HeaderValue,
-    asked: &HeaderValue,
-) -> Request<RequestBody> {
+fn opening(request: Request<Incoming>, target: &Target, key: &HeaderValue, told: &Told) -> Request<RequestBody> {
     let (mut parts, _) = request.into_parts();
     parts.extensions.clear();
     parts.method = Method::GET;
@@ -106,7 +102,8 @@ fn opening(
     for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE] {
         headers.remove(name);
     }
-    headers.insert(HOST, target.host.as_ref().map_or_else(|| asked.clone(), |fixed| fixed.header.clone()));
+    headers.insert(HOST, target.host.as_ref().map_or_else(|| told.host().clone(), |fixed| fixed.header.clone()));
+    told.add_to(headers);
     headers.insert(CONNECTION, UPGRADES);
     headers.insert(UPGRADE, WEBSOCKET);
     headers.insert(SEC_WEBSOCKET_KEY, key.clone());

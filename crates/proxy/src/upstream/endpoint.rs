@@ -17,6 +17,7 @@ use super::http2::{self, Slot, Turn};
 use super::prior_knowledge;
 use super::stream::Stream;
 use crate::BuildError;
+use crate::client_address::Told;
 use crate::config::UpstreamSettings;
 use crate::expiry::Expiry;
 use crate::worker::PerWorker;
@@ -276,11 +277,12 @@ impl Endpoint {
         &self,
         lease: Lease,
         request: Request<RequestBody>,
+        told: &Told,
     ) -> Result<Response<Arriving>, Unanswered> {
         let is_probed = self.connector.speaks == Speaks::Probed;
         match lease {
             Lease::Http1 { connection, reused } => {
-                let answer = connection.send(request).await;
+                let answer = connection.send(request, told).await;
                 if is_probed && answer.as_ref().is_err_and(|unanswered| unanswered.is_of_another_protocol(reused)) {
                     self.chose_http1.store(false, Ordering::Relaxed);
                 }

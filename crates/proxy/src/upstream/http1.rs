@@ -28,6 +28,7 @@ use tokio::time::{Instant, sleep};
 use super::body::RequestBody;
 use super::failure::{ConnectionError, UpstreamFailure};
 use super::stream::Stream;
+use crate::client_address::Told;
 
 pub(crate) use body::Body;
 pub(crate) use broken::Broken;
@@ -122,9 +123,13 @@ impl Pool {
 }
 
 impl Connection {
-    /// Sends a request and waits for the head of its response.
-    pub(super) async fn send(self: Box<Self>, request: Request<RequestBody>) -> Result<Response<Body>, Unanswered> {
-        exchange::exchange(self, request).await
+    /// Sends a request, with what it is told behind its headers, and waits for the head of its response.
+    pub(super) async fn send(
+        self: Box<Self>,
+        request: Request<RequestBody>,
+        told: &Told,
+    ) -> Result<Response<Body>, Unanswered> {
+        exchange::exchange(self, request, told).await
     }
 
     /// Reads more; ready with whether there was more.

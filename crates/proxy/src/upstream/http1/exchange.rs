@@ -17,6 +17,7 @@ use super::broken::Broken;
 use super::head::{self, Head};
 use super::outgoing::Outgoing;
 use super::{Connection, Side, Unanswered};
+use crate::client_address::Told;
 use crate::upstream::body::{Asked, RequestBody};
 
 /// An exchange until the head of its response.
@@ -45,9 +46,10 @@ pub(super) struct Upload {
 pub(super) async fn exchange(
     mut connection: Box<Connection>,
     mut request: Request<RequestBody>,
+    told: &Told,
 ) -> Result<Response<Body>, Unanswered> {
     connection.is_used = true;
-    let mut outgoing = Outgoing::new(&request, std::mem::take(&mut connection.line));
+    let mut outgoing = Outgoing::new(&request, told, std::mem::take(&mut connection.line));
     if outgoing.has_body() {
         outgoing.set_body(std::mem::replace(request.body_mut(), RequestBody::empty()));
     }

@@ -11,6 +11,7 @@ use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
 use super::broken::Broken;
+use crate::client_address::Told;
 use crate::upstream::body::RequestBody;
 
 /// How a request tells where its body ends.
@@ -60,8 +61,9 @@ impl RequestFraming {
     }
 }
 
-/// Writes the head of a request. Its framing is what `framing` says, whatever its headers say.
-pub(super) fn write(request: &Request<RequestBody>, framing: RequestFraming, to: &mut Vec<u8>) {
+/// Writes the head of a request, with what the upstream is told. Its framing is what `framing` says, whatever its headers
+/// say.
+pub(super) fn write(request: &Request<RequestBody>, told: &Told, framing: RequestFraming, to: &mut Vec<u8>) {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
         to.extend_from_slice(part.as_bytes());
@@ -73,6 +75,9 @@ pub(super) fn write(request: &Request<RequestBody>, framing: RequestFraming, to:
         } else if *name != TRANSFER_ENCODING {
             line(to, name, value);
         }
+    }
+    for (name, value) in told.lines() {
+        line(to, name, value);
     }
     match framing {
         RequestFraming::Empty if says_length => to.extend_from_slice(b"content-length: 0\r\n"),

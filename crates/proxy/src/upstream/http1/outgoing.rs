@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite;
 
 use super::broken::Broken;
 use super::head::{self, RequestFraming};
+use crate::client_address::Told;
 use crate::upstream::body::RequestBody;
 
 /// What is still to be sent of a request.
@@ -36,10 +37,10 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Begins with the head; `line` is a buffer to be used.
-    pub(super) fn new(request: &Request<RequestBody>, mut line: Vec<u8>) -> Self {
+    pub(super) fn new(request: &Request<RequestBody>, told: &Told, mut line: Vec<u8>) -> Self {
         let framing = RequestFraming::of(request);
         line.clear();
-        head::write(request, framing, &mut line);
+        head::write(request, told, framing, &mut line);
         let trailers = match framing {
             RequestFraming::Chunked => {
                 let announced = request.headers().get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());

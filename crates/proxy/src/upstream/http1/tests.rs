@@ -12,6 +12,7 @@ use super::super::body::RequestBody;
 use super::super::socket::Socket;
 use super::super::stream::Stream;
 use super::*;
+use crate::test_support;
 
 /// Carries one request over a connection of a new pool; then its peer sends `more`, or closes where there is none.
 async fn after(more: Option<&'static [u8]>) -> Option<Box<Connection>> {
@@ -37,7 +38,7 @@ async fn after(more: Option<&'static [u8]>) -> Option<Box<Connection>> {
     let stream = Stream::Clear(Socket::from(TcpStream::connect(address).await.unwrap()));
     let connection = pool.open(stream);
     let request = Request::get("/").header("host", "a").body(RequestBody::empty()).unwrap();
-    let response = connection.send(request).await.unwrap();
+    let response = connection.send(request, &test_support::told("a")).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
     assert_eq!(pool.counts(), (1, 1), "the connection waits as soon as the response has ended");
     go_on.send(()).unwrap();

@@ -3,6 +3,7 @@
 use http::header::HOST;
 
 use super::*;
+use crate::test_support::told;
 
 fn take_all(bytes: &[u8], method: &Method) -> Result<Option<Head>, Broken> {
     take(&mut BytesMut::from(bytes), &mut 0, method)
@@ -15,7 +16,7 @@ fn framing_of(bytes: &str) -> Option<(ResponseFraming, bool)> {
 
 fn written(request: &Request<RequestBody>, framing: RequestFraming) -> String {
     let mut line = Vec::new();
-    write(request, framing, &mut line);
+    write(request, &told("app.test"), framing, &mut line);
     String::from_utf8(line).unwrap()
 }
 
@@ -28,12 +29,14 @@ fn a_request_says_one_framing_whatever_its_headers_say() {
         .header(TRANSFER_ENCODING, "chunked")
         .body(RequestBody::empty())
         .unwrap();
-    let head = "POST /a?b=c HTTP/1.1\r\nhost: app.test\r\n";
+    let told = "x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: https\r\nx-forwarded-host: app.test\r\n\
+                x-forwarded-port: 443\r\nx-request-id: 0198\r\n";
+    let head = format!("POST /a?b=c HTTP/1.1\r\nhost: app.test\r\n{told}");
     assert_eq!(written(&request, RequestFraming::Empty), format!("{head}content-length: 0\r\n\r\n"));
     assert_eq!(written(&request, RequestFraming::Length(5)), format!("{head}content-length: 5\r\n\r\n"));
     assert_eq!(written(&request, RequestFraming::Chunked), format!("{head}transfer-encoding: chunked\r\n\r\n"));
     let bare = Request::get("*").body(RequestBody::empty()).unwrap();
-    assert_eq!(written(&bare, RequestFraming::Empty), "GET * HTTP/1.1\r\n\r\n");
+    assert_eq!(written(&bare, RequestFraming::Empty), format!("GET * HTTP/1.1\r\n{told}\r\n"));
 }
 
 #[test]
