@@ -131,8 +131,8 @@ fn refusal(exchange: &Exchange, current: &Arc<Snapshot>) -> Option<(&'static str
 /// Returns the route that the request would have now.
 fn route(exchange: &Exchange, current: &Snapshot) -> Option<usize> {
     let host = current.table.host(exchange.connection.scheme(), &exchange.host)?;
-    let question = if exchange.query.is_empty() { "" } else { "?" };
-    let target = format!("{}{question}{}", exchange.path, exchange.query);
+    let question = if exchange.query().is_empty() { "" } else { "?" };
+    let target = format!("{}{question}{}", exchange.path(), exchange.query());
     let uri = Uri::from(PathAndQuery::try_from(target).ok()?);
     let target = sanitize::target(&exchange.method, &uri, host.strictness()).ok()?;
     match host.find(&target, &exchange.method).ok()? {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use audit::{Decision, Ended, Kind, Milliseconds, Outcome, Record, Slot};
 use authenticate::Session;
 use authorize::ShadowDecision;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use identity::ClientAddress;
 use jiff::Timestamp;
 use telemetry::{Phase, Served, Trace};
@@ -37,8 +38,8 @@ pub(crate) struct Exchange {
     pub(crate) method: Method,
     pub(crate) protocol: &'static str,
     pub(crate) host: Box<str>,
-    pub(crate) path: Box<str>,
-    pub(crate) query: Box<str>,
+    // Shares what came. Without query where it was refused before it had its normal form; none where there is no path.
+    pub(crate) target: Option<PathAndQuery>,
     pub(crate) address: Option<ClientAddress>,
     pub(crate) route: Option<usize>,
     pub(crate) session: Option<Arc<Session>>,
@@ -107,8 +108,7 @@ impl Exchange {
             method: logical_method(request),
             protocol: if request.version() == Version::HTTP_2 { "h2" } else { "http/1.1" },
             host: Box::default(),
-            path: Box::default(),
-            query: Box::default(),
+            target: None,
             address: None,
             route: None,
             session: None,
@@ -151,6 +151,24 @@ impl Exchange {
     /// Begins a phase of its trace, which ends when the value is dropped.
     pub(crate) fn phase(&self, name: &'static str) -> Option<Phase> {
         self.trace.as_ref().map(|trace| trace.phase(name))
+    }
+
+    /// Returns the path in normal form; as it came where that was refused.
+    pub(crate) fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
+    }
+
+    /// Returns the query without `?`, as it came.
+    pub(crate) fn query(&self) -> &str {
+        self.target.as_ref().and_then(PathAndQuery::query).unwrap_or_default()
+    }
+
+    /// Notes the path of a request that was refused, where it has none in normal form.
+    pub(crate) fn refused_at(&mut self, uri: &Uri) {
+        if self.target.is_none() && !uri.path().is_empty() {
+            let whole = || uri.path_and_query().cloned();
+            self.target = uri.query().map_or_else(whole, |_| PathAndQuery::try_from(uri.path()).ok());
+        }
     }
 
     /// Takes the place of this request's record in the audit log: from here on the record is sure to be written.
@@ -279,8 +297,8 @@ impl Exchange {
             method: self.method.as_str().into(),
             scheme: self.connection.scheme().as_str(),
             host: (&*self.host).into(),
-            path: (&*self.path).into(),
-            query_keys: query_keys(&self.query),
+            path: self.path().into(),
+            query_keys: query_keys(self.query()),
             protocol: self.protocol,
             tls: self.connection.tls.as_ref().map(tls),
             decision: self.verdict.decision,
@@ -379,7 +397,7 @@ impl Exchange {
             method: self.method.as_str(),
             scheme: self.connection.scheme().as_str(),
             host: &self.host,
-            path: &self.path,
+            path: self.path(),
             version: if self.protocol == "h2" { "2" } else { "1.1" },
             client: address.client.get(),
             peer: address.peer.get(),
@@ -401,7 +419,7 @@ impl Exchange {
             {
                 request.id = self.id.as_str(),
                 http.request.method = self.method.as_str(),
-                url.path = &*self.path,
+                url.path = self.path(),
                 http.response.status_code = self.status,
                 client.address = self.address.map(|address| tracing::field::display(address.client)),
                 server.address = &*self.host,

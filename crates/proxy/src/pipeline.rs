@@ -80,7 +80,8 @@ async fn phases(
 ) -> Result<Response<Content>, Refused> {
     let snapshot = Arc::clone(&exchange.snapshot);
     let (mut parts, body) = request.into_parts();
-    let (arrived, destination) = receive(exchange, &mut parts, &snapshot)?;
+    let received = receive(exchange, &mut parts, &snapshot).inspect_err(|_| exchange.refused_at(&parts.uri));
+    let (arrived, destination) = received?;
     let index = match destination {
         Destination::Redirect(location) => return Ok(redirected(exchange, &location)),
         Destination::Own(origin) => {
@@ -145,7 +146,6 @@ enum Destination {
 fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> Result<(Arrived, Destination), Refused> {
     let connection = Arc::clone(&exchange.connection);
     let entrance = connection.entrance_in(snapshot);
-    exchange.path = parts.uri.path().into();
     if matches!(exchange.method, Method::CONNECT | Method::TRACE) {
         return Err(Refused::MethodNotAllowed(None));
     }
@@ -162,17 +162,14 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     let host = snapshot.table.host(connection.scheme(), &exchange.host);
     let strictness = host.map_or(Strictness::Lenient, HostRoutes::strictness);
     let target = sanitize::target(&exchange.method, &parts.uri, strictness)?;
-    if *exchange.path != *target.path() {
-        exchange.path = target.path().into();
-    }
-    exchange.query = target.query().unwrap_or_default().into();
+    let normal = target.to_path_and_query().map_err(|_| Refused::NotFound)?;
+    exchange.target = Some(normal.clone());
     let trusted = &entrance.trusted_proxies;
     let address = client_address(connection.address, &parts.headers, trusted, &entrance.config.forwarded_header)?;
     exchange.address = Some(address);
     exchange.begin_trace(&parts.headers, trusted);
     watch_for_lost_addresses(&entrance.config.name, &address, &parts.headers, trusted, &entrance.metrics);
     let destination = destination(exchange, snapshot, host, &target)?;
-    let normal = target.to_path_and_query().map_err(|_| Refused::NotFound)?;
     parts.uri = Uri::from(normal);
     let removed = sanitize::headers(&mut parts.headers, &snapshot.removed, entrance.config.limits.underscore_headers)?;
     let upgrade = upgrade(parts, removed)?;
@@ -226,7 +223,7 @@ fn check_upgrade(upgrade: Upgrade, headers: &HeaderMap, allowed: &WebSockets, ow
 }
 
 fn https_location(exchange: &Exchange, snapshot: &Snapshot) -> String {
-    let Exchange { host, path, query, .. } = exchange;
+    let (host, path, query) = (&exchange.host, exchange.path(), exchange.query());
     let port = snapshot.https_port(host).filter(|port| *port != 443).map(|port| format!(":{port}"));
     let question = if query.is_empty() { "" } else { "?" };
     format!("https://{host}{}{path}{question}{query}", port.unwrap_or_default())
@@ -371,7 +368,7 @@ fn wanting(exchange: &Exchange, route: &Route, stranger: bool) -> Option<Wanting
 }
 
 fn challenge(exchange: &Exchange, route: &LoadedRoute, origin: &Origin, wanting: Wanting) -> Challenge {
-    let sign_in = respond::sign_in_path(&exchange.path, &exchange.query, Some(&route.config));
+    let sign_in = respond::sign_in_path(exchange.path(), exchange.query(), Some(&route.config));
     let step_up = route.config.step_up.clone();
     Challenge { wanting, sign_in: format!("{origin}{sign_in}"), step_up }
 }

@@ -263,7 +263,7 @@ fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {
         (email, _) => email,
     });
     let route = exchange.route.and_then(|route| exchange.snapshot.route(route)).map(|route| &route.config);
-    let sign_in = sign_in_path(&exchange.path, &exchange.query, route);
+    let sign_in = sign_in_path(exchange.path(), exchange.query(), route);
     let sign_in = match (user, route.map(|route| route.authenticate)) {
         // Without `prompt`, the session that was refused would sign in again at once.
         (Some(_), _) => Some(format!("{sign_in}&prompt=select_account")),
@@ -271,7 +271,7 @@ fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {
         (None, _) => None,
     };
     let page = Forbidden {
-        resource: &format!("{}{}", exchange.host, exchange.path),
+        resource: &format!("{}{}", exchange.host, exchange.path()),
         user,
         message: denial.message.as_deref(),
         request_id: exchange.id.as_str(),
@@ -281,7 +281,7 @@ fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {
 }
 
 fn fault_page(told: &Told<'_>, exchange: &Exchange) -> Response<Content> {
-    let retry = path_and_query(&exchange.path, &exchange.query);
+    let retry = path_and_query(exchange.path(), exchange.query());
     let again = told.status.is_server_error() && told.status != StatusCode::NOT_IMPLEMENTED;
     let page = Fault {
         status: told.status.as_u16(),

@@ -63,8 +63,8 @@ pub(crate) fn answer(permit: Permit, answer: &Answer, exchange: &Exchange) -> Re
         Answer::Redirect { status, to, append_path } => {
             *response.status_mut() = *status;
             let location = if *append_path {
-                let question = if exchange.query.is_empty() { "" } else { "?" };
-                Cow::Owned(format!("{}{}{question}{}", to.trim_end_matches('/'), exchange.path, exchange.query))
+                let question = if exchange.query().is_empty() { "" } else { "?" };
+                Cow::Owned(format!("{}{}{question}{}", to.trim_end_matches('/'), exchange.path(), exchange.query()))
             } else {
                 Cow::Borrowed(to)
             };
