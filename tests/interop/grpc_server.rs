@@ -56,7 +56,7 @@ impl TestService for Cases {
     ) -> Result<tonic::Response<SimpleResponse>, Status> {
         let request = request.into_inner();
         check(request.response_status)?;
-        Ok(tonic::Response::new(SimpleResponse { payload: payload(request.response_size) }))
+        Ok(tonic::Response::new(SimpleResponse { payload: Some(payload(request.response_size)) }))
     }
 
     async fn streaming_output_call(
@@ -115,7 +115,7 @@ fn answers(request: StreamingOutputCallRequest) -> Answers {
     }
     Box::pin(tokio_stream::iter(request.response_parameters).then(async |wanted| {
         tokio::time::sleep(Duration::from_micros(u64::try_from(wanted.interval_us).unwrap_or(0))).await;
-        Ok(StreamingOutputCallResponse { payload: payload(wanted.size) })
+        Ok(StreamingOutputCallResponse { payload: Some(payload(wanted.size)) })
     }))
 }
 
@@ -123,8 +123,8 @@ fn failed(status: Status) -> Answers {
     Box::pin(tokio_stream::once(Err(status)))
 }
 
-fn payload(size: i32) -> Option<Payload> {
-    Some(Payload { body: vec![0; usize::try_from(size).unwrap_or(0)] })
+fn payload(size: i32) -> Payload {
+    Payload { body: vec![0; usize::try_from(size).unwrap_or(0)] }
 }
 
 /// Sends back the metadata that a caller asks for, at the beginning and at the end.
