@@ -104,10 +104,12 @@ class Portcullis:
                 [BINARY, "run", "--config", self.file], cwd=directory, stdout=log, stderr=subprocess.STDOUT
             )
         try:
-            wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=1).status == 200,
-                     "portcullis", self.process)
+            wait_for(lambda: self.is_ready(admin), "portcullis", self.process)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log.read_text()}") from None
+
+    def is_ready(self, admin):
+        return urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=1).status == 200
 
     def stop(self):
         if self.process.poll() is None:

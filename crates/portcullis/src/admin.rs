@@ -4,6 +4,7 @@ mod guard;
 mod log_level;
 mod sessions;
 mod sign_in_metrics;
+mod socket;
 mod status;
 mod views;
 
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::guard::{Ends, Operator};
+use self::socket::Socket;
 use crate::config::Config;
 use crate::reload;
 use crate::tables::Tables;
@@ -145,6 +147,7 @@ pub(crate) async fn serve(
     server: Arc<Server>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let listener = Socket::new(listener, Arc::clone(&server));
     let service = router(Console { state, server }).into_make_service_with_connect_info::<Ends>();
     let stop = async move {
         // The sender gone means the same.

@@ -127,8 +127,9 @@ impl Assembly {
         sign_in: Option<&OpenSignIn>,
         before: Option<&Snapshot>,
     ) -> Result<Snapshot, StartError> {
-        let entrances = Entrances::load(config.listeners, &self.metrics, before.map(Snapshot::entrances))
-            .map_err(StartError::Listeners)?;
+        let (operators, before_it) = (config.admin.tls.as_ref(), before.map(Snapshot::entrances));
+        let entrances =
+            Entrances::load(config.listeners, operators, &self.metrics, before_it).map_err(StartError::Listeners)?;
         let parts = Parts {
             entrances,
             authorizer: config.authorizer,

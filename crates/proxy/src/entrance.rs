@@ -12,13 +12,14 @@ use crate::client_places::{ClientPlace, ClientPlaces};
 use crate::expiry::Expiry;
 use crate::metrics::{Limit, ListenerMetrics};
 use crate::tls::Terminator;
-use crate::{BuildError, Listener, Metrics, ServeError};
+use crate::{BuildError, Listener, ListenerTls, Metrics, OperatorTls, ServeError, operator_tls};
 
 /// The listeners of one configuration.
 #[derive(Debug)]
 pub struct Entrances {
     // In the order of the configuration.
     list: Box<[Arc<Entrance>]>,
+    operators: Option<Arc<OperatorTls>>,
     metrics: Arc<Metrics>,
 }
 
@@ -42,13 +43,14 @@ pub(crate) struct Entrance {
 pub(crate) struct EntranceId(u32);
 
 impl Entrances {
-    /// Reads the certificates of every listener. A listener that is in `before` keeps what its clients hold on to: tickets
+    /// Reads the certificates of every listener, that for operators among them. A listener that is in `before` keeps what its clients hold on to: tickets
     /// for TLS resumption, and the count of its connections.
     ///
     /// # Errors
     /// What is wrong with each certificate.
     pub fn load(
         listeners: Vec<Listener>,
+        operators: Option<&ListenerTls>,
         metrics: &Arc<Metrics>,
         before: Option<&Self>,
     ) -> Result<Self, Vec<ServeError>> {
@@ -61,7 +63,22 @@ impl Entrances {
                 Err(mut of_listener) => errors.append(&mut of_listener),
             }
         }
-        if errors.is_empty() { Ok(Self { list: entrances.into(), metrics: Arc::clone(metrics) }) } else { Err(errors) }
+        let before = before.and_then(|before| before.operators.as_deref());
+        let operators = operators.map(|tls| OperatorTls::load(tls, before)).transpose();
+        let operators = operators.map_err(|bad| errors.extend(of_listener(operator_tls::NAME, bad)));
+        match operators {
+            Ok(operators) if errors.is_empty() => {
+                let operators = operators.map(Arc::new);
+                Ok(Self { list: entrances.into(), operators, metrics: Arc::clone(metrics) })
+            }
+            Ok(_) | Err(()) => Err(errors),
+        }
+    }
+
+    /// Returns the TLS of the listener for operators, where it has any.
+    #[must_use]
+    pub const fn operators(&self) -> Option<&Arc<OperatorTls>> {
+        self.operators.as_ref()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entrance>> {
@@ -74,18 +91,24 @@ impl Entrances {
 
     /// Reads the certificates of every listener again; a pair that is bad keeps the last good one in service.
     pub(crate) fn reload_certificates(&self) -> impl Iterator<Item = ServeError> {
-        self.iter().flat_map(|entrance| {
+        let of_operators = self.operators.iter().filter_map(|tls| tls.reload().err());
+        let of_operators = of_operators.flat_map(|bad| of_listener(operator_tls::NAME, bad));
+        let of_entrances = self.iter().flat_map(|entrance| {
             let bad = entrance.tls.as_ref().and_then(|tls| tls.reload().err()).unwrap_or_default();
             of_listener(&entrance.config.name, bad).collect::<Vec<_>>()
-        })
+        });
+        of_entrances.chain(of_operators)
     }
 
     /// Returns when what the listeners have in service ends, each with the listener's name.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = (&str, Expiry)> {
-        self.iter().flat_map(|entrance| {
+        let of_operators = self.operators.iter().flat_map(|tls| tls.expiries());
+        let of_operators = of_operators.map(|expiry| (operator_tls::NAME, expiry));
+        let of_entrances = self.iter().flat_map(|entrance| {
             let expiries = entrance.tls.as_ref().map(Terminator::expiries).unwrap_or_default();
             expiries.into_iter().map(|expiry| (entrance.config.name.as_str(), expiry))
-        })
+        });
+        of_entrances.chain(of_operators)
     }
 
     /// Tells how the last reading of all certificate files went.

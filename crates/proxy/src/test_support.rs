@@ -144,7 +144,7 @@ pub(crate) fn snapshot(
     metrics: &Arc<Metrics>,
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Vec<BuildError>> {
-    let entrances = Entrances::load(listeners, metrics, before.map(Snapshot::entrances)).unwrap();
+    let entrances = Entrances::load(listeners, None, metrics, before.map(Snapshot::entrances)).unwrap();
     let look = Arc::new(Look::new(Branding::default()));
     let clock = Arc::new(SystemClock);
     let parts = Parts { entrances, authorizer, authenticator, audit, look, clock, tracer: None };

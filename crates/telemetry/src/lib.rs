@@ -11,7 +11,7 @@ mod syslog;
 mod trace;
 
 pub use otlp::Otlp;
-pub use receiver::{Receiver, Tls};
+pub use receiver::{Duplex, Receiver, Tls};
 pub use ship::{Shippers, Sinks};
 pub use syslog::Syslog;
 pub use trace::{Attempt, ContinueFrom, Phase, Served, SpanCounts, Trace, Tracer, Traces};

@@ -39,7 +39,7 @@ pub struct Tls {
 }
 
 /// Both directions of a connection.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
@@ -60,7 +60,7 @@ impl Receiver {
     ///
     /// # Errors
     /// Nobody is there, or it is not who it should be.
-    pub(crate) async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
+    pub async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
         timeout(PATIENCE, self.connect_at_leisure())
             .await
             .unwrap_or_else(|_| Err(told(io::ErrorKind::TimedOut, format!("no connection to `{self}` in time"))))

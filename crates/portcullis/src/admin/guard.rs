@@ -2,39 +2,60 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use audit::{Event, EventKind};
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State as Extract};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::IncomingStream;
 use identity::{Clock as _, Secret, SystemClock};
-use tokio::net::TcpListener;
+use proxy::{OperatorCertificate, OperatorTls};
 
+use super::socket::Socket;
 use super::{Console, refusal};
 
 /// The two ends of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ends {
-    /// Our address: the one name besides loopback that the listener answers to.
+    /// Our address: the one name besides loopback that the listener answers to in cleartext.
     own: Option<IpAddr>,
     peer: SocketAddr,
+    is_tls: bool,
+    certificate: Option<Arc<OperatorCertificate>>,
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Ends {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        let own = stream.io().local_addr().ok().map(|address| address.ip().to_canonical());
-        Self { own, peer: *stream.remote_addr() }
+impl Ends {
+    pub(super) fn new(own: Option<SocketAddr>, peer: SocketAddr) -> Self {
+        Self { own: own.map(|own| own.ip().to_canonical()), peer, is_tls: false, certificate: None }
+    }
+
+    pub(super) fn over_tls(self, certificate: Option<OperatorCertificate>) -> Self {
+        Self { is_tls: true, certificate: certificate.map(Arc::new), ..self }
+    }
+}
+
+impl Connected<IncomingStream<'_, Socket>> for Ends {
+    fn connect_info(stream: IncomingStream<'_, Socket>) -> Self {
+        stream.remote_addr().clone()
     }
 }
 
 /// Who asks, as the audit log names them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Operator {
     address: IpAddr,
-    showed_token: bool,
+    showed: Showed,
+}
+
+/// How somebody showed that they are an operator.
+#[derive(Clone, Debug)]
+enum Showed {
+    Nothing,
+    Token,
+    Certificate(Arc<OperatorCertificate>),
 }
 
 impl Operator {
@@ -46,34 +67,69 @@ impl Operator {
 
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.showed_token { " by token" } else { "" };
-        write!(f, "admin at {}{how}", self.address)
+        write!(f, "admin at {}", self.address)?;
+        match &self.showed {
+            Showed::Nothing => Ok(()),
+            Showed::Token => f.write_str(" by token"),
+            Showed::Certificate(certificate) => write!(f, " by certificate of {}", certificate.subject()),
+        }
     }
 }
 
-/// Admits those who show the token. Where none is asked for, refuses names: a page in an operator's browser can have its
-/// own name point here (DNS rebinding, S-81), but cannot make the browser send an address that is ours.
+/// Admits those who show a certificate or the token. Where neither is shown, refuses names that are not ours: a page in an
+/// operator's browser can have its own name point here (DNS rebinding, S-81), but cannot make the browser send an address
+/// that is ours, nor take a certificate for its own.
 pub(super) async fn admit(
     Extract(console): Extract<Console>,
     ConnectInfo(ends): ConnectInfo<Ends>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let snapshot = console.server.snapshot();
+    let tls = snapshot.entrances().operators().map(|tls| &**tls);
     let token = console.state.in_force().token;
-    let showed_token = token.as_ref().is_some_and(|token| shows(request.headers(), token));
-    if !showed_token && !host(request.headers()).is_some_and(|host| is_own(host, ends.own)) {
-        let message = "reach the admin listener by its address or as localhost, or send the token";
+    let showed = shown(&request, &ends, token.as_ref(), tls);
+    let is_ours = |host: &str| is_own(host, ends.own) || ends.is_tls && tls.is_some_and(|tls| covers(tls, host));
+    if !matches!(showed, Showed::Token) && !host(&request).is_some_and(|host| is_ours(&host)) {
+        let message = "reach the admin listener by its address, as localhost or by a name of its certificate, or send the \
+                       token";
         return refusal(StatusCode::MISDIRECTED_REQUEST, "foreign_host", message, &[]);
     }
-    if token.is_some() && !showed_token && !is_probe(&request) {
-        let message = "send `Authorization: Bearer` with the value of `admin.token`";
-        let mut response = refusal(StatusCode::UNAUTHORIZED, "token_required", message, &[]);
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return response;
+    let asks_for_certificate = tls.is_some_and(OperatorTls::asks);
+    if matches!(showed, Showed::Nothing) && (token.is_some() || asks_for_certificate) && !is_probe(&request) {
+        return not_shown(token.is_some(), asks_for_certificate);
     }
-    request.extensions_mut().insert(Operator { address: ends.peer.ip().to_canonical(), showed_token });
+    request.extensions_mut().insert(Operator { address: ends.peer.ip().to_canonical(), showed });
     let mut response = next.run(request).await;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn shown(request: &Request, ends: &Ends, token: Option<&Secret>, tls: Option<&OperatorTls>) -> Showed {
+    let now = SystemClock.now();
+    match &ends.certificate {
+        Some(certificate) if tls.is_some_and(|tls| tls.admits(certificate, now)) => {
+            Showed::Certificate(Arc::clone(certificate))
+        }
+        Some(_) | None if token.is_some_and(|token| shows(request.headers(), token)) => Showed::Token,
+        Some(_) | None => Showed::Nothing,
+    }
+}
+
+fn not_shown(token: bool, certificate: bool) -> Response {
+    let message = match (token, certificate) {
+        (true, true) => {
+            "show a certificate that `admin.tls.client_auth` believes, or send `Authorization: Bearer` with the value of \
+             `admin.token`"
+        }
+        (true, false) => "send `Authorization: Bearer` with the value of `admin.token`",
+        (false, _) => "show a certificate that `admin.tls.client_auth` believes",
+    };
+    let error = if token { "token_required" } else { "certificate_required" };
+    let mut response = refusal(StatusCode::UNAUTHORIZED, error, message, &[]);
+    if token {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }
 
@@ -107,9 +163,17 @@ pub(super) async fn refuse_other_pages(request: Request, next: Next) -> Response
     next.run(request).await
 }
 
-fn host(headers: &HeaderMap) -> Option<&str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    hosts.next().and_then(|host| host.to_str().ok()).filter(|_| hosts.next().is_none())
+/// HTTP/2 names the host in the target.
+fn host(request: &Request) -> Option<String> {
+    if request.version() == Version::HTTP_2 {
+        return request.uri().authority().map(ToString::to_string);
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    hosts.next().and_then(|host| host.to_str().ok()).filter(|_| hosts.next().is_none()).map(str::to_owned)
+}
+
+fn covers(tls: &OperatorTls, host: &str) -> bool {
+    host.parse::<axum::http::uri::Authority>().is_ok_and(|authority| tls.covers(authority.host()))
 }
 
 pub(super) fn is_own(host: &str, own: Option<IpAddr>) -> bool {

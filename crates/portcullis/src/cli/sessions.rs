@@ -1,11 +1,15 @@
 //! `portcullis sessions`.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::Value;
+use telemetry::{Receiver, Tls};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 use url::form_urlencoded::byte_serialize;
 
 use super::Exit;
@@ -52,6 +56,18 @@ struct AdminArgs {
     /// The value of `admin.token`
     #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// The authorities of `admin.tls`, as PEM: asks over TLS
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// A name of the listener's certificate, where that does not name its address
+    #[arg(long, value_name = "NAME", requires = "ca_file")]
+    server_name: Option<String>,
+    /// Your certificate, as PEM
+    #[arg(long, value_name = "FILE", requires_all = ["ca_file", "client_key_file"])]
+    client_cert_file: Option<PathBuf>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE", requires = "client_cert_file")]
+    client_key_file: Option<PathBuf>,
 }
 
 impl Sessions {
@@ -74,10 +90,7 @@ impl AdminArgs {
     fn ask(&self, method: &str, path: &str, list: &str) -> Exit {
         let answered = match self.send(method, path) {
             Ok(answered) => answered,
-            Err(error) => {
-                let admin = self.admin;
-                return super::refuse(format_args!("cannot ask `{admin}`: {error}; is the proxy running there?"));
-            }
+            Err(error) => return super::refuse(format_args!("{error}; is that the admin listener of a proxy?")),
         };
         let Some(answer) = answered.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok()) else {
             return super::refuse(format_args!("`{}` gave no proper answer: is it the admin listener?", self.admin));
@@ -91,18 +104,30 @@ impl AdminArgs {
         super::print(sessions.iter().map(line).collect::<Vec<_>>().join("\n"))
     }
 
-    fn send(&self, method: &str, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&self.admin, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+    fn send(&self, method: &str, path: &str) -> io::Result<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = async { timeout(PATIENCE, self.exchange(method, path)).await };
+        runtime.block_on(answer).unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+    }
+
+    async fn exchange(&self, method: &str, path: &str) -> io::Result<String> {
+        let mut stream = self.receiver().connect().await?;
         let token = self.token.as_ref().map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\n{token}content-type: application/json\r\nconnection: close\r\n\r\n",
             self.admin
         );
-        stream.write_all(head.as_bytes())?;
+        stream.write_all(head.as_bytes()).await?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        stream.read_to_string(&mut answer).await?;
         Ok(answer)
+    }
+
+    fn receiver(&self) -> Receiver {
+        let client = self.client_cert_file.clone().zip(self.client_key_file.clone());
+        let (ca_file, server_name) = (self.ca_file.clone(), self.server_name.clone());
+        let tls = ca_file.is_some().then_some(Tls { ca_file, client, server_name });
+        Receiver { host: self.admin.ip().to_string(), port: self.admin.port(), tls }
     }
 }
 
@@ -129,6 +154,7 @@ Examples:
   portcullis sessions list --user ada@example.com
   portcullis sessions revoke zn9b2A77l1YO
   portcullis sessions revoke --user ada@example.com
+  portcullis sessions list --admin 10.0.0.5:9901 --ca-file ca.pem --client-cert-file me.pem --client-key-file me.key
 
 Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";
 

@@ -3,17 +3,20 @@
 use std::net::SocketAddr;
 
 use identity::Secret;
+use proxy::ListenerTls;
 
 use super::builder::Builder;
 use super::fields::Fields;
-use super::{format, schema};
+use super::{format, listener, schema};
 
 /// The listener for operators.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Admin {
     /// What is bound.
     pub address: SocketAddr,
-    /// What operators have to send.
+    /// Its certificates, and those by which it knows operators.
+    pub tls: Option<ListenerTls>,
+    /// What operators have to send who show no certificate.
     pub token: Option<Secret>,
 }
 
@@ -28,15 +31,16 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Option<Admi
             "`token` has less than 16 characters, and could be guessed: make one with `openssl rand -base64 32`",
         );
     }
-    if let Some(node) = fields.get("address").filter(|_| token.is_none() && !address.ip().to_canonical().is_loopback())
-    {
+    let tls = fields.get("tls").map(|_| listener::tls(builder, &fields));
+    let asks = token.is_some() || tls.as_ref().is_some_and(|tls| tls.client_auth.is_some());
+    if let Some(node) = fields.get("address").filter(|_| !asks && !address.ip().to_canonical().is_loopback()) {
         builder.error(
             node.place,
-            "whoever reaches this address could end sessions and read the configuration: set `admin.token`, or listen on \
-             `127.0.0.1`",
+            "whoever reaches this address could end sessions and read the configuration: set `admin.token` or \
+             `admin.tls.client_auth`, or listen on `127.0.0.1`",
         );
     }
-    Some(Admin { address, token: token.map(|token| Secret::new(token.to_owned())) })
+    Some(Admin { address, tls, token: token.map(|token| Secret::new(token.to_owned())) })
 }
 
 const MIN_TOKEN: usize = 16;

@@ -109,7 +109,8 @@ fn proxy_protocol(builder: &mut Builder<'_>, fields: &Fields<'_>) -> ProxyProtoc
     mode
 }
 
-fn tls(builder: &mut Builder<'_>, listener: &Fields<'_>) -> ListenerTls {
+/// Builds the `tls` of a listener.
+pub(super) fn tls(builder: &mut Builder<'_>, listener: &Fields<'_>) -> ListenerTls {
     let fields = listener.section("tls", &schema::TLS);
     if let Some(empty) = fields.get("certificates").filter(|node| node.items().is_empty()) {
         builder.error(empty.place, "`certificates` is empty: add one with `cert_file` and `key_file`");

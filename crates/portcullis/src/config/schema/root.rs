@@ -379,7 +379,13 @@ pub(crate) const ADMIN: Section = Section {
             "address",
             Kind::Format(Format::Address),
             Presence::Default("127.0.0.1:9901"),
-            "`ip:port`; elsewhere than on loopback it needs `token`.",
+            "`ip:port`; elsewhere than on loopback it needs `token` or `tls.client_auth`.",
+        ),
+        key(
+            "tls",
+            Kind::Section(&TLS),
+            Presence::Optional("cleartext"),
+            "As of a listener; whoever shows a certificate that `client_auth` believes is an operator.",
         ),
         key(
             "token",

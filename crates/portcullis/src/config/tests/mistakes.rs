@@ -25,7 +25,7 @@ fn an_unknown_key_lists_the_known_ones() {
 routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 admin: { port: 9901 }
 "#,
-        r#"portcullis.yaml:3:10: unknown key `port`: known are `address`, `token`
+        r#"portcullis.yaml:3:10: unknown key `port`: known are `address`, `tls`, `token`
   3 | admin: { port: 9901 }
     |          ^^^^
 "#,
