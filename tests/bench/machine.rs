@@ -8,34 +8,54 @@ use integration::Result;
 
 use crate::process::{cpu_seconds, tree};
 
-/// Who runs where.
+/// Who runs where: the proxy has one processor, and everybody else the others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placement {
-    processors: usize,
+    proxy: usize,
 }
 
 impl Placement {
-    /// Moves this process, and what it starts, away from the last processor, which is the proxy's.
+    /// Moves this process, and what it starts, away from the proxy's processor, unless there is but one.
     pub(crate) fn take() -> Result<Self> {
-        let processors = std::thread::available_parallelism()?.get();
-        let placement = Self { processors };
-        if processors > 1 {
+        let mut others = processors()?;
+        let proxy = others.pop().ok_or("no processor")?;
+        if !others.is_empty() {
+            let others: Vec<_> = others.iter().map(usize::to_string).collect();
             let own = std::process::id().to_string();
-            let others = format!("0-{}", processors - 2);
-            let done = Command::new("taskset").args(["-a", "-c", "-p", &others, &own]).output()?;
+            let done = Command::new("taskset").args(["-a", "-c", "-p", &others.join(","), &own]).output()?;
             if !done.status.success() {
                 return Err(format!("taskset: {}", String::from_utf8_lossy(&done.stderr)).into());
             }
         }
-        Ok(placement)
+        Ok(Self { proxy })
     }
 
     /// Returns a command that runs on the proxy's processor alone.
     pub(crate) fn command(self, program: &Path) -> Command {
-        let mut command = Command::new("taskset");
-        command.args(["-c", &(self.processors - 1).to_string()]).arg(program);
+        let mut command = bound();
+        command.args(["taskset", "-c", &self.proxy.to_string()]).arg(program);
         command
     }
+}
+
+/// Returns a command that ends with this process, however that ends.
+pub(crate) fn bound() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM"]);
+    command
+}
+
+/// Returns the processors that this process may use.
+fn processors() -> Result<Vec<usize>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let list =
+        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).ok_or("no list of processors")?;
+    let mut found = Vec::new();
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        found.extend(first.parse::<usize>()?..=last.parse()?);
+    }
+    Ok(found)
 }
 
 /// What all processors together did until now, and what of it was ours.

@@ -41,7 +41,14 @@ pub(crate) fn scenario(scenario: &Scenario, results: &Results) -> String {
         );
     }
     let about = |name: &str| results.about.get(name).map_or("", String::as_str);
-    let _ = writeln!(text, "\n`{}`, {}, on {}.\n", about("command"), about("date"), about("machine"));
+    let _ = writeln!(
+        text,
+        "\n`{}` at commit {}, {}, on {}.\n",
+        about("command"),
+        about("revision"),
+        about("date"),
+        about("machine")
+    );
     text
 }
 
@@ -60,18 +67,22 @@ fn table(results: &Results) -> String {
     let peers = results.peers();
     let measured = |column: &&Column| peers.iter().any(|peer| results.spread(peer, column.figure).is_some());
     let columns: Vec<_> = COLUMNS.iter().filter(measured).collect();
+    let peers = order(&peers);
+    // The scenario of one proxy alone begins with the least of it.
+    let base = peers.iter().find(|peer| **peer == "bare").or_else(|| peers.first()).copied().unwrap_or_default();
     let mut text = "| |".to_owned();
     for (number, column) in columns.iter().enumerate() {
-        let _ = write!(text, " {} |{}", column.heading, if number == 0 { " × bare |" } else { "" });
+        let _ =
+            write!(text, " {} |{}", column.heading, if number == 0 { format!(" × {base} |") } else { String::new() });
     }
     text.push_str("\n|---|");
     text.push_str(&"--:|".repeat(columns.len() + 1));
-    for peer in order(&peers) {
-        let _ = write!(text, "\n| {} |", if peer == "portcullis" { "**portcullis**" } else { peer });
+    for peer in &peers {
+        let _ = write!(text, "\n| {} |", if *peer == "portcullis" { "**portcullis**" } else { peer });
         for (number, column) in columns.iter().enumerate() {
             let _ = write!(text, " {} |", cell(results.spread(peer, column.figure), column.digits));
             if number == 0 {
-                let _ = write!(text, " {} |", cell(results.ratio(column.figure, peer, "bare"), 2));
+                let _ = write!(text, " {} |", cell(results.ratio(column.figure, peer, base), 2));
             }
         }
     }

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::client::{Answered, Ask, Protocol, Target};
-use crate::machine::Placement;
+use crate::machine::{self, Placement};
 use crate::process::{Program, free_address};
 
 /// Everything but the proxies.
@@ -56,8 +56,8 @@ impl Site {
         let pem = fs::read_to_string(folder.path("cert.pem"))? + &fs::read_to_string(folder.path("key.pem"))?;
         fs::write(folder.path("both.pem"), pem)?;
         let upstreams = Upstreams { plain: free_address()?, h2c: free_address()?, tls: free_address()? };
-        let mut command = std::process::Command::new(std::env::current_exe()?);
-        command.arg("upstream").arg(folder.path("cert.pem")).arg(folder.path("key.pem"));
+        let mut command = machine::bound();
+        command.arg(std::env::current_exe()?).arg("upstream").arg(folder.path("cert.pem")).arg(folder.path("key.pem"));
         command.args([upstreams.plain, upstreams.h2c, upstreams.tls].map(|address| address.to_string()));
         let mut upstream = Program::start(&mut command, &folder.path("upstream.log"))?;
         upstream.listens(upstreams.tls)?;
