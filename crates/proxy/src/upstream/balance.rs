@@ -23,6 +23,8 @@ pub(crate) struct Selection<'a> {
     hash: Option<u64>,
     /// Where in the sequence this request begins.
     point: usize,
+    last: Option<usize>,
+    // Those before it: most requests need one target.
     tried: Vec<usize>,
 }
 
@@ -54,13 +56,14 @@ impl<'a> Selection<'a> {
             LoadBalancing::RoundRobin | LoadBalancing::LeastRequest | LoadBalancing::ConsistentHash(_) => turn,
         };
         let point = point.checked_rem(cluster.balance.sequence.len()).unwrap_or(0);
-        Self { cluster, hash, point, tried: Vec::new() }
+        Self { cluster, hash, point, last: None, tried: Vec::new() }
     }
 
     fn best(&self) -> Option<usize> {
         let panic = self.cluster.panics();
         let usable = |place: &usize| {
-            !self.tried.contains(place)
+            self.last != Some(*place)
+                && !self.tried.contains(place)
                 && self.cluster.target(*place).is_some_and(|target| panic || target.endpoint.is_healthy())
         };
         let in_service = |place: &usize| {
@@ -91,7 +94,7 @@ impl<'a> Iterator for Selection<'a> {
 
     fn next(&mut self) -> Option<&'a Target> {
         let place = self.best()?;
-        self.tried.push(place);
+        self.tried.extend(self.last.replace(place));
         self.cluster.target(place)
     }
 }
