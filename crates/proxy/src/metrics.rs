@@ -2,22 +2,26 @@
 //!
 //! Labels come from the configuration and from fixed lists, never from requests, so that no client can make new series.
 
+mod latency;
+mod listener;
+mod route;
+
 use std::fmt::{self, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use http::StatusCode;
-use prometheus_client::encoding::{
-    EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder, NoLabelSet,
-};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use crate::upstream::Pools;
+
+pub(crate) use listener::{Handshake, Limit, ListenerMetrics, OpenConnection};
+pub(crate) use route::{RouteMetrics, Times};
+
+use latency::Latency;
 
 /// The proxy's metrics. Outlives snapshots.
 #[derive(Debug)]
@@ -166,200 +170,11 @@ impl Metrics {
     }
 }
 
-/// The handles of one route, resolved when a configuration is loaded.
-#[derive(Debug)]
-pub(crate) struct RouteMetrics {
-    route: Box<str>,
-    requests: Family<RequestLabels, Counter>,
-    shadow_differences: Family<ShadowLabels, Counter>,
-    streams_closed: Family<ClosedLabels, Counter>,
-    // Counters of the usual answers, so that a request looks nothing up; made when first used, so that no empty series
-    // is exported.
-    common: [[OnceLock<Counter>; COMMON_CODES.len()]; 3],
-    policy: Latency,
-    upstream: Latency,
-    total: Latency,
-}
-
-impl RouteMetrics {
-    /// Counts one request.
-    pub(crate) fn record(&self, decision: audit::Decision, code: u16, times: &Times) {
-        let row = match decision {
-            audit::Decision::Allow => 0,
-            audit::Decision::Deny => 1,
-            audit::Decision::Challenge => 2,
-        };
-        let decision = decision_label(decision);
-        let counter = || {
-            let labels = RequestLabels { route: self.route.to_string(), code: Code::of(code), decision };
-            self.requests.get_or_create_owned(&labels)
-        };
-        let column = COMMON_CODES.iter().position(|common| *common == code);
-        match column.and_then(|column| self.common.get(row)?.get(column)) {
-            Some(common) => common.get_or_init(counter).inc(),
-            None => counter().inc(),
-        };
-        if let Some(policy) = times.policy {
-            self.policy.observe(policy);
-        }
-        if let Some(upstream) = times.upstream {
-            self.upstream.observe(upstream);
-        }
-        self.total.observe(times.total);
-    }
-
-    /// Counts a request of which rules in shadow would have decided otherwise.
-    pub(crate) fn shadow_differs(&self, decision: audit::Decision, shadow: audit::Decision) {
-        let (decision, shadow) = (decision_label(decision), decision_label(shadow));
-        let labels = ShadowLabels { route: self.route.to_string(), decision, shadow };
-        self.shadow_differences.get_or_create(&labels).inc();
-    }
-
-    /// Counts a stream that was closed because it is no longer allowed.
-    pub(crate) fn stream_closed(&self, reason: &'static str) {
-        self.streams_closed.get_or_create(&ClosedLabels { route: self.route.to_string(), reason }).inc();
-    }
-}
-
 const fn decision_label(decision: audit::Decision) -> &'static str {
     match decision {
         audit::Decision::Allow => "allow",
         audit::Decision::Deny => "deny",
         audit::Decision::Challenge => "challenge",
-    }
-}
-
-/// How long the stages of one request took; a stage that was not reached is absent.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Times {
-    /// The decision.
-    pub(crate) policy: Option<Duration>,
-    /// Until the upstream's response headers.
-    pub(crate) upstream: Option<Duration>,
-    /// Until the last byte was sent.
-    pub(crate) total: Duration,
-}
-
-/// The handles of one listener.
-#[derive(Clone, Debug)]
-pub(crate) struct ListenerMetrics {
-    opened: Counter,
-    open: Gauge,
-    addresses_lost: Counter,
-    addresses_shared: Counter,
-    proxy_headers_refused: Counter,
-    // By the place in `Limit::ALL`.
-    limits_reached: [Counter; Limit::ALL.len()],
-    handshakes_ok: Counter,
-    handshakes_failed: Counter,
-    clients_refused: Counter,
-}
-
-/// A limit of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    /// The next client has to wait.
-    MaxConnections,
-    /// A client's further connection was closed.
-    MaxConnectionsPerClient,
-    /// A handshake took too long.
-    HandshakeTimeout,
-    /// A head took too long.
-    HeaderTimeout,
-    /// Nothing came for too long.
-    IdleTimeout,
-    /// A head was too large: 431.
-    MaxHeaderBytes,
-}
-
-impl Limit {
-    const ALL: [Self; 6] = [
-        Self::MaxConnections,
-        Self::MaxConnectionsPerClient,
-        Self::HandshakeTimeout,
-        Self::HeaderTimeout,
-        Self::IdleTimeout,
-        Self::MaxHeaderBytes,
-    ];
-
-    /// Returns its key in the configuration.
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::MaxConnections => "max_connections",
-            Self::MaxConnectionsPerClient => "max_connections_per_client",
-            Self::HandshakeTimeout => "handshake_timeout",
-            Self::HeaderTimeout => "header_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::MaxHeaderBytes => "max_header_bytes",
-        }
-    }
-}
-
-/// How a handshake went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handshake {
-    /// It agreed.
-    Ok,
-    /// It failed.
-    Failed,
-    /// It failed for want of a good certificate of the client.
-    ClientRefused,
-}
-
-impl From<bool> for Handshake {
-    fn from(ok: bool) -> Self {
-        if ok { Self::Ok } else { Self::Failed }
-    }
-}
-
-impl ListenerMetrics {
-    /// Counts a connection as open until the value is dropped.
-    pub(crate) fn open(&self) -> OpenConnection {
-        self.opened.inc();
-        self.open.inc();
-        OpenConnection(self.open.clone())
-    }
-
-    /// Counts a request whose client's address is lost, and returns how many there were before.
-    pub(crate) fn address_lost(&self) -> u64 {
-        self.addresses_lost.inc()
-    }
-
-    /// Counts an address that many users share, and returns how many there were before.
-    pub(crate) fn address_shared(&self) -> u64 {
-        self.addresses_shared.inc()
-    }
-
-    /// Counts a connection that came to a limit.
-    pub(crate) fn limit_reached(&self, limit: Limit) {
-        let place = Limit::ALL.iter().position(|other| *other == limit);
-        if let Some(counter) = place.and_then(|place| self.limits_reached.get(place)) {
-            counter.inc();
-        }
-    }
-
-    /// Counts a connection without a good PROXY header.
-    pub(crate) fn proxy_header_refused(&self) {
-        self.proxy_headers_refused.inc();
-    }
-
-    /// Counts a handshake.
-    pub(crate) fn handshake(&self, handshake: Handshake) {
-        match handshake {
-            Handshake::Ok => self.handshakes_ok.inc(),
-            Handshake::Failed => self.handshakes_failed.inc(),
-            Handshake::ClientRefused => self.clients_refused.inc(),
-        };
-    }
-}
-
-/// Counts one connection as open.
-#[derive(Debug)]
-pub(crate) struct OpenConnection(Gauge);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 
@@ -429,53 +244,6 @@ struct HandshakeLabels {
     listener: String,
     result: &'static str,
 }
-
-/// A histogram of durations without a lock: three of them are written for every request by all threads at once.
-#[derive(Clone, Debug, Default)]
-struct Latency(Arc<Buckets>);
-
-#[derive(Debug, Default)]
-struct Buckets {
-    // Invariant: one more than the bounds; the last counts what is above all of them.
-    counts: [AtomicU64; BOUNDS.len() + 1],
-    nanoseconds: AtomicU64,
-}
-
-impl Latency {
-    fn observe(&self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
-        if let Some(count) = self.0.counts.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
-    }
-}
-
-impl TypedMetric for Latency {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for Latency {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
-        let buckets: Vec<_> = bounds.zip(self.0.counts.iter().map(|count| count.load(Ordering::Relaxed))).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = Duration::from_nanos(self.0.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
-        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
-    }
-}
-
-const COMMON_CODES: [u16; 12] = [200, 201, 204, 206, 301, 302, 304, 400, 401, 403, 404, 502];
-
-/// In seconds: decisions take microseconds, upstreams milliseconds, downloads minutes.
-const BOUNDS: [f64; 16] =
-    [0.000_005, 0.000_025, 0.000_1, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 #[cfg(test)]
 mod tests;

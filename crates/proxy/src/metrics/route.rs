@@ -1,0 +1,78 @@
+//! What is counted and timed of the requests of one route.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use super::latency::Latency;
+use super::{ClosedLabels, Code, RequestLabels, ShadowLabels, decision_label};
+
+/// The handles of one route, resolved when a configuration is loaded.
+#[derive(Debug)]
+pub(crate) struct RouteMetrics {
+    pub(super) route: Box<str>,
+    pub(super) requests: Family<RequestLabels, Counter>,
+    pub(super) shadow_differences: Family<ShadowLabels, Counter>,
+    pub(super) streams_closed: Family<ClosedLabels, Counter>,
+    // Counters of the usual answers, so that a request looks nothing up; made when first used, so that no empty series
+    // is exported.
+    pub(super) common: [[OnceLock<Counter>; COMMON_CODES.len()]; 3],
+    pub(super) policy: Latency,
+    pub(super) upstream: Latency,
+    pub(super) total: Latency,
+}
+
+impl RouteMetrics {
+    /// Counts one request.
+    pub(crate) fn record(&self, decision: audit::Decision, code: u16, times: &Times) {
+        let row = match decision {
+            audit::Decision::Allow => 0,
+            audit::Decision::Deny => 1,
+            audit::Decision::Challenge => 2,
+        };
+        let decision = decision_label(decision);
+        let counter = || {
+            let labels = RequestLabels { route: self.route.to_string(), code: Code::of(code), decision };
+            self.requests.get_or_create_owned(&labels)
+        };
+        let column = COMMON_CODES.iter().position(|common| *common == code);
+        match column.and_then(|column| self.common.get(row)?.get(column)) {
+            Some(common) => common.get_or_init(counter).inc(),
+            None => counter().inc(),
+        };
+        if let Some(policy) = times.policy {
+            self.policy.observe(policy);
+        }
+        if let Some(upstream) = times.upstream {
+            self.upstream.observe(upstream);
+        }
+        self.total.observe(times.total);
+    }
+
+    /// Counts a request of which rules in shadow would have decided otherwise.
+    pub(crate) fn shadow_differs(&self, decision: audit::Decision, shadow: audit::Decision) {
+        let (decision, shadow) = (decision_label(decision), decision_label(shadow));
+        let labels = ShadowLabels { route: self.route.to_string(), decision, shadow };
+        self.shadow_differences.get_or_create(&labels).inc();
+    }
+
+    /// Counts a stream that was closed because it is no longer allowed.
+    pub(crate) fn stream_closed(&self, reason: &'static str) {
+        self.streams_closed.get_or_create(&ClosedLabels { route: self.route.to_string(), reason }).inc();
+    }
+}
+
+/// How long the stages of one request took; a stage that was not reached is absent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// The decision.
+    pub(crate) policy: Option<Duration>,
+    /// Until the upstream's response headers.
+    pub(crate) upstream: Option<Duration>,
+    /// Until the last byte was sent.
+    pub(crate) total: Duration,
+}
+
+const COMMON_CODES: [u16; 12] = [200, 201, 204, 206, 301, 302, 304, 400, 401, 403, 404, 502];
