@@ -258,9 +258,12 @@ impl Content {
     fn objects(kind: Option<Box<str>>, index: Index, objects: Objects) -> Self {
         let mut names = Names::default();
         // The records of a MaxMind DB are large, and much alike.
-        let step = if kind.is_some() { objects.len().div_ceil(MAX_SAMPLED).max(1) } else { 1 };
+        let (step, mut left) = match &kind {
+            Some(_) => (objects.len().div_ceil(MAX_SAMPLED).max(1), MAX_SAMPLED_VALUES),
+            None => (1, usize::MAX),
+        };
         for object in (0..objects.len()).step_by(step).filter_map(|row| objects.get(row)) {
-            names.collect(&Value::Map(Map::Object(object)));
+            names.collect(&Value::Map(Map::Object(object)), &mut left);
         }
         Self::Objects { kind, index, objects, names }
     }
@@ -285,6 +288,8 @@ fn shown(text: &str) -> String {
 const MAX_ROWS: usize = 5_000_000;
 /// Records of a MaxMind DB that are gone through for the names of fields, spread evenly.
 const MAX_SAMPLED: usize = 20_000;
+/// Values in them: some tenths of a second.
+const MAX_SAMPLED_VALUES: usize = 2_000_000;
 /// Characters of a table that a message repeats.
 const MAX_SHOWN: usize = 80;
 

@@ -13,15 +13,16 @@ impl Names {
         Self(names.into_iter().map(|name| (name, Self::default())).collect())
     }
 
-    /// Takes the names in a value in.
-    pub(super) fn collect(&mut self, value: &Value<'_>) {
+    /// Takes the names in a value in, as long as there is something `left` of the values to look at.
+    pub(super) fn collect(&mut self, value: &Value<'_>, left: &mut usize) {
+        *left = left.saturating_sub(1);
         let Value::Map(map) = value else { return };
-        for name in map.keys().iter() {
+        for name in map.keys().iter().take(*left) {
             if let Value::Text(text) = &name
                 && let Some(below) = self.below(text)
                 && let Some(value) = map.get_text(text)
             {
-                below.collect(&value);
+                below.collect(&value, left);
             }
         }
     }

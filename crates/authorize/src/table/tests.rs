@@ -266,6 +266,19 @@ fn a_database_that_is_cut_off_is_refused() {
     }
 }
 
+/// Maps of which each points to the next one twice: 244 bytes that hold a hundred million values.
+#[test]
+fn a_database_whose_record_unfolds_without_end_is_refused() {
+    let mut data: Vec<u8> =
+        (1_u8..28).flat_map(|level| [0xe2, 0x41, b'a', 0x20, level * 9, 0x41, b'b', 0x20, level * 9]).collect();
+    data.push(0xe0);
+    let whole =
+        mmdb("Test", &[("10.0.0.0/8".parse().unwrap(), serde_json::json!({ "x": "y".repeat(data.len() - 5) }))]);
+    let record = whole.windows(3).position(|window| window == [0xe1, 0x41, b'x']).unwrap();
+    let bytes = [&whole[..record], &data, &whole[record + data.len()..]].concat();
+    refused(geo(bytes), None, "not a MaxMind DB, or a damaged one (a record is too large): fetch it again");
+}
+
 #[test]
 fn rows_take_the_place_of_others_only_with_all_columns() {
     let old = csv(KeyType::Text, "key,team\n").unwrap();

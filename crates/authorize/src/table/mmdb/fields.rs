@@ -13,9 +13,16 @@ pub(super) struct Fields<'t> {
     /// The row that begins at a place.
     known_rows: HashMap<usize, u32>,
     /// What was found where something pointed to.
-    known: HashMap<usize, Cell>,
+    known: HashMap<usize, Found>,
     /// Values that may still be read: each takes two bytes, or else values overlap or lead in a circle.
     left: usize,
+}
+
+/// A value, and how many there are in it, itself among them: those that are pointed to count each time.
+#[derive(Clone, Copy)]
+struct Found {
+    cell: Cell,
+    values: usize,
 }
 
 /// The beginning of a value.
@@ -39,7 +46,7 @@ impl<'t> Fields<'t> {
         if let Some(row) = self.known_rows.get(&at) {
             return Ok(*row);
         }
-        let Cell::Object(members) = self.value(&mut { at }, 0)? else { return Err("a record is no map") };
+        let Cell::Object(members) = self.value(&mut { at }, 0)?.cell else { return Err("a record is no map") };
         let row = u32::try_from(self.rows.len()).map_err(|_| LARGE)?;
         self.rows.push(members);
         self.known_rows.insert(at, row);
@@ -51,60 +58,68 @@ impl<'t> Fields<'t> {
     }
 
     /// Reads a value, and goes on behind it.
-    fn value(&mut self, at: &mut usize, depth: usize) -> Result<Cell, Damage> {
+    fn value(&mut self, at: &mut usize, depth: usize) -> Result<Found, Damage> {
         let head = self.head(*at)?;
         *at = head.at;
         if head.kind != POINTER {
             return self.value_of(head, at, depth);
         }
-        if let Some(cell) = self.known.get(&head.size) {
-            return Ok(*cell);
+        if let Some(found) = self.known.get(&head.size) {
+            return Ok(*found);
         }
         let target = self.target(head)?;
-        let cell = self.value_of(target, &mut { target.at }, depth)?;
-        self.known.insert(head.size, cell);
-        Ok(cell)
+        let found = self.value_of(target, &mut { target.at }, depth)?;
+        self.known.insert(head.size, found);
+        Ok(found)
     }
 
-    fn value_of(&mut self, head: Head, at: &mut usize, depth: usize) -> Result<Cell, Damage> {
+    fn value_of(&mut self, head: Head, at: &mut usize, depth: usize) -> Result<Found, Damage> {
         if depth > MAX_DEPTH {
             return Err("values lie too deep in each other");
         }
         self.left = self.left.checked_sub(1).ok_or("values lead in a circle")?;
-        match head.kind {
-            MAP => self.map(head.size, at, depth + 1),
-            ARRAY => {
-                let mut items = Vec::new();
-                for _ in 0..head.size {
-                    items.push(self.value(at, depth + 1)?);
-                }
-                self.flat.list(&items).map_err(large)
-            }
-            BOOL => Ok(Cell::Bool(head.size != 0)),
+        let cell = match head.kind {
+            MAP => return self.map(head.size, at, depth + 1),
+            ARRAY => return self.list(head.size, at, depth + 1),
+            BOOL => Cell::Bool(head.size != 0),
             kind => {
                 *at += head.size;
                 let payload = self.payload(head)?;
                 match kind {
-                    TEXT => self.flat.text(text(payload)?).map_err(large),
-                    BYTES => self.flat.bytes(payload).map_err(large),
-                    kind => number(kind, payload),
+                    TEXT => self.flat.text(text(payload)?).map_err(large)?,
+                    BYTES => self.flat.bytes(payload).map_err(large)?,
+                    kind => number(kind, payload)?,
                 }
             }
-        }
+        };
+        Ok(Found { cell, values: 1 })
     }
 
-    fn map(&mut self, size: usize, at: &mut usize, depth: usize) -> Result<Cell, Damage> {
-        let mut members = Vec::new();
+    fn list(&mut self, size: usize, at: &mut usize, depth: usize) -> Result<Found, Damage> {
+        let (mut items, mut values) = (Vec::new(), 1);
+        for _ in 0..size {
+            let item = self.value(at, depth)?;
+            values = together(values, item)?;
+            items.push(item.cell);
+        }
+        Ok(Found { cell: self.flat.list(&items).map_err(large)?, values })
+    }
+
+    fn map(&mut self, size: usize, at: &mut usize, depth: usize) -> Result<Found, Damage> {
+        let (mut members, mut values) = (Vec::new(), 1);
         for _ in 0..size {
             let name = self.name(at)?;
-            members.push((name, self.value(at, depth)?));
+            let member = self.value(at, depth)?;
+            values = together(values, member)?;
+            members.push((name, member.cell));
         }
         members.sort_unstable_by_key(|(name, _)| *name);
-        let (names, values): (Vec<&str>, Vec<Cell>) = members.into_iter().unzip();
+        let (names, cells): (Vec<&str>, Vec<Cell>) = members.into_iter().unzip();
         if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
             return Err("a map has a name twice");
         }
-        self.flat.object(names, &values).map(Cell::Object).map_err(large)
+        let cell = self.flat.object(names, &cells).map(Cell::Object).map_err(large)?;
+        Ok(Found { cell, values })
     }
 
     /// Reads a name of a map, and goes on behind it.
@@ -151,6 +166,12 @@ impl<'t> Fields<'t> {
         };
         Ok(Head { kind, size, at: at + begun + more })
     }
+}
+
+/// Adds up what lies in a value. Maps that point to each other's members make a few bytes a record without end.
+fn together(values: usize, more: Found) -> Result<usize, Damage> {
+    let sum = values + more.values;
+    if sum > MAX_VALUES { Err("a record is too large") } else { Ok(sum) }
 }
 
 fn number(kind: usize, bytes: &[u8]) -> Result<Cell, Damage> {
@@ -205,3 +226,5 @@ const FLOAT: usize = 15;
 
 /// How deep values of a record lie in each other.
 const MAX_DEPTH: usize = 64;
+/// Values of one record, with all that it points to.
+const MAX_VALUES: usize = 1 << 16;
