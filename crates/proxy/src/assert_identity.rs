@@ -11,6 +11,7 @@ use identity::Origin;
 use jiff::Timestamp;
 
 use crate::IdentityHeaders;
+use crate::client_address::Told;
 
 /// Why the upstream cannot be told who is calling. The request is not forwarded then.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +60,14 @@ pub(crate) fn assert_identity(
     headers: &mut HeaderMap,
     identity: Option<&IdentityHeaders>,
     signed: Option<Signed<'_>>,
+    told: &mut Told,
 ) -> Result<(), AssertError> {
     let (Some(identity), Some(Signed { session, authenticator, audience, time })) = (identity, signed) else {
         return Ok(());
     };
     let authenticator = authenticator.ok_or(AssertError::NoAuthenticator)?;
     let assertion = authenticator.assertion(session, audience, time)?;
+    identity.names().for_each(|name| told.leave(name));
     set_claims(headers, identity, session.identity())?;
     headers.insert(identity.assertion_header.clone(), assertion);
     Ok(())

@@ -426,6 +426,13 @@ pub struct IdentityHeaders {
     pub headers: Vec<(http::HeaderName, IdentityClaim)>,
 }
 
+impl IdentityHeaders {
+    /// Returns the names of all of them.
+    pub fn names(&self) -> impl Iterator<Item = &http::HeaderName> {
+        std::iter::once(&self.assertion_header).chain(self.headers.iter().map(|(name, _)| name))
+    }
+}
+
 /// What a plain identity header holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityClaim {

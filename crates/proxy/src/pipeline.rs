@@ -29,7 +29,7 @@ use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
 use crate::streams::Stream;
-use crate::upstream::{TrailerRules, stable_hash};
+use crate::upstream::{Credential, TrailerRules, stable_hash};
 use crate::{Rewrites, cors_preflight, own_endpoints, rewrite, websocket_origin};
 
 /// Answers one request.
@@ -393,7 +393,7 @@ fn tell_upstream(
             client_header(arrived.address.client).map_err(|error| unavailable("forwarded-header-invalid", &error))?
         }
     };
-    let told = Told::new(client, scheme, arrived.host, arrived.port, exchange.id.to_header());
+    let mut told = Told::new(client, scheme, arrived.host, arrived.port, exchange.id.to_header());
     let single = exchange.connection.single_header(&exchange.snapshot, headers);
     if let Some(name) = single.filter(|name| told.get(name).is_none()) {
         headers.insert(name, told.client().clone());
@@ -404,7 +404,9 @@ fn tell_upstream(
         audience: origin,
         time: exchange.time,
     });
-    assert_identity(permit, headers, route.config.identity.as_ref(), caller)
+    let credential = route.cluster.credential().map(Credential::name);
+    credential.into_iter().for_each(|name| told.leave(name));
+    assert_identity(permit, headers, route.config.identity.as_ref(), caller, &mut told)
         .map_err(|error| unavailable(error.code(), &error))?;
     Ok(told)
 }

@@ -363,11 +363,7 @@ fn report_ports(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))
 /// Reports changes to headers by which a route tells its upstream of the user: another app may believe them too.
 fn report_identity_edits(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))]) {
     let identities = || built.iter().filter_map(|(_, (route, _))| route.identity.as_ref());
-    let told: HashSet<_> = identities()
-        .flat_map(|identity| {
-            std::iter::once(&identity.assertion_header).chain(identity.headers.iter().map(|(name, _)| name))
-        })
-        .collect();
+    let told: HashSet<_> = identities().flat_map(IdentityHeaders::names).collect();
     for (node, (route, _)) in built {
         let edits = &route.rewrites.request_headers;
         let changed = edits.set.iter().chain(&edits.add).map(|(name, _)| name).chain(&edits.remove);

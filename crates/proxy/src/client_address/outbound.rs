@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderValue};
 use identity::{Ip, Scheme};
 
 /// What the upstream learns of how the request reached us: `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and
-/// `X-Request-Id`. Headers of these names were removed by `sanitize`, and no route can set one, so that they are sent
-/// beside the request's own without being looked for among them.
+/// `X-Request-Id`. `sanitize` has removed what came under these names, and whoever sets one says so by [`Told::leave`], so
+/// that they are sent beside the request's own headers without being looked for among them.
 #[derive(Debug)]
 pub(crate) struct Told {
     client: HeaderValue,
@@ -14,6 +14,8 @@ pub(crate) struct Told {
     host: HeaderValue,
     port: HeaderValue,
     request_id: HeaderValue,
+    /// Those that another sets, in the order of the names.
+    left: [bool; NAMES.len()],
 }
 
 impl Told {
@@ -30,7 +32,14 @@ impl Told {
             80 => HeaderValue::from_static("80"),
             other => HeaderValue::from(other),
         };
-        Self { client, scheme: HeaderValue::from_static(scheme.as_str()), host, port, request_id }
+        Self {
+            client,
+            scheme: HeaderValue::from_static(scheme.as_str()),
+            host,
+            port,
+            request_id,
+            left: [false; NAMES.len()],
+        }
     }
 
     /// Returns who is connected.
@@ -43,9 +52,17 @@ impl Told {
         &self.host
     }
 
+    /// Leaves a header to another who sets it, or takes it away, among the request's own: an assertion, a claim, a
+    /// credential.
+    pub(crate) fn leave(&mut self, name: &HeaderName) {
+        let own = NAMES.iter().position(|own| own == name);
+        own.and_then(|own| self.left.get_mut(own)).into_iter().for_each(|left| *left = true);
+    }
+
     /// Returns names and values.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static HeaderName, &HeaderValue)> {
-        NAMES.iter().zip([&self.client, &self.scheme, &self.host, &self.port, &self.request_id])
+        let values = [&self.client, &self.scheme, &self.host, &self.port, &self.request_id];
+        NAMES.iter().zip(values).zip(self.left).filter(|(_, left)| !left).map(|(line, _)| line)
     }
 
     /// Returns the value of one of them.
@@ -61,8 +78,8 @@ impl Told {
     }
 
     /// Takes them out again.
-    pub(crate) fn remove_from(headers: &mut HeaderMap) {
-        for name in &NAMES {
+    pub(crate) fn remove_from(&self, headers: &mut HeaderMap) {
+        for (name, _) in self.lines() {
             headers.remove(name);
         }
     }

@@ -220,15 +220,21 @@ fn upstreams_learn_what_is_known_and_not_what_was_claimed() {
         let id = HeaderValue::from_static("0198");
         let client = client_header(address.client).unwrap();
         let host = authority.to_header(parts.headers.get("host")).unwrap();
-        let told = Told::new(client, scheme, host, authority.port(), id);
+        let mut told = Told::new(client, scheme, host, authority.port(), id);
         told.add_to(&mut headers);
         for (name, value) in told.lines() {
             assert_eq!(told.get(name), headers.get(name));
             assert_eq!(headers.get(name), Some(value));
         }
         let mut none = headers.clone();
-        Told::remove_from(&mut none);
+        told.remove_from(&mut none);
         assert!(none.is_empty());
+        told.leave(&HeaderName::from_static("x-request-id"));
+        let mut left = map(&[("x-request-id", "set by another")]);
+        told.add_to(&mut left);
+        assert_eq!((left.len(), left["x-request-id"].as_bytes()), (5, &b"set by another"[..]));
+        told.remove_from(&mut left);
+        assert_eq!(left.len(), 1);
         ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-request-id"].map(|name| {
             assert_eq!(headers.get_all(name).iter().count(), 1);
             headers[name].to_str().unwrap().to_owned()

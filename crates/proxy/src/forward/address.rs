@@ -24,7 +24,7 @@ pub(super) fn address(
             let was_tried = std::mem::replace(request.version_mut(), Version::HTTP_11) == Version::HTTP_2;
             let headers = request.headers_mut();
             if was_tried {
-                Told::remove_from(headers);
+                told.remove_from(headers);
             }
             headers.remove(TE);
             headers

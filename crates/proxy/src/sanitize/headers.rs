@@ -26,9 +26,7 @@ struct AsLong {
 impl Removed {
     /// Takes the headers of every route's identity: a header that one route sets is removed on all of them.
     pub(crate) fn new<'a>(identities: impl IntoIterator<Item = &'a IdentityHeaders>) -> Self {
-        let configured = identities.into_iter().flat_map(|identity| {
-            std::iter::once(&identity.assertion_header).chain(identity.headers.iter().map(|(name, _)| name))
-        });
+        let configured = identities.into_iter().flat_map(IdentityHeaders::names);
         let known = names::HOP_BY_HOP.iter().chain(&names::SPOOFABLE).map(|name| Box::<str>::from(*name));
         let mut names: Vec<AsLong> = Vec::new();
         for name in configured.map(|name| Box::<str>::from(folded(name.as_str()))).chain(known) {

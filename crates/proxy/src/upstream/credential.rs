@@ -60,6 +60,11 @@ impl Credential {
         }
     }
 
+    /// Returns the header that holds it.
+    pub(crate) const fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
     /// Adds the credential, instead of what the client sent by that name in any spelling.
     ///
     /// # Errors
