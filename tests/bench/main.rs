@@ -73,8 +73,8 @@ fn compare(options: &Options) -> Result<ExitCode> {
     for scenario in options.scenarios()? {
         let results = measure(scenario, options, placement)?;
         write!(io::stdout().lock(), "{}", report::scenario(scenario, &results))?;
-        // What was counted slows down what is timed, and is not kept.
-        if !options.count {
+        // Counting slows down what is timed, and so does a build for debugging: neither is kept.
+        if !options.count && !cfg!(debug_assertions) {
             results.write(scenario.name)?;
         }
     }

@@ -237,10 +237,10 @@ fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> Result<PathBuf> {
 
 /// The one that everything is about.
 pub(crate) const PORTCULLIS: Portcullis = Portcullis { name: "portcullis", routes: 0, policies: 0, sessions: 0 };
-const TEN: Portcullis = Portcullis { name: "10 of each", routes: 10, policies: 10, sessions: 10 };
-const ROUTES: Portcullis = Portcullis { name: "10 000 routes", routes: 10_000, ..PORTCULLIS };
-const POLICIES: Portcullis = Portcullis { name: "10 000 policies", policies: 10_000, ..PORTCULLIS };
-const SESSIONS: Portcullis = Portcullis { name: "100 000 sessions", sessions: 100_000, ..PORTCULLIS };
+const TEN: Portcullis = Portcullis { name: "10-of-each", routes: 10, policies: 10, sessions: 10 };
+const ROUTES: Portcullis = Portcullis { name: "10000-routes", routes: 10_000, ..PORTCULLIS };
+const POLICIES: Portcullis = Portcullis { name: "10000-policies", policies: 10_000, ..PORTCULLIS };
+const SESSIONS: Portcullis = Portcullis { name: "100000-sessions", sessions: 100_000, ..PORTCULLIS };
 
 /// What is asked for.
 pub(crate) const PATH: &str = "/api/v1/items/42?fields=name,owner";

@@ -80,7 +80,8 @@ fn table(results: &Results) -> String {
     for peer in &peers {
         let _ = write!(text, "\n| {} |", if *peer == "portcullis" { "**portcullis**" } else { peer });
         for (number, column) in columns.iter().enumerate() {
-            let _ = write!(text, " {} |", cell(results.spread(peer, column.figure), column.digits));
+            let told = cell(results.spread(peer, column.figure), column.digits);
+            let _ = write!(text, " {}{told} |", if at_least(results, peer, column.figure) { AT_LEAST } else { "" });
             if number == 0 {
                 let _ = write!(text, " {} |", cell(results.ratio(column.figure, peer, base), 2));
             }
@@ -88,6 +89,11 @@ fn table(results: &Results) -> String {
     }
     text.push('\n');
     text
+}
+
+/// Tells whether something else than the proxy bounded its rate: alone, it would serve more.
+fn at_least(results: &Results, peer: &str, figure: &str) -> bool {
+    figure == "per_second" && results.spread(peer, "utilisation").is_some_and(|busy| busy.median < SATURATED)
 }
 
 fn cell(spread: Option<Spread>, digits: usize) -> String {
@@ -135,6 +141,8 @@ pub(crate) fn write() -> Result<()> {
     }
     let mut text = String::from("## Aims\n\n");
     text.push_str(&targets::table(&kept));
+    text.push_str("\n## Where others are better\n\n");
+    text.push_str(&better(&kept));
     text.push_str("\n## Who is compared\n\n");
     text.push_str(&who(&kept));
     text.push_str("\n## Results\n\n");
@@ -151,6 +159,29 @@ pub(crate) fn write() -> Result<()> {
     let (before, rest) = page.split_once(BEGIN).ok_or_else(|| format!("{PAGE} has no `{BEGIN}`"))?;
     let (_, after) = rest.split_once(END).ok_or_else(|| format!("{PAGE} has no `{END}`"))?;
     Ok(fs::write(PAGE, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", text.trim_end()))?)
+}
+
+/// Returns every figure that is plotted and in which a peer is better than Portcullis, with those peers.
+fn better(kept: &[(&Scenario, Results)]) -> String {
+    let mut text = "| scenario | figure | Portcullis | better |\n|---|---|--:|---|\n".to_owned();
+    for (scenario, results) in kept {
+        for (column, way) in COLUMNS.iter().filter_map(|column| Some((column, column.better?))) {
+            let median = |peer: &str| results.spread(peer, column.figure).map(|spread| spread.median);
+            let Some(own) = median("portcullis") else { continue };
+            let ahead = |value: f64| if Some(way) == LESS { value < own } else { value > own };
+            let peers = order(&results.peers()).into_iter().filter(|peer| !plot::BOUNDS.contains(peer));
+            let ahead: Vec<_> = peers
+                .filter_map(|peer| Some((peer, median(peer).filter(|value| ahead(*value))?)))
+                .map(|(peer, value)| format!("{peer} {}", number(value, column.digits)))
+                .collect();
+            // A rate that the load generator bounded says nothing of the proxy.
+            if !ahead.is_empty() && !at_least(results, "portcullis", column.figure) {
+                let own = number(own, column.digits);
+                let _ = writeln!(text, "| `{}` | {} | {own} | {} |", scenario.name, column.heading, ahead.join(", "));
+            }
+        }
+    }
+    text
 }
 
 /// Returns the table of proxies, their versions, and how each does what is asked.
@@ -172,7 +203,11 @@ fn who(kept: &[(&Scenario, Results)]) -> String {
 fn panels(results: &Results) -> Vec<(String, usize, Vec<Bar<'_>>)> {
     let plotted = COLUMNS.iter().filter_map(|column| Some((column, column.better?))).map(|(column, better)| {
         let peers = order(&results.peers()).into_iter();
-        let bars = peers.filter_map(|peer| Some(Bar { name: peer, spread: results.spread(peer, column.figure)? }));
+        let bars = peers.filter_map(|peer| {
+            let spread = results.spread(peer, column.figure)?;
+            let before = if at_least(results, peer, column.figure) { AT_LEAST } else { "" };
+            Some(Bar { name: peer, spread, before })
+        });
         (format!("{} ({better} is better)", column.heading), column.digits, bars.collect::<Vec<_>>())
     });
     plotted.filter(|(_, _, bars)| bars.len() > 1).collect()
@@ -210,6 +245,11 @@ const COLUMNS: &[Column] = &[
 
 const LESS: Option<&str> = Some("less");
 const MORE: Option<&str> = Some("more");
+
+const AT_LEAST: &str = "≥ ";
+
+/// A proxy whose processor is less busy than this was not what bounded the rate.
+const SATURATED: f64 = 0.9;
 
 const PAGE: &str = "docs/performance.md";
 const PLOTS: &str = "docs/performance";

@@ -10,6 +10,8 @@ use crate::figures::Spread;
 pub(super) struct Bar<'a> {
     pub(super) name: &'a str,
     pub(super) spread: Spread,
+    /// Stands before its number.
+    pub(super) before: &'static str,
 }
 
 /// Draws panels side by side, each with its title and the digits of its numbers.
@@ -42,7 +44,7 @@ fn panel(svg: &mut String, left: f64, title: &str, digits: usize, bars: &[Bar<'_
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" font-weight=\"{weight}\" fill=\"#1f2328\">{}</text>\n\
              <rect x=\"{:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\" fill=\"{}\"/>\n\
              <path d=\"M{:.1} {middle:.1}H{:.1}M{:.1} {:.1}v6M{:.1} {:.1}v6\" stroke=\"#1f2328\" fill=\"none\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\" font-weight=\"{weight}\" fill=\"#1f2328\">{}</text>",
+             <text x=\"{:.1}\" y=\"{:.1}\" font-weight=\"{weight}\" fill=\"#1f2328\">{}{}</text>",
             left + LABELS - 8.0,
             middle + 4.0,
             bar.name,
@@ -57,6 +59,7 @@ fn panel(svg: &mut String, left: f64, title: &str, digits: usize, bars: &[Bar<'_
             middle - 3.0,
             x(most) + 6.0,
             middle + 4.0,
+            bar.before,
             number(median, digits),
         );
     }
@@ -66,10 +69,13 @@ fn panel(svg: &mut String, left: f64, title: &str, digits: usize, bars: &[Bar<'_
 fn colour(name: &str) -> &'static str {
     match name {
         "portcullis" => "#1a7f37",
-        "bare" | "upstream" => "#afb8c1",
+        bound if BOUNDS.contains(&bound) => "#afb8c1",
         _ => "#6ca4f8",
     }
 }
+
+/// Those who are no peers.
+pub(super) const BOUNDS: [&str; 2] = ["upstream", "bare"];
 
 const PANEL: f64 = 420.0;
 const LABELS: f64 = 110.0;
