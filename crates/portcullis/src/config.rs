@@ -18,6 +18,7 @@ mod policy;
 mod policy_set;
 mod policy_test;
 mod problem;
+mod reach;
 mod redact;
 mod route;
 mod scalar_map;
@@ -248,6 +249,7 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
         guard_allows: !guard.allow.is_empty(),
     };
     let route::Built { routes, tls_routes, rules } = route::build(&mut builder, &root, named);
+    reach::check(&mut builder, &root, &listeners);
     let fields = audit::fields(&mut builder, &root);
     let policies = authorize::Config {
         fields,

@@ -66,4 +66,5 @@ pub use operator_tls::{OperatorCertificate, OperatorTls};
 pub use router::Router;
 pub use sanitize::is_reserved;
 pub use snapshot::{Parts, Snapshot};
+pub use tls::CertificateNames;
 pub use upstream::{EndpointState, EndpointView, UpstreamView};

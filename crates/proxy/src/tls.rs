@@ -1,6 +1,7 @@
 //! Terminates TLS: certificates chosen by server name, swapped without dropping a connection.
 
 mod client_auth;
+mod names;
 mod subject;
 
 use std::borrow::Cow;
@@ -20,8 +21,6 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::ClientAuthMode;
 use crate::expiry::{self, Expiry};
@@ -29,6 +28,7 @@ use crate::{BuildError, Certificate, ListenerTls, TlsVersion};
 
 pub(crate) use client_auth::VerifiedClient;
 use client_auth::Verifier;
+pub use names::CertificateNames;
 
 /// TLS of one listener.
 #[derive(Debug)]
@@ -253,18 +253,14 @@ impl ResolvesServerCert for Certificates {
 pub(crate) struct Served {
     position: usize,
     key: Arc<CertifiedKey>,
-    // Invariant: lower case. A wildcard is held without its `*.`.
-    exact: Vec<Box<str>>,
-    wildcard: Vec<Box<str>>,
+    names: CertificateNames,
     not_after: i64,
 }
 
 impl Served {
     /// Returns whether the certificate is good for a host, given in lower case.
     pub(crate) fn covers(&self, host: &str) -> bool {
-        let parent = host.split_once('.').map(|(_, parent)| parent);
-        self.exact.iter().any(|name| **name == *host)
-            || parent.is_some_and(|parent| self.wildcard.iter().any(|name| **name == *parent))
+        self.names.cover(host)
     }
 
     /// Returns whether both stand at the same place of the configuration: a renewed certificate replaces its
@@ -278,7 +274,7 @@ impl Served {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|source| unusable(&files.cert_file, source))?;
         let leaf = chain.first().ok_or_else(|| unusable(&files.cert_file, "there is no certificate in it"))?;
-        let (exact, wildcard, not_after) = names(leaf).map_err(|reason| unusable(&files.cert_file, reason))?;
+        let (names, not_after) = names::of(leaf).map_err(|reason| unusable(&files.cert_file, reason))?;
         let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|source| unusable(&files.key_file, source))?;
         let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| {
             if matches!(source, rustls::Error::InconsistentKeys(_)) {
@@ -288,7 +284,7 @@ impl Served {
                 unusable(&files.key_file, source)
             }
         })?;
-        Ok(Self { position, key: Arc::new(key), exact, wildcard, not_after })
+        Ok(Self { position, key: Arc::new(key), names, not_after })
     }
 }
 
@@ -304,10 +300,10 @@ impl Index {
         let mut exact = HashMap::new();
         let mut wildcard = HashMap::new();
         for (position, certificate) in served.iter().enumerate() {
-            for name in &certificate.exact {
+            for name in &certificate.names.exact {
                 exact.entry(name.clone()).or_insert(position);
             }
-            for name in &certificate.wildcard {
+            for name in &certificate.names.wildcard {
                 wildcard.entry(name.clone()).or_insert(position);
             }
         }
@@ -331,25 +327,6 @@ fn lower(name: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(name)
     }
-}
-
-type Names = (Vec<Box<str>>, Vec<Box<str>>, i64);
-
-/// Returns the exact names, the suffixes of the wildcard names, and the end of validity.
-fn names(certificate: &CertificateDer<'_>) -> Result<Names, String> {
-    let (_, certificate) =
-        X509Certificate::from_der(certificate).map_err(|error| format!("not a certificate: {error}"))?;
-    let mut exact = Vec::new();
-    let mut wildcard = Vec::new();
-    let alternative = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
-    for name in alternative.iter().flat_map(|extension| &extension.value.general_names) {
-        let GeneralName::DNSName(name) = name else { continue };
-        match name.strip_prefix("*.") {
-            Some(parent) => wildcard.push(parent.to_ascii_lowercase().into()),
-            None => exact.push(name.to_ascii_lowercase().into()),
-        }
-    }
-    Ok((exact, wildcard, certificate.validity().not_after.timestamp()))
 }
 
 fn unusable(path: &Path, reason: impl std::fmt::Display) -> BuildError {

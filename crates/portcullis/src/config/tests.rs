@@ -15,6 +15,7 @@ mod examples;
 mod listeners;
 mod mistakes;
 mod policies;
+mod reach;
 mod rewrites;
 mod schema;
 mod secrets;

@@ -25,7 +25,7 @@ fn folder(config: &str) -> Folder {
     // Variables and files with secrets are not those of whoever runs the tests.
     let secret = Regex::new(r"\$\{(env|file):[^}]+").unwrap();
     let config = secret.replace_all(config, |found: &Captures<'_>| format!("${{{}:SECRET", &found[1]));
-    let certified = rcgen::generate_simple_self_signed(["app.example.com".to_owned()]).unwrap();
+    let certified = rcgen::generate_simple_self_signed(["*.example.com", "*.internal"].map(str::to_owned)).unwrap();
     let country = [("192.0.2.0/24".parse().unwrap(), json!({ "country": { "iso_code": "DE" } }))];
     let folder = Folder::new(&config)
         .with("SECRET", "hunter2")

@@ -31,7 +31,8 @@ fn copy() -> Folder {
         let name = path.strip_prefix(&config).unwrap().to_str().unwrap().to_owned();
         folder.write(&name, fs::read(path).unwrap());
     }
-    let certified = rcgen::generate_simple_self_signed(["app.example.com".to_owned()]).unwrap();
+    let names = ["*.example.com", "*.internal"].map(str::to_owned);
+    let certified = rcgen::generate_simple_self_signed(names).unwrap();
     for name in ["app", "wildcard", "grpc", "portcullis", "private-ca", "clients-ca", "notebook"] {
         folder.write(&format!("certs/{name}.pem"), certified.cert.pem());
         folder.write(&format!("certs/{name}.key"), certified.signing_key.serialize_pem());

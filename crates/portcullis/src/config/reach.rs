@@ -1,0 +1,67 @@
+//! Warnings about hosts that load and that nobody reaches: no listener listens on their port, or none has a certificate for
+//! them.
+
+use std::net::IpAddr;
+
+use identity::Scheme;
+use proxy::{CertificateNames, Host, Listener};
+
+use super::builder::Builder;
+use super::fields::Fields;
+use super::format::{self, From};
+use super::tree::{Node, quoted};
+
+/// Warns of what the listeners do not serve.
+pub(super) fn check(builder: &mut Builder<'_>, root: &Fields<'_>, listeners: &[Listener]) {
+    // What stands in front has ports and certificates of its own.
+    if listeners.iter().any(|listener| !listener.trusted_proxies.is_empty()) {
+        return;
+    }
+    let sign_in = root.get("authenticate").and_then(|authenticate| authenticate.get("url"));
+    let hosts = root.items("routes").iter().filter_map(|route| route.get("from")).chain(sign_in);
+    let names = certificate_names(listeners);
+    for node in hosts {
+        let Some(from) = node.text().and_then(|text| format::from(text).ok()) else { continue };
+        port(builder, node, &from, listeners);
+        if let Some(names) = names.as_ref().filter(|_| from.scheme == Scheme::Https) {
+            certificate(builder, node, &from, names);
+        }
+    }
+}
+
+/// Ports that are not written are often others than those that are listened on: something translates them.
+fn port(builder: &mut Builder<'_>, node: &Node, from: &From, listeners: &[Listener]) {
+    let mut ports = listeners.iter().map(|listener| listener.address.port());
+    if from.port != from.scheme.default_port() && ports.clone().all(|port| port != 0 && port != from.port) {
+        let known =
+            ports.next().map(|port| format!("listen there, or write a port that is listened on, such as {port}"));
+        let remedy = known.unwrap_or_else(|| "listen there".to_owned());
+        builder.warning(node.place, format!("no listener listens on port {}: {remedy}", from.port));
+    }
+}
+
+fn certificate(builder: &mut Builder<'_>, node: &Node, from: &From, names: &[CertificateNames]) {
+    let (host, shown) = match &from.host {
+        // Any label stands for all.
+        Host::Wildcard(parent) => (format!("*.{parent}"), format!("*.{parent}")),
+        Host::Exact(host) if host.parse::<IpAddr>().is_ok() || host.starts_with('[') => return,
+        Host::Exact(host) => (host.clone(), host.clone()),
+    };
+    if !names.iter().any(|names| names.cover(&host)) {
+        builder.warning(
+            node.place,
+            format!(
+                "no certificate of a listener is good for {}: browsers will refuse it; add one with that name to \
+                 `tls.certificates`",
+                quoted(&shown)
+            ),
+        );
+    }
+}
+
+/// Returns the names in all certificates; `None` where there are none, or one of them cannot be read.
+fn certificate_names(listeners: &[Listener]) -> Option<Vec<CertificateNames>> {
+    let files = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let names: Vec<_> = files.map(|files| CertificateNames::read(&files.cert_file)).collect::<Option<_>>()?;
+    (!names.is_empty()).then_some(names)
+}
