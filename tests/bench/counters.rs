@@ -14,21 +14,21 @@ use crate::figures::Figures;
 pub(crate) struct Counter(Child);
 
 impl Counter {
-    /// Tells whether anything can be counted here.
+    /// Tells whether everything can be counted here.
     pub(crate) fn available() -> bool {
-        let mut command = Command::new("perf");
-        command.args(["stat", "-x", ";", "-e", "instructions:u", "true"]).stderr(Stdio::piped()).stdout(Stdio::null());
-        let Ok(output) = command.output() else { return false };
-        count(&String::from_utf8_lossy(&output.stderr)).next().is_some()
+        let output = perf().arg("true").output();
+        output.is_ok_and(|output| count(&String::from_utf8_lossy(&output.stderr)).count() == EVENTS.len())
     }
 
     /// Begins to count all threads of these processes.
     pub(crate) fn attach(processes: &[u32]) -> Result<Self> {
         let processes: Vec<_> = processes.iter().map(u32::to_string).collect();
-        let events: Vec<_> = EVENTS.iter().map(|(event, _)| *event).collect();
-        let mut command = Command::new("perf");
-        command.args(["stat", "-x", ";", "-e", &events.join(","), "-p", &processes.join(",")]);
-        let child = command.stderr(Stdio::piped()).spawn().map_err(|error| format!("`perf`: {error}"))?;
+        let mut command = perf();
+        let child = command
+            .args(["-p", &processes.join(",")])
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("`perf`: {error}"))?;
         // It does not tell when it has begun.
         sleep(BEGINNING);
         Ok(Self(child))
@@ -46,6 +46,13 @@ impl Counter {
         }
         Ok(EVENTS.iter().zip(counts).map(|((_, name), count)| ((*name).to_owned(), count / requests)).collect())
     }
+}
+
+fn perf() -> Command {
+    let events: Vec<_> = EVENTS.iter().map(|(event, _)| *event).collect();
+    let mut command = Command::new("perf");
+    command.args(["stat", "-x", ";", "-e", &events.join(",")]);
+    command
 }
 
 fn count(said: &str) -> impl Iterator<Item = f64> {
