@@ -164,11 +164,17 @@ async fn no_misbehaviour_of_an_upstream_spoils_the_next_answer_on_the_connection
 
 /// Reads one answer with `content-length`.
 async fn read_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Result<(String, Vec<u8>)> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
-    }
-    let head = String::from_utf8(head)?.to_ascii_lowercase();
+    let head = loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        let head = String::from_utf8(head)?.to_ascii_lowercase();
+        // Hints are passed on.
+        if status(&head) >= 200 {
+            break head;
+        }
+    };
     let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
     let mut body = vec![0; length.ok_or("no length")?.parse()?];
     stream.read_exact(&mut body).await?;

@@ -3,11 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -23,19 +22,6 @@ pub(crate) struct Activity {
     // In milliseconds since `opened`; `NONE` when no head is being read.
     head_since: AtomicU64,
     idle_since: AtomicU64,
-    answers: AtomicU32,
-    tunnel: AtomicBool,
-}
-
-/// What became of the last request of an HTTP/1.1 connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// It waits for its answer.
-    NotYet,
-    /// After it comes another request.
-    Request,
-    /// It opened a tunnel.
-    Tunnel,
 }
 
 /// What a supervisor does next.
@@ -57,8 +43,6 @@ impl Activity {
             exchanges: AtomicU32::new(0),
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
-            answers: AtomicU32::new(0),
-            tunnel: AtomicBool::new(false),
         }
     }
 
@@ -66,25 +50,6 @@ impl Activity {
     pub(crate) fn begin(&self) {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
-    }
-
-    /// The head of its response is made.
-    pub(crate) fn answer(&self, status: StatusCode) {
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            self.tunnel.store(true, Ordering::Relaxed);
-        }
-        self.answers.fetch_add(1, Ordering::Release);
-    }
-
-    /// Returns what became of the last of so many requests, which HTTP/1.1 answers in their order.
-    pub(crate) fn answered(&self, requests: u32) -> Answered {
-        if self.answers.load(Ordering::Acquire) != requests {
-            Answered::NotYet
-        } else if self.tunnel.load(Ordering::Relaxed) {
-            Answered::Tunnel
-        } else {
-            Answered::Request
-        }
     }
 
     /// Its response was sent, or will never be.
@@ -115,7 +80,8 @@ impl Activity {
         if deadline <= now { Rest::Over(limit) } else { Rest::Until(deadline.min(now + self.head_limit)) }
     }
 
-    fn received(&self) {
+    /// A part of a head was read, where none was before it.
+    pub(crate) fn received(&self) {
         // Bytes that come while a request is being answered are its body.
         if self.exchanges.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NONE {
             self.head_since.store(self.until(Instant::now()), Ordering::Relaxed);
@@ -127,27 +93,38 @@ impl Activity {
     }
 }
 
-/// A stream that gives back what was read while sniffing, and notes when a head begins.
+/// Something that keeps a connection from being idle, until dropped.
 #[derive(Debug)]
-pub(crate) struct Watched<S> {
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Busy {
+    pub(crate) fn new(activity: &Arc<Activity>) -> Self {
+        activity.begin();
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.end(Instant::now());
+    }
+}
+
+/// A stream that gives back what was read before.
+#[derive(Debug)]
+pub(crate) struct Resumed<S> {
     stream: S,
     read: Vec<u8>,
     given: usize,
-    // Only HTTP/1.1: on HTTP/2 a byte may as well be a ping.
-    heads: Option<Arc<Activity>>,
 }
 
-impl<S> Watched<S> {
+impl<S> Resumed<S> {
     pub(crate) const fn new(stream: S, read: Vec<u8>) -> Self {
-        Self { stream, read, given: 0, heads: None }
-    }
-
-    pub(crate) const fn counting_heads(stream: S, read: Vec<u8>, activity: Arc<Activity>) -> Self {
-        Self { stream, read, given: 0, heads: Some(activity) }
+        Self { stream, read, given: 0 }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Resumed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if let Some(rest) = this.read.get(this.given..).filter(|rest| !rest.is_empty()) {
@@ -160,18 +137,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             }
             return Poll::Ready(Ok(()));
         }
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if let Some(activity) = &this.heads
-            && buf.filled().len() > before
-        {
-            activity.received();
-        }
-        polled
+        Pin::new(&mut this.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Resumed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -1,28 +1,30 @@
 //! From socket to request: handshake, choice of protocol, and the time limits of one connection.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use identity::{ClientAddress, Scheme};
 use jiff::Timestamp;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 
-use crate::activity::{Activity, Rest, Watched};
+use crate::activity::{Activity, Rest, Resumed};
 use crate::client_address::client_header;
 use crate::client_places::ClientPlace;
 use crate::config::ForwardedHeader;
 use crate::entrance::Entrance;
-use crate::head::Heads;
+use crate::http1::{self, Interim};
+use crate::incoming::Incoming;
 use crate::listener::Serving;
 use crate::metrics::{Handshake, Limit, OpenConnection};
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
@@ -41,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) client_header: HeaderValue,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) activity: Arc<Activity>,
+    /// What the upstream of the request under way says before it answers; of HTTP/1.1.
+    pub(crate) interim: Interim,
     // Given back when the last exchange is over: a tunnel outlives the task of its connection.
     _place: Place,
 }
@@ -76,6 +80,12 @@ impl Connection {
     /// connection is about to end.
     pub(crate) fn entrance_in<'a>(&'a self, snapshot: &'a Snapshot) -> &'a Entrance {
         snapshot.entrances.get(self.entrance.id).unwrap_or(&self.entrance)
+    }
+
+    /// Returns whom the connection comes from, where no header of a trusted proxy could name somebody else.
+    pub(crate) fn direct_address(&self) -> Option<ClientAddress> {
+        let is_direct = !self.entrance.trusted_proxies.contains(self.address.client);
+        is_direct.then_some(self.address)
     }
 
     /// Returns how the client reached us.
@@ -237,6 +247,7 @@ fn connection(
         client_header: client_header(address.client).map_err(io::Error::other)?,
         tls,
         activity: Arc::new(Activity::new(entrance.config.limits.header_timeout, entrance.config.limits.idle_timeout)),
+        interim: Interim::default(),
         _place: place,
     }))
 }
@@ -279,38 +290,26 @@ async fn sniff(
 
 async fn serve_http<S>(stream: S, read: Vec<u8>, protocol: Protocol, connection: Arc<Connection>) -> io::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: http1::Client,
 {
-    let config = &connection.entrance.config;
-    let of_requests = Arc::clone(&connection);
-    let service = service_fn(move |request| {
-        let connection = Arc::clone(&of_requests);
-        async move { Ok::<_, Infallible>(pipeline::answer(connection, request).await) }
-    });
     match protocol {
         Protocol::Http1 => {
-            let watched = Watched::counting_heads(stream, read, Arc::clone(&connection.activity));
-            let io = TokioIo::new(Heads::new(watched, Arc::clone(&connection.activity)));
-            let http = http1(config).serve_connection(io, service).with_upgrades();
-            supervise(http, |http| http.graceful_shutdown(), &connection).await
+            let mut http = http1::Server::new(Arc::clone(&connection), stream, read.as_slice().into());
+            supervise(Pin::new(&mut http), |http| http.get_mut().finish(), &connection).await?;
+            http.hand_over();
+            Ok(())
         }
         Protocol::Http2 => {
-            let io = TokioIo::new(Watched::new(stream, read));
-            let http = http2(config).serve_connection(io, service);
+            let of_requests = Arc::clone(&connection);
+            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+                let connection = Arc::clone(&of_requests);
+                async move { Ok::<_, Infallible>(pipeline::answer(connection, request.map(Incoming::Hyper)).await) }
+            });
+            let io = TokioIo::new(Resumed::new(stream, read));
+            let http = pin!(http2(&connection.entrance.config).serve_connection(io, service));
             supervise(http, |http| http.graceful_shutdown(), &connection).await
         }
     }
-}
-
-fn http1(config: &Listener) -> hyper::server::conn::http1::Builder {
-    let mut http = hyper::server::conn::http1::Builder::new();
-    // Time limits are those of `supervise`: hyper's own does not tell an idle connection from a slow head.
-    http.timer(TokioTimer::new()).header_read_timeout(None);
-    // hyper takes 100 headers at most. Any other number would be an allocation for each head.
-    http.max_header_size(config.limits.max_header_bytes);
-    // A bound of the buffer alone would let a head be twice as long.
-    http.max_buf_size(config.limits.max_header_bytes.max(MIN_BUFFER));
-    http
 }
 
 fn http2(config: &Listener) -> hyper::server::conn::http2::Builder<TokioExecutor> {
@@ -327,11 +326,11 @@ fn http2(config: &Listener) -> hyper::server::conn::http2::Builder<TokioExecutor
 }
 
 /// Drives a connection within its time limits, and ends it when the server stops.
-async fn supervise<C>(http: C, finish: impl Fn(std::pin::Pin<&mut C>), connection: &Connection) -> io::Result<()>
+async fn supervise<C, E>(mut http: Pin<&mut C>, finish: impl Fn(Pin<&mut C>), connection: &Connection) -> io::Result<()>
 where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future<Output = Result<(), E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut http = pin!(http);
     // A token of its own: all connections polling one would meet at its lock.
     let stop = connection.serving.stop.child_token();
     let mut stopping = pin!(stop.cancelled());
@@ -339,8 +338,9 @@ where
     loop {
         tokio::select! {
             biased;
-            ended = http.as_mut() => return ended.map_err(|error| ended_by(error, connection)),
+            // First, so that what is answered now says that it is the last.
             () = stopping.as_mut() => break,
+            ended = http.as_mut() => return ended.map_err(io::Error::other),
             () = alarm.as_mut() => match connection.activity.look() {
                 Rest::Until(at) => alarm.as_mut().reset(at),
                 Rest::Over(limit) => {
@@ -356,17 +356,8 @@ where
     connection.serving.close.run_until_cancelled(http).await.map_or(Ok(()), |ended| ended.map_err(io::Error::other))
 }
 
-fn ended_by(error: hyper::Error, connection: &Connection) -> io::Error {
-    if error.is_parse_too_large() {
-        connection.entrance.metrics.limit_reached(Limit::MaxHeaderBytes);
-    }
-    io::Error::other(error)
-}
-
 /// The first bytes of a cleartext HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// hyper refuses a smaller buffer.
-const MIN_BUFFER: usize = 8192;
 /// How long an HTTP/2 ping may stay unanswered.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const LINGER: Duration = Duration::from_secs(1);

@@ -261,7 +261,6 @@ impl Exchange {
 
     /// Notes the head of the response.
     pub(crate) fn respond(&mut self, status: http::StatusCode, headers: &HeaderMap) {
-        self.connection.activity.answer(status);
         self.status = status.as_u16();
         self.grpc_status = grpc_status(headers);
     }

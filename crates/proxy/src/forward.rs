@@ -1,7 +1,7 @@
 //! Sends an allowed request to its upstream and hands the response back as it comes.
 //!
-//! Informational responses other than `100 Continue` and `101 Switching Protocols` end here: hyper's server has no way
-//! to send them on, and a client does not depend on them (RFC 9110 §15.2).
+//! Informational responses other than `100 Continue` and `101 Switching Protocols` are passed on where both sides speak
+//! HTTP/1.1. hyper has no way to send or to hear of them over HTTP/2, and a client does not depend on them (RFC 9110 §15.2).
 
 mod address;
 mod frames;
@@ -19,7 +19,6 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use telemetry::{Attempt, Trace};
 use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
@@ -31,6 +30,8 @@ use self::outgoing::Outgoing;
 use self::retry::Retries;
 use crate::client_address::Told;
 use crate::config::RetryOn;
+use crate::http1::Interim;
+use crate::incoming::Incoming;
 use crate::upstream::{
     Active, Arriving, Cluster, ConnectionError, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress,
     RequestBody, Spoken, Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
@@ -63,6 +64,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) hash: Option<u64>,
     /// What does not pass in the request's trailers.
     pub(crate) trailers: &'a TrailerRules,
+    /// Where what the upstream says before its answer is passed on.
+    pub(crate) interim: &'a Interim,
     /// The trace that it belongs to.
     pub(crate) trace: Option<&'a Arc<Trace>>,
 }

@@ -5,12 +5,12 @@ use authorize::Denial;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Limited;
-use hyper::body::Incoming;
 use identity::{ClientAddress, Origin};
 
 use crate::body::Content;
 use crate::exchange::{Exchange, Verdict};
 use crate::facts::{self, HeaderFacts};
+use crate::incoming::Incoming;
 use crate::respond::{REQUEST_ID, Refused};
 
 /// Returns whether a path is reserved: no route can have it.

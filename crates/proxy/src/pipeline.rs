@@ -9,7 +9,7 @@ use authenticate::{Authenticator, Outcome, Presented, Session};
 use authorize::{Decision, Permit, ShadowDecision};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use identity::{AddressSource, ClientAddress, Origin};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ use crate::decide_again::decide_again;
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::facts::{self, HeaderFacts};
 use crate::forward::{Farewell, Forward, Forwarded, Tunnel, Upgrade, forward};
+use crate::http1;
+use crate::incoming::Incoming;
 use crate::respond::{self, Challenge, Refused, Wanting};
 use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
@@ -48,6 +50,19 @@ pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incomin
             response.map(ResponseBody::of_tunnel)
         }
     }
+}
+
+/// Answers a head that is refused before it is a request: recorded as any other, with what was understood of it.
+pub(crate) fn refuse(connection: Arc<Connection>, head: http1::Refused) -> Response<ResponseBody> {
+    let mut request = Request::new(());
+    // As in access logs: a method that nobody knows.
+    *request.method_mut() = head.method.or_else(|| Method::from_bytes(b"-").ok()).unwrap_or_default();
+    let mut exchange = Exchange::begin(connection, &request);
+    exchange.target = head.target;
+    exchange.address = exchange.connection.direct_address();
+    let response = respond::refuse(&Refused::Malformed(head.refusal), Caller::Program, &mut exchange);
+    exchange.respond(response.status(), response.headers());
+    response.map(|content| ResponseBody::new(content, exchange))
 }
 
 /// Decides again on a WebSocket where there is a doubt, until it has ended.
@@ -447,6 +462,7 @@ async fn send(
         progress,
         trailers: &trailers,
         trace: exchange.trace.as_ref(),
+        interim: &exchange.connection.interim,
     };
     let forwarded = forward(permit, &route.cluster, request, context).await;
     exchange.answered_in(began.elapsed());

@@ -1,12 +1,11 @@
 //! Idle, busy, and slow.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::{Activity, Limit, Rest, Watched};
+use super::{Activity, Limit, Rest, Resumed};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -38,7 +37,7 @@ async fn what_was_read_before_is_read_first() {
     let (mut client, server) = tokio::io::duplex(64);
     client.write_all(b" later").await.unwrap();
     drop(client);
-    let mut watched = Watched::counting_heads(server, b"first".to_vec(), Arc::new(Activity::new(LONG, LONG)));
+    let mut watched = Resumed::new(server, b"first".to_vec());
     let mut some = [0; 2];
     watched.read_exact(&mut some).await.unwrap();
     let mut rest = String::new();

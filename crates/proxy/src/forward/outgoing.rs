@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use http::header::EXPECT;
-use http::{Request, StatusCode, Version};
+use http::{Request, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Forward;
+use crate::incoming::Incoming;
 use crate::upstream::{Asked, Expectation, Kept, Progress, RequestBody};
 
 /// A request that is sent, and what tells its body that the response has come whole.
@@ -33,7 +33,7 @@ pub(super) fn outgoing(forward: &Forward<'_>, request: Request<Incoming>, keep: 
     parts.version = Version::HTTP_11;
     if body.is_end_stream() {
         parts.headers.remove(EXPECT);
-        return ((Request::from_parts(parts, RequestBody::empty()), None), None);
+        return ((Request::from_parts(parts, RequestBody::empty().telling(forward.interim)), None), None);
     }
     let expects = parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
     let progress = forward.progress.clone().unwrap_or_else(|| Arc::new(Progress::new()));
@@ -49,14 +49,9 @@ pub(super) fn outgoing(forward: &Forward<'_>, request: Request<Incoming>, keep: 
             (body, Some((kept, progress)))
         }
     };
-    let mut request = Request::from_parts(parts, body);
+    let mut request = Request::from_parts(parts, body.telling(forward.interim));
     if let Some(asked) = asked {
-        request.extensions_mut().insert(Asked(asked.clone()));
-        hyper::ext::on_informational(&mut request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                asked.cancel();
-            }
-        });
+        request.extensions_mut().insert(Asked(asked));
     }
     ((request, Some(received)), kept)
 }

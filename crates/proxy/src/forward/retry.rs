@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use http::header::EXPECT;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Forward;
 use super::outgoing::{Keep, KeptBody, Outgoing, outgoing};
 use crate::config::{Retry, RetryOn};
+use crate::incoming::Incoming;
 use crate::upstream::{Cluster, ConnectionError, Credential, RequestBody};
 
 /// The tries that a request has left.
@@ -113,7 +113,7 @@ impl Copy {
                 (body, Some(received))
             }
         };
-        let mut request = Request::new(body);
+        let mut request = Request::new(body.telling(forward.interim));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();

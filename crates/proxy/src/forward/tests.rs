@@ -254,8 +254,9 @@ async fn answer(
         hash: None,
         trailers: &trailers,
         trace: None,
+        interim: &crate::http1::Interim::default(),
     };
-    match dispatch(cluster, request, context).await {
+    match dispatch(cluster, request.map(crate::incoming::Incoming::Hyper), context).await {
         // As where a session is revoked in the middle of a stream.
         Ok(_) if given_up => Response::builder().status(204).body(empty()).unwrap(),
         Ok(forwarded) => {

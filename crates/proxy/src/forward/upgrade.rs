@@ -33,6 +33,7 @@ use super::leg::{Farewell, Leg};
 use super::response::downstream;
 use super::{Forward, Forwarded, Upgrade};
 use crate::client_address::Told;
+use crate::http1;
 use crate::upstream::{
     Arriving, Cluster, FailureKind, Failures, RequestBody, Spoken, Target, UpstreamBody, UpstreamFailure,
     UpstreamStream, http1_builder,
@@ -41,10 +42,13 @@ use crate::upstream::{
 /// Opens a WebSocket upstream; answers what the upstream answers where it refuses.
 pub(super) async fn open(
     cluster: &Cluster,
-    mut request: Request<Incoming>,
+    mut request: Request<crate::incoming::Incoming>,
     forward: Forward<'_>,
 ) -> Result<Forwarded, UpstreamFailure> {
-    let client = hyper::upgrade::on(&mut request);
+    let client = match http1::tunnel(request.extensions_mut()) {
+        Some(tunnel) => Client::Http1(tunnel),
+        None => Client::Hyper(hyper::upgrade::on(&mut request)),
+    };
     let key = match forward.upgrade {
         Upgrade::WebSocket | Upgrade::None => request.headers().get(SEC_WEBSOCKET_KEY).cloned(),
         Upgrade::ExtendedConnect => Some(new_key()?),
@@ -92,7 +96,12 @@ pub(super) async fn open(
 }
 
 /// Makes the opening handshake of RFC 6455 §4.1.
-fn opening(request: Request<Incoming>, target: &Target, key: &HeaderValue, told: &Told) -> Request<RequestBody> {
+fn opening(
+    request: Request<crate::incoming::Incoming>,
+    target: &Target,
+    key: &HeaderValue,
+    told: &Told,
+) -> Request<RequestBody> {
     let (mut parts, _) = request.into_parts();
     parts.extensions.clear();
     parts.method = Method::GET;
@@ -176,6 +185,21 @@ fn answer(response: Response<Incoming>, upgrade: Upgrade) -> Response<UpstreamBo
     Response::from_parts(parts, UpstreamBody::new(Arriving::Hyper { body, _slot: None }, None, None))
 }
 
+/// The client's side, once it has been answered.
+enum Client {
+    Http1(oneshot::Receiver<http1::Tunnel>),
+    Hyper(OnUpgrade),
+}
+
+impl Client {
+    async fn stream(self) -> Result<http1::Tunnel, Box<dyn std::error::Error + Send + Sync>> {
+        match self {
+            Self::Http1(tunnel) => Ok(tunnel.await?),
+            Self::Hyper(upgrade) => Ok(Box::new(TokioIo::new(upgrade.await?))),
+        }
+    }
+}
+
 /// What a tunnel carried.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
@@ -197,7 +221,7 @@ pub(crate) struct Tunnel {
 /// Carries bytes both ways until both sides have ended, one breaks off, or there is a reason to end: then both are told
 /// between two frames. `close` cuts them off.
 async fn carry(
-    client: OnUpgrade,
+    client: Client,
     upstream: OnUpgrade,
     parting: oneshot::Receiver<Farewell>,
     stop: CancellationToken,
@@ -207,8 +231,8 @@ async fn carry(
     {
         let code = AtomicU16::new(0);
         let mut tunnel = pin!(async {
-            let (client, upstream) = tokio::try_join!(client, upstream)?;
-            let client = Leg::new(TokioIo::new(client), Peer::Upstream, &code);
+            let (client, upstream) = (client.stream().await?, upstream.await?);
+            let client = Leg::new(client, Peer::Upstream, &code);
             let mut client = Counted { stream: client, traffic: &mut traffic };
             copy_bidirectional(&mut client, &mut Leg::new(TokioIo::new(upstream), Peer::Client, &code)).await?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,8 @@ use super::http1;
 use super::http2::Slot;
 use super::kept::{Kept, Part, Reader};
 use crate::Underscores;
+use crate::http1::Interim;
+use crate::incoming::{Incoming, IncomingError};
 use crate::sanitize::{self, Removed};
 
 /// A request's body on its way upstream.
@@ -30,6 +31,7 @@ pub(crate) struct RequestBody {
     given_up: Option<oneshot::Receiver<()>>,
     expectation: Option<Expectation>,
     trailers: Option<TrailerRules>,
+    interim: Option<Interim>,
 }
 
 /// Cancelled when the upstream asks for a request's body. Travels with the request.
@@ -56,7 +58,7 @@ pub(crate) struct TrailerRules {
 pub(crate) enum RequestBodyError {
     /// The client stopped or broke the framing.
     #[error("request body: {0}")]
-    Downstream(#[source] hyper::Error),
+    Downstream(#[source] IncomingError),
     /// The response was given up.
     #[error("request body: the exchange was given up")]
     GivenUp,
@@ -68,7 +70,7 @@ pub(crate) enum RequestBodyError {
 impl RequestBody {
     /// The body of a request without one.
     pub(crate) const fn empty() -> Self {
-        Self { source: Source::Empty, progress: None, given_up: None, expectation: None, trailers: None }
+        Self { source: Source::Empty, progress: None, given_up: None, expectation: None, trailers: None, interim: None }
     }
 
     /// A body that is passed on as it comes.
@@ -85,6 +87,7 @@ impl RequestBody {
             given_up: Some(given_up),
             expectation,
             trailers: Some(trailers),
+            interim: None,
         }
     }
 
@@ -102,7 +105,19 @@ impl RequestBody {
             given_up: Some(given_up),
             expectation,
             trailers: Some(trailers),
+            interim: None,
         }
+    }
+
+    /// Has what the upstream says before its answer passed on.
+    pub(crate) fn telling(mut self, interim: &Interim) -> Self {
+        self.interim = Some(interim.clone());
+        self
+    }
+
+    /// Returns where what the upstream says before its answer is passed on.
+    pub(super) fn interim(&self) -> Option<&Interim> {
+        self.interim.as_ref()
     }
 
     fn report(&self, state: u8) {
@@ -364,7 +379,7 @@ pub(crate) enum Arriving {
     /// An HTTP/1.1 connection.
     Http1(http1::Body),
     /// hyper: an upgrade that was refused, or a stream of HTTP/2 with the place that it takes of its connection's.
-    Hyper { body: Incoming, _slot: Option<Slot> },
+    Hyper { body: hyper::body::Incoming, _slot: Option<Slot> },
 }
 
 /// What breaks off a response's body.

@@ -5,7 +5,6 @@
 
 mod body;
 mod broken;
-mod chunked;
 mod exchange;
 mod head;
 mod outgoing;

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+
+use crate::incoming::{Incoming, IncomingError};
 
 /// A body that can be read again from its start, until it has grown too large for that.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Kept {
 
 impl Reader {
     /// Returns the next part; an error of nothing where another reads by now.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Option<hyper::Error>>>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Option<IncomingError>>>> {
         let mut state = self.kept.lock();
         if state.reader != self.number {
             return Poll::Ready(Some(Err(None)));

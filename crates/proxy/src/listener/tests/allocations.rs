@@ -84,4 +84,4 @@ fn a_forwarded_request_asks_for_memory_no_more_often_than_it_did() {
 const REQUESTS: u64 = 100;
 
 /// As measured; a change that needs another number changes it here, and says why.
-const ALLOCATIONS: u64 = 13;
+const ALLOCATIONS: u64 = 17;

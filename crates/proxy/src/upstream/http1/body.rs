@@ -8,9 +8,9 @@ use http_body::{Frame, SizeHint};
 
 use super::Connection;
 use super::broken::Broken;
-use super::chunked::{Chunked, Next};
 use super::exchange::Upload;
 use super::head::ResponseFraming;
+use crate::http1::chunked::{Chunked, Next};
 
 /// The body of a response.
 #[derive(Debug)]

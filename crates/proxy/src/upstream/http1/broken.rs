@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::http1::Faulty;
 use crate::upstream::body::RequestBodyError;
 
 /// Why an exchange broke off.
@@ -19,6 +20,9 @@ pub(crate) enum Broken {
     /// Nobody can tell where the response ends.
     #[error("invalid response: {0}")]
     Framing(&'static str),
+    /// Chunks or trailers are none.
+    #[error("invalid response: {0}")]
+    Body(#[from] Faulty),
     /// The connection failed.
     #[error("connection error")]
     Io(#[from] io::Error),
@@ -33,7 +37,7 @@ pub(crate) enum Broken {
 impl Broken {
     /// Returns whether what came is no HTTP/1.1.
     pub(crate) const fn is_nonsense(&self) -> bool {
-        matches!(self, Self::Head(_) | Self::Framing(_) | Self::TooLarge)
+        matches!(self, Self::Head(_) | Self::Framing(_) | Self::Body(_) | Self::TooLarge)
     }
 
     /// Returns whether the request is to blame.

@@ -18,6 +18,7 @@ use super::head::{self, Head};
 use super::outgoing::Outgoing;
 use super::{Connection, Side, Unanswered};
 use crate::client_address::Told;
+use crate::http1::Interim;
 use crate::upstream::body::{Asked, RequestBody};
 
 /// An exchange until the head of its response.
@@ -30,6 +31,7 @@ struct Exchange {
     looked_at: usize,
     method: Method,
     asked: Option<Asked>,
+    interim: Option<Interim>,
 }
 
 /// The rest of a request whose response came early; the other half of the connection is read meanwhile.
@@ -49,13 +51,15 @@ pub(super) async fn exchange(
     told: &Told,
 ) -> Result<Response<Body>, Unanswered> {
     connection.is_used = true;
+    let interim = request.body().interim().cloned();
     let mut outgoing = Outgoing::new(&request, told, std::mem::take(&mut connection.line));
     if outgoing.has_body() {
         outgoing.set_body(std::mem::replace(request.body_mut(), RequestBody::empty()));
     }
     let method = request.method().clone();
     let asked = request.extensions_mut().remove::<Asked>();
-    let mut exchange = Exchange { connection, outgoing, is_sent: false, unsent: None, looked_at: 0, method, asked };
+    let mut exchange =
+        Exchange { connection, outgoing, is_sent: false, unsent: None, looked_at: 0, method, asked, interim };
     match poll_fn(|cx| exchange.poll_head(cx)).await {
         Ok(head) => Ok(exchange.answer(head)),
         Err(error) => Err(exchange.unanswered(request, error)),
@@ -77,7 +81,9 @@ impl Exchange {
                 match head.status {
                     StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(head)),
                     StatusCode::CONTINUE => drop(self.asked.take().map(|asked| asked.0.cancel())),
-                    status if status.is_informational() => {}
+                    status if status.is_informational() => {
+                        self.interim.iter().for_each(|interim| interim.say(status, &head.headers));
+                    }
                     _ => return Poll::Ready(Ok(head)),
                 }
                 continue;

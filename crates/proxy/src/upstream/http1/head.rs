@@ -12,6 +12,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::broken::Broken;
 use crate::client_address::Told;
+use crate::http1::fields;
 use crate::upstream::body::RequestBody;
 
 /// How a request tells where its body ends.
@@ -73,11 +74,11 @@ pub(super) fn write(request: &Request<RequestBody>, told: &Told, framing: Reques
         if *name == CONTENT_LENGTH {
             says_length = true;
         } else if *name != TRANSFER_ENCODING {
-            line(to, name, value);
+            fields::write(to, name, value);
         }
     }
     for (name, value) in told.lines() {
-        line(to, name, value);
+        fields::write(to, name, value);
     }
     match framing {
         RequestFraming::Empty if says_length => to.extend_from_slice(b"content-length: 0\r\n"),
@@ -91,17 +92,9 @@ pub(super) fn write(request: &Request<RequestBody>, told: &Told, framing: Reques
     to.extend_from_slice(b"\r\n");
 }
 
-/// Writes a header or trailer.
-pub(super) fn line(to: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    to.extend_from_slice(name.as_str().as_bytes());
-    to.extend_from_slice(b": ");
-    to.extend_from_slice(value.as_bytes());
-    to.extend_from_slice(b"\r\n");
-}
-
 /// Takes a head from what was read once it is there whole. `looked_at` is how much was seen in vain before.
 pub(super) fn take(read: &mut BytesMut, looked_at: &mut usize, method: &Method) -> Result<Option<Head>, Broken> {
-    let Some(end) = end(read, *looked_at) else {
+    let Some(end) = fields::end(read, *looked_at) else {
         // Another protocol may never send the end of a head.
         if !read.iter().zip(START).all(|(read, start)| read == start) {
             return Err(Broken::Framing("not HTTP/1"));
@@ -117,16 +110,6 @@ pub(super) fn take(read: &mut BytesMut, looked_at: &mut usize, method: &Method) 
     let bytes = read.get(..end).map(Bytes::copy_from_slice).unwrap_or_default();
     read.advance(end);
     parse(&bytes, method).map(Some)
-}
-
-/// Returns where a head ends: behind its first empty line.
-fn end(read: &[u8], looked_at: usize) -> Option<usize> {
-    let from = looked_at.saturating_sub(2);
-    memchr::memchr_iter(b'\n', read.get(from..)?).find_map(|at| match read.get(from + at + 1..) {
-        Some([b'\n', ..]) => Some(from + at + 2),
-        Some([b'\r', b'\n', ..]) => Some(from + at + 3),
-        _ => None,
-    })
 }
 
 fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {

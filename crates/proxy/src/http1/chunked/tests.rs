@@ -12,7 +12,7 @@ struct Whole {
 }
 
 /// Reads a body that arrives in steps of so many bytes.
-fn read(bytes: &[u8], step: usize) -> Result<Option<Whole>, Broken> {
+fn read(bytes: &[u8], step: usize) -> Result<Option<Whole>, Faulty> {
     let (mut read, mut chunked, mut data) = (BytesMut::new(), Chunked::Size, Vec::new());
     for part in bytes.chunks(step) {
         read.extend_from_slice(part);
@@ -56,6 +56,8 @@ fn what_is_no_chunk_is_refused() {
         "+1\r\n",
         "0x1\r\n",
         "1 2\r\n",
+        "1 \r\n",
+        "1;x\0\r\na\r\n",
         "1\n",
         "1\rx\n",
         "10000000000000000\r\n",
@@ -63,11 +65,13 @@ fn what_is_no_chunk_is_refused() {
         "1\r\na\n0\r\n\r\n",
         "0\r\nx : y\r\n\r\n",
         "0\r\n x: y\r\n\r\n",
+        "0\r\nx: y\n\r\n",
+        "0\r\nx: y\r\n\n",
     ] {
         assert!(read(body.as_bytes(), 64).is_err(), "{body:?}");
     }
     assert!(read("1".repeat(MAX_SIZE_LINE + 1).as_bytes(), 64).is_err(), "a size has a bound");
-    assert!(read(format!("0\r\nx: {}", "y".repeat(MAX_HEAD)).as_bytes(), 1024).is_err(), "trailers have a bound");
+    assert!(read(format!("0\r\nx: {}", "y".repeat(MAX_TRAILERS)).as_bytes(), 1024).is_err(), "trailers have a bound");
 }
 
 proptest! {

@@ -1,15 +1,13 @@
 //! Takes chunks apart (RFC 9112 §7.1).
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use httparse::{EMPTY_HEADER, Status};
+use http::HeaderMap;
 
-use super::broken::Broken;
-use super::head::{MAX_HEAD, MAX_HEADERS};
+use super::{Faulty, fields};
 
 /// Where a body stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunked {
+pub(crate) enum Chunked {
     /// Before the size of a chunk.
     Size,
     /// So many bytes before the end of a chunk's data.
@@ -22,7 +20,7 @@ pub(super) enum Chunked {
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// More must be read.
     Nothing,
     /// Data may be taken, so many bytes at most.
@@ -33,12 +31,12 @@ pub(super) enum Next {
 
 impl Chunked {
     /// Goes on in what was read, up to data or the end.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Broken> {
+    pub(crate) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Faulty> {
         loop {
             match *self {
                 Self::Size => {
-                    let Some(line) = take_line(read)? else { return Ok(Next::Nothing) };
-                    *self = match size(&line)? {
+                    let Some(size) = take_line(read)? else { return Ok(Next::Nothing) };
+                    *self = match size {
                         0 => Self::Trailers,
                         size => Self::Data(size),
                     };
@@ -51,7 +49,7 @@ impl Chunked {
                         *self = Self::Size;
                     }
                     (None, _) | (Some(b'\r'), None) => return Ok(Next::Nothing),
-                    _ => return Err(Broken::Framing("a chunk is longer than it says")),
+                    _ => return Err(Faulty::Framing("a chunk is longer than it says")),
                 },
                 Self::Trailers => return trailers(read),
             }
@@ -59,7 +57,7 @@ impl Chunked {
     }
 
     /// Notes that so many bytes of data were taken.
-    pub(super) const fn took(&mut self, bytes: u64) {
+    pub(crate) const fn took(&mut self, bytes: u64) {
         if let Self::Data(left) = self {
             *left = left.saturating_sub(bytes);
         }
@@ -67,50 +65,59 @@ impl Chunked {
 }
 
 /// Takes a line without its end. A line feed alone ends none: programs that differ in it see different chunks.
-fn take_line(read: &mut BytesMut) -> Result<Option<Bytes>, Broken> {
-    let Some(end) = memchr::memchr(b'\n', read) else {
-        return if read.len() > MAX_SIZE_LINE { Err(Broken::Framing("a chunk's size is too long")) } else { Ok(None) };
-    };
-    let line = end.checked_sub(1).and_then(|last| read.get(..end).filter(|line| line.get(last) == Some(&b'\r')));
-    let line = line.ok_or(Broken::Framing("a chunk's size ends without a carriage return"))?;
-    let line = Bytes::copy_from_slice(line.get(..end - 1).unwrap_or_default());
-    read.advance(end + 1);
-    Ok(Some(line))
+fn take_line(read: &mut BytesMut) -> Result<Option<u64>, Faulty> {
+    let line = fields::line(read).map_err(|_| Faulty::Framing("a chunk's size ends without a carriage return"))?;
+    match line {
+        None if read.len() > MAX_SIZE_LINE => Err(Faulty::Framing("a chunk's size is too long")),
+        None => Ok(None),
+        Some(line) => {
+            let (size, used) = (size(line)?, line.len() + 2);
+            read.advance(used);
+            Ok(Some(size))
+        }
+    }
 }
 
-/// Reads a size; extensions behind it say nothing to us.
-fn size(line: &[u8]) -> Result<u64, Broken> {
+/// Reads a size; extensions behind it say nothing to us. Spaces alone are no extension (RFC 9112 §7.1.1).
+fn size(line: &[u8]) -> Result<u64, Faulty> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (number, rest) = line.split_at_checked(digits).unwrap_or_default();
-    let rest = rest.trim_ascii_start();
-    let wrong = Broken::Framing("a chunk's size is no number");
-    if !(rest.is_empty() || rest.starts_with(b";")) || rest.contains(&b'\r') {
+    let wrong = Faulty::Framing("a chunk's size is no number");
+    if !(rest.is_empty() || rest.trim_ascii_start().starts_with(b";")) || !rest.iter().copied().all(is_text) {
         return Err(wrong);
     }
     std::str::from_utf8(number).ok().and_then(|number| u64::from_str_radix(number, 16).ok()).ok_or(wrong)
 }
 
-fn trailers(read: &mut BytesMut) -> Result<Next, Broken> {
+/// Returns whether a byte may stand in an extension: no control character but the tab.
+const fn is_text(byte: u8) -> bool {
+    byte == b'\t' || byte >= b' ' && byte != 0x7f
+}
+
+fn trailers(read: &mut BytesMut) -> Result<Next, Faulty> {
     if read.starts_with(b"\r\n") {
         read.advance(2);
         return Ok(Next::End(None));
     }
-    let mut lines = [EMPTY_HEADER; MAX_HEADERS];
-    let Status::Complete((used, lines)) = httparse::parse_headers(read, &mut lines)? else {
-        return if read.len() > MAX_HEAD { Err(Broken::TooLarge) } else { Ok(Next::Nothing) };
+    let Some(end) = fields::end(read, 0) else {
+        return if read.len() > MAX_TRAILERS { Err(Faulty::TooLarge) } else { Ok(Next::Nothing) };
     };
-    let mut trailers = HeaderMap::with_capacity(lines.len());
-    for line in lines {
-        let wrong = || Broken::Framing("a trailer is none");
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| wrong())?;
-        trailers.append(name, HeaderValue::from_bytes(line.value).map_err(|_| wrong())?);
-    }
-    read.advance(used);
-    Ok(Next::End(Some(trailers).filter(|trailers| !trailers.is_empty())))
+    let section = read.get(..end).map(Bytes::copy_from_slice).unwrap_or_default();
+    let mut trailers = HeaderMap::new();
+    let read_all = fields::read(&section, 0, MAX_TRAILER_LINES, &mut trailers, |_, _| {});
+    read_all.map_err(|_| Faulty::Framing("a trailer is none"))?;
+    read.advance(end);
+    Ok(Next::End(Some(trailers)))
 }
 
 /// Of a chunk's size with its extensions.
 const MAX_SIZE_LINE: usize = 4096;
+
+/// Bytes of trailers.
+const MAX_TRAILERS: usize = 64 * 1024;
+
+/// Lines of trailers.
+const MAX_TRAILER_LINES: usize = 100;
 
 #[cfg(test)]
 mod tests;
