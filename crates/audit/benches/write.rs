@@ -4,8 +4,11 @@
 #![expect(clippy::expect_used, reason = "a bench that cannot start has nothing to measure")]
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use audit::{Config, Decision, Durability, Ended, Kind, Log, Milliseconds, Mode, Outcome, Record, Tls, Upstream, User};
+use audit::{
+    Caller, Config, Decision, Durability, Ended, Kind, Log, Milliseconds, Mode, Outcome, Record, Tls, Upstream, User,
+};
 use tokio::task::JoinSet;
 
 fn main() {
@@ -38,11 +41,12 @@ fn bench(bencher: divan::Bencher<'_, '_>, mode: Mode, durability: Durability) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let config = Config { dir: dir.path().join("audit"), mode, durability, compress: false, ..Config::default() };
     let log = Log::open(&config).expect("a log");
+    let caller: &'static str = Box::leak(log.write_caller(&user(), "q5X0bQ3kFv_1"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     bencher.bench_local(|| {
         runtime.block_on(together(|| {
             let log = log.clone();
-            async move { request(&log).await }
+            async move { request(&log, Caller::written(caller)).await }
         }));
     });
 }
@@ -54,12 +58,11 @@ async fn together<F: Future<Output = ()> + Send + 'static>(request: impl Fn() ->
 }
 
 /// What the pipeline does for a request that is forwarded.
-async fn request(log: &Log) {
-    let groups = GROUPS.map(Into::into);
+async fn request(log: &Log, caller: Caller<'static>) {
     let mut slot = log.reserve().expect("room");
-    slot.write_ahead(|| Record { outcome: None, ..record(&groups) });
+    slot.write_ahead(|| Record { outcome: None, ..record(caller) });
     slot.committed().await.expect("a disk");
-    if slot.is_ahead() { slot.end(&ended()) } else { slot.write(&record(&groups)) }
+    if slot.is_ahead() { slot.end(ended) } else { slot.write(|| record(caller)) }
 }
 
 fn ended() -> Ended<'static> {
@@ -73,7 +76,16 @@ fn ended() -> Ended<'static> {
     }
 }
 
-fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
+fn user() -> User<'static> {
+    User {
+        id: Cow::Borrowed("https://idp.example.com/realms/corp|5f0c6f0e-7f0a-4e0f"),
+        email: Cow::Borrowed("ada@example.com"),
+        groups: Cow::Owned(GROUPS.map(Into::into).into()),
+        provider: Cow::Borrowed("corp"),
+    }
+}
+
+fn record(caller: Caller<'static>) -> Record<'static> {
     Record {
         time: "2026-01-01T00:00:00.123456Z".parse().expect("a time"),
         id: Cow::Borrowed("019b76da-a800-7000-8000-0123456789ab"),
@@ -83,13 +95,7 @@ fn record<'a>(groups: &'a [Box<str>]) -> Record<'a> {
         client_ip: Some([203, 0, 113, 7].into()),
         peer_ip: Some([10, 0, 0, 2].into()),
         client_ip_source: Some("x-forwarded-for"),
-        user: Some(User {
-            id: Cow::Borrowed("https://idp.example.com/realms/corp|5f0c6f0e-7f0a-4e0f"),
-            email: Cow::Borrowed("ada@example.com"),
-            groups: Cow::Borrowed(groups),
-            provider: Cow::Borrowed("corp"),
-        }),
-        session: Some(Cow::Borrowed("q5X0bQ3kFv_1")),
+        caller: Some(caller),
         method: Cow::Borrowed("GET"),
         scheme: "https",
         host: Cow::Borrowed("grafana.example.com"),
@@ -122,7 +128,11 @@ fn outcome() -> Outcome<'static> {
         grpc_status: None,
         bytes_in: 0,
         bytes_out: 18_342,
-        ms: Milliseconds { policy: 0.004, upstream: 12.345, total: 14.01 },
+        ms: Milliseconds {
+            policy: Duration::from_micros(4),
+            upstream: Duration::from_micros(12_345),
+            total: Duration::from_micros(14_010),
+        },
     }
 }
 

@@ -49,6 +49,9 @@ pub enum Mode {
     Strict,
     /// Both at once, when the request has ended. A crash loses the last milliseconds.
     Buffered,
+    /// Never: what the others cost is measured beside this. No configuration asks for it.
+    #[cfg(feature = "test-util")]
+    Unrecorded,
 }
 
 /// What counts as written.

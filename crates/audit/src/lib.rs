@@ -27,8 +27,8 @@ pub use input_key::InputKey;
 pub use log::{LATENCY_BOUNDS, Log, Sink, SinkCounts, Slot, Statistics};
 pub use query::{Collect, Facts, Filter, Found, Order, Pattern, Scanned, Statuses, Tail, joined, scan, scan_segments};
 pub use record::{
-    ClientCertificate, Decision, Ended, Input, Kind, Milliseconds, Outcome, Record, Refused, Shadow, Tls, Upstream,
-    User,
+    Caller, ClientCertificate, Decision, Ended, Input, Kind, Milliseconds, Outcome, Record, Refused, Shadow, Tls,
+    Upstream, User,
 };
 pub use redact::{Redact, Redaction};
 pub use sign::{KeyError, SigningKey, VerifyingKey};

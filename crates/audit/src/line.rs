@@ -5,22 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-use crate::record::plain::AppendPlain;
-
-/// Appends a record of a kind that comes with every request.
-///
-/// # Errors
-/// The record has no JSON form.
-pub(crate) fn append_record<R: AppendPlain + Serialize>(line: &mut Vec<u8>, record: &R) -> serde_json::Result<()> {
-    let start = line.len();
-    if record.append_plain(line) {
-        return Ok(());
-    }
-    line.truncate(start);
-    append(line, record)
-}
-
-/// Appends anything as one object of JSON, without a line feed.
+/// Appends anything as JSON, without a line feed.
 ///
 /// # Errors
 /// It has no JSON form.
@@ -35,6 +20,18 @@ pub(crate) fn append(line: &mut Vec<u8>, record: &impl Serialize) -> serde_json:
         line.truncate(start);
         record.serialize(&mut Serializer::with_formatter(&mut *line, OneLine::default()))?;
     }
+    Ok(())
+}
+
+/// Appends a text that stands in quotes already.
+///
+/// # Errors
+/// Never: every text has a JSON form.
+pub(crate) fn append_within_quotes(line: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
+    let start = line.len();
+    text.serialize(&mut Serializer::with_formatter(&mut *line, OneLine::default()))?;
+    line.pop();
+    line.remove(start);
     Ok(())
 }
 

@@ -6,13 +6,15 @@
 mod batch;
 mod commit;
 mod counters;
+mod failure;
 mod flusher;
 mod group;
+mod queue;
 mod segment;
+mod slot;
 mod tee;
 mod upkeep;
 
-use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -20,37 +22,25 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
 pub use self::counters::{LATENCY_BOUNDS, Statistics};
+pub use self::slot::Slot;
 pub use self::tee::{Sink, SinkCounts};
 
-use self::batch::Batch;
-use self::commit::{Committed, Writer};
+use self::commit::Writer;
 use self::counters::Counters;
 use self::group::Group;
+use self::queue::{Hurry, Queue};
 use self::segment::Segments;
 use self::tee::{Stdout, Tee};
 use self::upkeep::Upkeep;
+use crate::record::write_caller;
 use crate::redact::Redactor;
-use crate::{AuditError, Config, Durability, Ended, Event, InputKey, Mode, Record, chain, line};
+use crate::{AuditError, Config, Durability, Event, InputKey, Mode, User, line};
 
 /// The log. Cheap to clone; all clones write to the same segments.
 #[derive(Clone, Debug)]
 pub struct Log {
     inner: Arc<Inner>,
-}
-
-/// The place of one record. A place that is given up without a record (a request whose task was torn down) leaves a
-/// line of kind `unrecorded`, so that the log never looks complete when it is not.
-#[derive(Debug)]
-#[must_use = "a place without a record is a gap in the log"]
-pub struct Slot {
-    // Invariant: `Some` until the record is written.
-    log: Option<Arc<Inner>>,
-    // The batch that has the decision, where that was written ahead.
-    ahead: Option<u64>,
 }
 
 /// What all clones and places share. The last one to go closes the log.
@@ -83,33 +73,6 @@ struct Shared {
     redactor: Option<Redactor>,
     counters: Counters,
     sinks: Vec<Arc<tee::Counts>>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    batch: Batch,
-    // The number of this batch.
-    number: u64,
-    flusher_sleeps: bool,
-    closed: bool,
-    // Why the last batch that was tried is not in a segment.
-    failure: Option<Failure>,
-}
-
-/// Why the disk takes nothing: an `io::Error` that can be handed to many.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Failure {
-    code: Option<i32>,
-    kind: io::ErrorKind,
-    text: Arc<str>,
-}
-
-/// What stands in for a record that never came.
-#[derive(Serialize)]
-struct Unrecorded {
-    time: Timestamp,
-    kind: &'static str,
-    reason: &'static str,
 }
 
 impl Log {
@@ -178,7 +141,11 @@ impl Log {
     /// # Errors
     /// The disk does not take records, or not as fast as they come.
     pub fn reserve(&self) -> Result<Slot, AuditError> {
-        self.check().map(|()| Slot { log: Some(Arc::clone(&self.inner)), ahead: None })
+        #[cfg(feature = "test-util")]
+        if self.inner.shared.mode == Mode::Unrecorded {
+            return Ok(Slot::new(None));
+        }
+        self.check().map(|()| Slot::new(Some(Arc::clone(&self.inner))))
     }
 
     /// Checks that the log takes records, as [`Log::reserve`] does.
@@ -192,6 +159,15 @@ impl Log {
             OPEN => Err(AuditError::Full),
             CLOSED => Err(AuditError::Closed),
             _ => Err(shared.failure().unwrap_or(AuditError::Full)),
+        }
+    }
+
+    /// Writes out who asks in a session, for all records of its requests, and without what they may not tell.
+    #[must_use]
+    pub fn write_caller(&self, user: &User<'_>, session: &str) -> Box<str> {
+        match &self.inner.shared.redactor {
+            None => write_caller(user, Some(session)),
+            Some(redactor) => write_caller(&redactor.user(user), redactor.session(session).as_deref()),
         }
     }
 
@@ -234,57 +210,6 @@ impl Log {
     }
 }
 
-impl Slot {
-    /// Writes the decision ahead of what it allows, where that is asked for: [`Slot::committed`] tells when it is in the
-    /// log, and [`Slot::end`] writes what became of it.
-    pub fn write_ahead<'a>(&mut self, record: impl FnOnce() -> Record<'a>) {
-        if let Some(log) = self.log.as_ref().filter(|log| log.shared.mode == Mode::Strict) {
-            self.ahead = log.shared.hand_over_record(Hurry::Waited, &record());
-        }
-    }
-
-    /// Waits until what was written ahead is in the log, so that it stays there whatever happens to this process.
-    ///
-    /// # Errors
-    /// The disk does not take it: what was allowed must not happen.
-    pub async fn committed(&self) -> Result<(), AuditError> {
-        match (&self.log, self.ahead) {
-            (Some(log), Some(batch)) => Committed::new(&log.shared, batch).await,
-            (Some(_) | None, _) => Ok(()),
-        }
-    }
-
-    /// Returns whether the decision was written ahead.
-    #[must_use]
-    pub const fn is_ahead(&self) -> bool {
-        self.ahead.is_some()
-    }
-
-    /// Writes what became of a decision that was written ahead. Never blocks on the disk.
-    pub fn end(mut self, ended: &Ended<'_>) {
-        if let Some(log) = self.log.take() {
-            log.shared.hand_over(Hurry::None, |line| line::append_record(line, ended));
-        }
-    }
-
-    /// Writes the record. Never blocks on the disk.
-    pub fn write(mut self, record: &Record<'_>) {
-        if let Some(log) = self.log.take() {
-            log.shared.hand_over_record(Hurry::None, record);
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(log) = self.log.take() {
-            tracing::error!(reason = SLOT_DROPPED, "a request ended without its audit record");
-            let unrecorded = Unrecorded { time: Timestamp::now(), kind: "unrecorded", reason: SLOT_DROPPED };
-            log.shared.hand_over(Hurry::None, |line| line::append(line, &unrecorded));
-        }
-    }
-}
-
 impl Inner {
     fn close(&self) {
         let shared = &self.shared;
@@ -306,52 +231,7 @@ impl Drop for Inner {
     }
 }
 
-/// Whether somebody waits for a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hurry {
-    /// It is written with others, soon.
-    None,
-    /// Whoever handed it over sees to it.
-    Waited,
-}
-
 impl Shared {
-    /// Takes a record, without what it may not tell.
-    fn hand_over_record(&self, hurry: Hurry, record: &Record<'_>) -> Option<u64> {
-        match &self.redactor {
-            None => self.hand_over(hurry, |line| line::append_record(line, record)),
-            Some(redactor) => self.hand_over(hurry, |line| line::append_record(line, &redactor.record(record))),
-        }
-    }
-
-    /// Takes a line, and returns the batch that has it. Whoever has a place is never turned away: what waits is bounded
-    /// by [`MAX_WAITING_BYTES`] and two lines for each request in flight.
-    fn hand_over(&self, hurry: Hurry, append: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Option<u64> {
-        LINE.with_borrow_mut(|line| {
-            line.clear();
-            if let Err(error) = append(line) {
-                tracing::error!(%error, "an audit record has no JSON form");
-                return None;
-            }
-            chain::make_room(line);
-            let mut queue = self.queue();
-            if queue.closed {
-                drop(queue);
-                tracing::error!("an audit record came after the log was closed");
-                return None;
-            }
-            queue.batch.push(line);
-            let number = queue.number;
-            self.waiting.fetch_add(line.len(), Ordering::Relaxed);
-            // A flusher that is awake looks again by itself.
-            let is_for_flusher = hurry == Hurry::None || self.durability == Durability::Disk;
-            if is_for_flusher && std::mem::take(&mut queue.flusher_sleeps) {
-                self.arrived.notify_one();
-            }
-            Some(number)
-        })
-    }
-
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -362,31 +242,9 @@ impl Shared {
     }
 }
 
-impl From<&io::Error> for Failure {
-    fn from(error: &io::Error) -> Self {
-        Self { code: error.raw_os_error(), kind: error.kind(), text: error.to_string().into() }
-    }
-}
-
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> Self {
-        match failure.code {
-            Some(code) => Self::from_raw_os_error(code),
-            None => Self::new(failure.kind, &*failure.text),
-        }
-    }
-}
-
-thread_local! {
-    // Records are written out here, outside of the lock.
-    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 const OPEN: u8 = 0;
 const FAILING: u8 = 1;
 const CLOSED: u8 = 2;
-
-const SLOT_DROPPED: &str = "slot-dropped";
 
 /// How much may wait for the disk before requests are refused: some ten thousand records, or a second of a busy proxy.
 const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;

@@ -1,9 +1,10 @@
 //! One line of the log.
 
-pub(crate) mod plain;
+pub(crate) mod json;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -11,7 +12,7 @@ use serde::{Serialize, Serializer};
 /// One line of the log. Texts are borrowed where they can be: a record lives only until it is written.
 ///
 /// Cookies and tokens have no field here; whoever fills `inputs` sees to it that none gets there.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// When the request arrived.
     pub time: Timestamp,
@@ -22,23 +23,15 @@ pub struct Record<'a> {
     /// The configuration that decided.
     pub revision: Cow<'a, str>,
     /// The route, where one matched.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<Cow<'a, str>>,
     /// The client's address; absent when the request did not say it believably.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ip: Option<std::net::IpAddr>,
     /// The socket's peer.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_ip: Option<std::net::IpAddr>,
     /// What made the client's address known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ip_source: Option<&'static str>,
-    /// Who asked, where somebody was signed in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<User<'a>>,
-    /// A prefix of the session's hash.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<Cow<'a, str>>,
+    /// Who asked, and in which session, where somebody was signed in.
+    pub caller: Option<Caller<'a>>,
     /// The method.
     pub method: Cow<'a, str>,
     /// `http` or `https`.
@@ -48,45 +41,35 @@ pub struct Record<'a> {
     /// The normalised path.
     pub path: Cow<'a, str>,
     /// The names of the query's parameters; never their values.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "some_items")]
     pub query_keys: Vec<Cow<'a, str>>,
     /// `http/1.1` or `h2`.
     pub protocol: &'static str,
     /// The downstream TLS connection.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls<'a>>,
     /// What was decided.
     pub decision: Decision,
     /// The rule that decided, as `policy/rule`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Cow<'a, str>>,
     /// Why, as a stable code.
     pub reason: Cow<'a, str>,
     /// What failed while a rule was evaluated, or what the upstream's failure was.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Cow<'a, str>>,
     /// What rules that are not in force would have decided.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow<'a>>,
     /// What the route's rules read and no other field holds, by name.
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "entries")]
     pub inputs: Cow<'a, [(Arc<str>, Input)]>,
     /// What `audit.fields` adds, by name.
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "entries")]
     pub fields: Cow<'a, [(Arc<str>, serde_json::Value)]>,
     /// The trace that the request belongs to, where requests are traced.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<Cow<'a, str>>,
     /// The client's `User-Agent`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<Cow<'a, str>>,
     /// What became of it; absent where the record is written ahead, and an [`Ended`] follows.
-    #[serde(flatten)]
     pub outcome: Option<Outcome<'a>>,
 }
 
 /// The second record of a request whose first was written ahead.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Ended<'a> {
     /// When the request ended.
     pub time: Timestamp,
@@ -95,18 +78,15 @@ pub struct Ended<'a> {
     /// [`Kind::Outcome`].
     pub kind: Kind,
     /// Where it was refused after all: instead of what the first record says.
-    #[serde(flatten)]
     pub refused: Option<Refused<'a>>,
     /// What failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Cow<'a, str>>,
     /// What became of it.
-    #[serde(flatten)]
     pub outcome: Outcome<'a>,
 }
 
 /// A refusal of what was allowed before.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Refused<'a> {
     /// What was decided.
     pub decision: Decision,
@@ -115,15 +95,13 @@ pub struct Refused<'a> {
 }
 
 /// What became of a request.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome<'a> {
     /// The upstream that answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Upstream<'a>>,
     /// The status sent downstream; 0 when the client left before one was sent.
     pub status: u16,
     /// The gRPC status, where there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_status: Option<u16>,
     /// Bytes of the request's body.
     pub bytes_in: u64,
@@ -134,8 +112,7 @@ pub struct Outcome<'a> {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A request was decided.
     Request,
@@ -150,8 +127,7 @@ pub enum Kind {
 }
 
 /// What was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Let through.
     Allow,
@@ -162,17 +138,15 @@ pub enum Decision {
 }
 
 /// What rules that are not in force would have decided.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Shadow<'a> {
     /// What it would have been.
     pub decision: Decision,
     /// The rule that would have decided, as `policy/rule`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Cow<'a, str>>,
     /// Why, as a stable code.
     pub reason: &'static str,
     /// What failed while a rule was evaluated.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Cow<'a, str>>,
 }
 
@@ -214,20 +188,31 @@ pub struct User<'a> {
     pub provider: Cow<'a, str>,
 }
 
+/// A user and a prefix of their session's hash, as records have them: written out once, for all requests of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a>(&'a str);
+
+impl<'a> Caller<'a> {
+    /// States that the text is what [`crate::Log::write_caller`] returned.
+    #[must_use]
+    pub const fn written(text: &'a str) -> Self {
+        Self(text)
+    }
+}
+
 /// The downstream TLS connection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Tls<'a> {
     /// `1.2` or `1.3`.
     pub version: &'static str,
     /// The server name that the client asked for.
     pub sni: Cow<'a, str>,
     /// The client's certificate, verified.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<ClientCertificate<'a>>,
 }
 
 /// The certificate of a client.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ClientCertificate<'a> {
     /// The subject as RFC 4514 text.
     pub subject: Cow<'a, str>,
@@ -236,41 +221,27 @@ pub struct ClientCertificate<'a> {
 }
 
 /// The upstream that answered, or that failed to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Upstream<'a> {
     /// The endpoint that was reached, as `scheme://host:port`.
     pub endpoint: Cow<'a, str>,
     /// `http/1.1`, `h2` or `h2c`; absent when no connection came about.
-    #[serde(skip_serializing_if = "str::is_empty")]
     pub protocol: &'static str,
     /// Why that protocol: `configured` or `alpn`.
-    #[serde(skip_serializing_if = "str::is_empty")]
     pub protocol_reason: &'static str,
     /// How many connections were tried.
     pub attempts: u32,
 }
 
-/// How long the stages took, in milliseconds with three decimals.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+/// How long the stages took: written in milliseconds, with three decimals.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Milliseconds {
     /// The decision.
-    #[serde(serialize_with = "three_decimals")]
-    pub policy: f64,
+    pub policy: Duration,
     /// Until the upstream's response headers.
-    #[serde(serialize_with = "three_decimals")]
-    pub upstream: f64,
+    pub upstream: Duration,
     /// Until the last byte was sent.
-    #[serde(serialize_with = "three_decimals")]
-    pub total: f64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn three_decimals<S: Serializer>(milliseconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((milliseconds * 1000.0).round() / 1000.0)
-}
-
-fn entries<S: Serializer, T: Serialize>(entries: &[(Arc<str>, T)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(entries.iter().map(|(name, value)| (&**name, value)))
+    pub total: Duration,
 }
 
 /// Writes the first items of a list; the rest is counted.
@@ -278,6 +249,14 @@ fn some_items<S: Serializer, T: AsRef<str>>(items: &[T], serializer: S) -> Resul
     let left_out = items.len().saturating_sub(MAX_ITEMS);
     let marker = (left_out > 0).then(|| Cow::Owned(format!("…(+{left_out} items)")));
     serializer.collect_seq(items.iter().take(MAX_ITEMS).map(|item| Cow::Borrowed(item.as_ref())).chain(marker))
+}
+
+/// Writes out what [`Caller`] stands for.
+pub(crate) fn write_caller(user: &User<'_>, session: Option<&str>) -> Box<str> {
+    let mut written = Vec::new();
+    json::caller(&mut written, user, session);
+    // Never lossy: it is made of texts.
+    String::from_utf8_lossy(&written).into()
 }
 
 /// Stands for an input that is not written.

@@ -67,12 +67,10 @@ impl Redactor {
     }
 
     pub(crate) fn record<'a>(&self, record: &'a Record<'_>) -> Record<'a> {
-        let Redaction { client_ip, peer_ip, session, path, query_keys, user_agent, .. } = self.redaction;
+        let Redaction { client_ip, peer_ip, path, query_keys, user_agent, .. } = self.redaction;
         Record {
             client_ip: record.client_ip.and_then(|ip| address(client_ip, ip)),
             peer_ip: record.peer_ip.and_then(|ip| address(peer_ip, ip)),
-            user: record.user.as_ref().map(|user| self.user(user)),
-            session: record.session.as_ref().and_then(|text| self.text(session, text)),
             path: self.required(path, &record.path),
             query_keys: if query_keys == Redact::Keep { record.query_keys.clone() } else { Vec::new() },
             user_agent: record.user_agent.as_ref().and_then(|text| self.text(user_agent, text)),
@@ -85,12 +83,16 @@ impl Redactor {
             // It may be a user's id.
             actor: self.required(self.redaction.user_id, &event.actor),
             user: event.user.as_ref().map(|user| self.user(user)),
-            session: event.session.as_ref().and_then(|text| self.text(self.redaction.session, text)),
+            session: event.session.as_ref().and_then(|text| self.session(text)),
             ..event.clone()
         }
     }
 
-    fn user<'a>(&self, user: &'a User<'_>) -> User<'a> {
+    pub(crate) fn session<'a>(&self, session: &'a str) -> Option<Cow<'a, str>> {
+        self.text(self.redaction.session, session)
+    }
+
+    pub(crate) fn user<'a>(&self, user: &'a User<'_>) -> User<'a> {
         let Redaction { user_id, user_email, user_groups, .. } = self.redaction;
         User {
             id: self.required(user_id, &user.id),

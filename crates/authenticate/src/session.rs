@@ -5,8 +5,8 @@ mod live;
 mod record;
 mod sessions;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -44,6 +44,8 @@ pub struct Session {
     expires: Timestamp,
     life: Arc<Life>,
     assertions: AssertionCache,
+    // How the records of its requests tell of it, once there was one.
+    described: OnceLock<Box<str>>,
 }
 
 /// What all copies of a session in memory share: one may be held by a stream long after another took its place.
@@ -92,6 +94,11 @@ impl Session {
     #[must_use]
     pub fn last_seen(&self) -> Timestamp {
         self.seen()
+    }
+
+    /// Returns how records tell of it: the same for all its requests, so it is written out once.
+    pub fn described(&self, describe: impl FnOnce(&Self) -> Box<str>) -> &str {
+        self.described.get_or_init(|| describe(self))
     }
 
     /// Returns the assertions that were signed for it.

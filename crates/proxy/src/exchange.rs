@@ -281,7 +281,6 @@ impl Exchange {
     }
 
     fn record<'a>(&'a self, outcome: Option<Outcome<'a>>) -> Record<'a> {
-        let session = self.session.as_deref();
         Record {
             time: self.time,
             id: self.id.as_str().into(),
@@ -291,8 +290,7 @@ impl Exchange {
             client_ip: self.address.map(|address| address.client.get()),
             peer_ip: Some(self.connection.address.peer.get()),
             client_ip_source: self.address.map(|address| address.source.as_str()),
-            user: session.map(user),
-            session: session.map(|session| session.id().as_str().into()),
+            caller: self.session.as_deref().map(|session| self.caller_of(session)),
             method: self.method.as_str().into(),
             scheme: self.connection.scheme().as_str(),
             host: (&*self.host).into(),
@@ -311,6 +309,11 @@ impl Exchange {
             user_agent: self.user_agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes())),
             outcome,
         }
+    }
+
+    fn caller_of<'a>(&self, session: &'a Session) -> audit::Caller<'a> {
+        let write = |session: &Session| self.snapshot.audit.write_caller(&user(session), session.id().as_str());
+        audit::Caller::written(session.described(write))
     }
 
     /// Describes the end of a request whose decision was written ahead: it was allowed then.
@@ -339,9 +342,9 @@ impl Exchange {
             bytes_in: self.bytes_in(),
             bytes_out: self.bytes_out + self.tunnelled.received,
             ms: Milliseconds {
-                policy: milliseconds(self.policy.unwrap_or_default()),
-                upstream: milliseconds(self.upstream_time.unwrap_or_default()),
-                total: milliseconds(total),
+                policy: self.policy.unwrap_or_default(),
+                upstream: self.upstream_time.unwrap_or_default(),
+                total,
             },
         }
     }
@@ -351,8 +354,7 @@ impl Exchange {
         let reason = if self.kind == Kind::SignIn { "session-replaced" } else { "backchannel-logout" };
         Record {
             kind: Kind::Revoke,
-            user: Some(user(session)),
-            session: Some(session.id().as_str().into()),
+            caller: Some(self.caller_of(session)),
             decision: Decision::Allow,
             reason: reason.into(),
             error: None,
@@ -454,14 +456,14 @@ impl Drop for Exchange {
         let total = now.duration_since(self.started);
         let slot = self.slot.take().map_or_else(|| self.snapshot.audit.reserve(), Ok);
         match slot {
-            Ok(slot) if slot.is_ahead() => slot.end(&self.ended(total)),
-            Ok(slot) => slot.write(&self.record(Some(self.outcome(total)))),
+            Ok(slot) if slot.is_ahead() => slot.end(|| self.ended(total)),
+            Ok(slot) => slot.write(|| self.record(Some(self.outcome(total)))),
             // Nothing was forwarded: what is forwarded has its place already.
             Err(error) => tracing::error!(request.id = self.id.as_str(), %error, "a refusal has no audit record"),
         }
         for session in &self.ended {
             match self.snapshot.audit.reserve() {
-                Ok(slot) => slot.write(&self.record_of_ended(session, total)),
+                Ok(slot) => slot.write(|| self.record_of_ended(session, total)),
                 Err(error) => {
                     let (id, session) = (self.id.as_str(), session.id().as_str());
                     tracing::error!(request.id = id, session.hash = session, %error, "the end of a session has no audit record");

@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 use super::batch::Batch;
+use super::failure::Failure;
 use super::group::{Group, Leader};
 use super::segment::Segments;
 use super::tee::Tee;
-use super::{FAILING, Failure, OPEN, Shared};
+use super::{FAILING, OPEN, Shared};
 use crate::mark::Closed;
 use crate::{AuditError, Durability};
 

@@ -46,6 +46,8 @@ struct Open {
     // Invariant: the length of the whole lines in the file; what lies beyond is torn.
     len: u64,
     lines: u64,
+    // When the path was looked at last.
+    looked: Option<Instant>,
 }
 
 impl Segments {
@@ -178,7 +180,7 @@ impl Segments {
             // A file whose name is not on the disk is lost with the power.
             File::open(&self.dir)?.sync_all()?;
         }
-        self.open = Some(Open { file, path, number, since: Instant::now(), len: 0, lines: 0 });
+        self.open = Some(Open { file, path, number, since: Instant::now(), len: 0, lines: 0, looked: None });
         Ok(())
     }
 }
@@ -205,10 +207,19 @@ impl Open {
         }
     }
 
-    /// Returns whether the path still names this file: writing to one that was removed succeeds, too.
-    fn is_in_place(&self) -> bool {
-        let (Ok(file), Ok(path)) = (self.file.metadata(), std::fs::symlink_metadata(&self.path)) else { return false };
-        (file.dev(), file.ino()) == (path.dev(), path.ino())
+    /// Returns whether the file still has a name: writing to one that was removed succeeds, too. That the name is another
+    /// one now is noticed a moment later: a file that was moved away keeps its lines.
+    fn is_in_place(&mut self) -> bool {
+        let Ok(file) = self.file.metadata() else { return false };
+        if file.nlink() == 0 {
+            return false;
+        }
+        let now = Instant::now();
+        if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK_INTERVAL) {
+            return true;
+        }
+        self.looked = Some(now);
+        std::fs::symlink_metadata(&self.path).is_ok_and(|path| (file.dev(), file.ino()) == (path.dev(), path.ino()))
     }
 }
 
@@ -233,6 +244,9 @@ fn lock(dir: &Path, instance: &str) -> io::Result<File> {
 pub(super) fn lock_path(dir: &Path, instance: &str) -> PathBuf {
     dir.join(format!(".audit-{instance}.lock"))
 }
+
+/// How often the path of the open segment is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 impl Segments {

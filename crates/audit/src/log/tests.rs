@@ -17,8 +17,8 @@ use super::{Hurry, Log, Sink};
 use crate::mark::Closed;
 use crate::test_util::records;
 use crate::{
-    Archive, AuditError, Config, Decision, Durability, Ended, Event, EventKind, Form, Kind, Milliseconds, Mode,
-    Outcome, Record, Retention, Segment, User, chain, verify,
+    Archive, AuditError, Config, Decision, Durability, Ended, Event, EventKind, Form, Kind, Mode, Outcome, Record,
+    Retention, Segment, chain, verify,
 };
 
 fn record(id: &str) -> Record<'_> {
@@ -31,8 +31,7 @@ fn record(id: &str) -> Record<'_> {
         client_ip: None,
         peer_ip: None,
         client_ip_source: None,
-        user: None,
-        session: None,
+        caller: None,
         method: Cow::Borrowed("GET"),
         scheme: "https",
         host: Cow::Borrowed("app.example.com"),
@@ -64,7 +63,7 @@ fn config(dir: &Path) -> Config {
 }
 
 fn write(log: &Log, id: &str) {
-    log.reserve().unwrap().write(&record(id));
+    log.reserve().unwrap().write(|| record(id));
 }
 
 fn segments(config: &Config) -> Vec<PathBuf> {
@@ -120,7 +119,7 @@ fn dropping_the_last_clone_writes_what_is_in_memory() {
     let log = Log::open(&config).unwrap();
     let slot = log.reserve().unwrap();
     drop(log);
-    slot.write(&record("late"));
+    slot.write(|| record("late"));
     assert_eq!(ids(&config), ["late"]);
 }
 
@@ -204,11 +203,17 @@ fn a_directory_that_is_removed_is_made_again_and_keeps_every_later_record() {
     fs::remove_dir_all(&config.dir).unwrap();
     write(&log, "b");
     log.flush().unwrap();
-    fs::rename(segments(&config).remove(0), dir.path().join("moved")).unwrap();
-    write(&log, "c");
+    let moved = dir.path().join("moved");
+    fs::rename(segments(&config).remove(0), &moved).unwrap();
+    // That a file was moved away is noticed a moment later, and what it got until then is in it.
+    until(|| {
+        write(&log, "c");
+        log.flush().unwrap();
+        !segments(&config).is_empty()
+    });
     log.close();
-    assert_eq!(ids(&config), ["c"]);
-    assert!(fs::read_to_string(dir.path().join("moved")).unwrap().contains("\"id\":\"b\""));
+    assert!(ids(&config).iter().all(|id| id == "c"));
+    assert!(fs::read_to_string(moved).unwrap().contains("\"id\":\"b\""));
 }
 
 #[test]
@@ -224,7 +229,7 @@ fn a_disk_that_takes_nothing_refuses_requests_and_loses_no_record_until_it_does_
     write(&log, "a");
     assert!(matches!(log.flush(), Err(AuditError::Unwritable { .. })));
     assert!(matches!(log.reserve(), Err(AuditError::Unwritable { .. })));
-    in_flight.write(&record("b"));
+    in_flight.write(|| record("b"));
 
     fs::remove_file(&config.dir).unwrap();
     while log.flush().is_err() {}
@@ -276,7 +281,7 @@ fn a_disk_that_is_too_slow_refuses_requests_until_it_has_caught_up() {
     let mut written = 1;
     let refused = loop {
         match log.reserve() {
-            Ok(slot) => slot.write(&Record { user_agent: Some(Cow::Borrowed(&long)), ..record("many") }),
+            Ok(slot) => slot.write(|| Record { user_agent: Some(Cow::Borrowed(&long)), ..record("many") }),
             Err(error) => break error,
         }
         written += 1;
@@ -325,18 +330,6 @@ fn the_copy_has_the_same_lines_and_the_log_goes_on_without_its_reader() {
     assert_eq!(ids(&config), ["a", "b", "c"]);
 }
 
-#[test]
-fn times_have_three_decimals_and_lists_have_an_end() {
-    let groups: Vec<Box<str>> = (0..300).map(|n| format!("g{n}").into()).collect();
-    let user = User { id: "i|s".into(), email: "".into(), groups: Cow::Owned(groups), provider: "corp".into() };
-    let ms = Milliseconds { policy: 0.000_123_4, upstream: 12.345_678, total: f64::NAN };
-    let outcome = Some(Outcome { ms, ..Outcome::default() });
-    let line = serde_json::to_value(Record { user: Some(user), outcome, ..record("a") }).unwrap();
-    assert_eq!(line["ms"], serde_json::json!({ "policy": 0.0, "upstream": 12.346, "total": null }));
-    let groups = line["user"]["groups"].as_array().unwrap();
-    assert_eq!((groups.len(), groups[256].as_str().unwrap()), (257, "…(+44 items)"));
-}
-
 async fn decide(log: &Log, id: &str) -> Result<super::Slot, AuditError> {
     let mut slot = log.reserve()?;
     slot.write_ahead(|| Record { outcome: None, ..record(id) });
@@ -358,7 +351,7 @@ async fn a_decision_is_in_the_segment_before_it_is_acted_upon_and_the_outcome_fo
         let before = written(&config);
         assert!(before.contains(r#""id":"a","kind":"request""#) && !before.contains("status"), "{before}");
         assert!(slot.is_ahead());
-        slot.end(&ended("a"));
+        slot.end(|| ended("a"));
         log.flush().unwrap();
         assert!(written(&config).contains(r#""id":"a","kind":"outcome","status":200"#));
         log.close();
@@ -374,7 +367,7 @@ async fn in_buffered_mode_nothing_is_written_ahead() {
     let log = Log::open(&config).unwrap();
     let slot = decide(&log, "a").await.unwrap();
     assert!(!slot.is_ahead() && written(&config).is_empty());
-    slot.write(&record("a"));
+    slot.write(|| record("a"));
     log.close();
     assert_eq!(ids(&config), ["a"]);
 }
@@ -387,7 +380,10 @@ async fn requests_that_are_decided_together_share_one_write() {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..100 {
         let log = log.clone();
-        tasks.spawn(async move { decide(&log, &format!("{n:03}")).await.unwrap().end(&ended(&format!("{n:03}"))) });
+        tasks.spawn(async move {
+            let id = format!("{n:03}");
+            decide(&log, &id).await.unwrap().end(|| ended(&id));
+        });
     }
     tasks.join_all().await;
     // One for all decisions; the outcomes were written by the flusher or wait for it.
@@ -420,7 +416,7 @@ async fn whoever_waits_is_told_though_those_before_it_give_up() {
             } else {
                 slot.committed().await.unwrap();
             }
-            slot.end(&ended(&id));
+            slot.end(|| ended(&id));
         });
     }
     tasks.join_all().await;
@@ -439,14 +435,17 @@ async fn a_decision_that_the_disk_does_not_take_is_an_error_and_what_was_acknowl
         let aside = dir.path().join("aside");
         fs::rename(&config.dir, &aside).unwrap();
         fs::write(&config.dir, "in the way").unwrap();
-        assert!(matches!(decide(&log, "b").await, Err(AuditError::Unwritable { .. })));
+        // That the file was moved away is noticed a moment later.
+        while let Ok(slot) = decide(&log, "b").await {
+            slot.end(|| ended("b"));
+        }
         assert!(matches!(decide(&log, "c").await, Err(AuditError::Unwritable { .. })));
-        first.end(&ended("a"));
+        first.end(|| ended("a"));
 
         fs::remove_file(&config.dir).unwrap();
         fs::rename(&aside, &config.dir).unwrap();
         while log.flush().is_err() {}
-        decide(&log, "d").await.unwrap().end(&ended("d"));
+        decide(&log, "d").await.unwrap().end(|| ended("d"));
         log.close();
         let written = written(&config);
         for kind in ["request", "outcome"] {
@@ -588,7 +587,7 @@ fn a_place_that_takes_nothing_holds_up_neither_records_nor_the_end_and_what_it_m
     let long = "x".repeat(2000);
     for _ in 0..20 {
         for _ in 0..1000 {
-            log.reserve().unwrap().write(&Record { user_agent: Some(Cow::Borrowed(&long)), ..record("many") });
+            log.reserve().unwrap().write(|| Record { user_agent: Some(Cow::Borrowed(&long)), ..record("many") });
         }
         log.flush().unwrap();
     }

@@ -98,6 +98,7 @@ impl SignInRecord {
             expires: self.expires,
             life,
             assertions: crate::assertion::AssertionCache::default(),
+            described: std::sync::OnceLock::new(),
         })
     }
 }

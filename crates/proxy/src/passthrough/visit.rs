@@ -258,8 +258,7 @@ impl Visit {
             client_ip: Some(self.address.client.get()),
             peer_ip: Some(self.address.peer.get()),
             client_ip_source: Some(self.address.source.as_str()),
-            user: None,
-            session: None,
+            caller: None,
             method: "".into(),
             scheme: SCHEME,
             host: (&*self.server_name).into(),
@@ -305,9 +304,9 @@ impl Visit {
             bytes_in: self.traffic.sent,
             bytes_out: self.traffic.received,
             ms: Milliseconds {
-                policy: milliseconds(self.times.policy.unwrap_or_default()),
-                upstream: milliseconds(self.times.upstream.unwrap_or_default()),
-                total: milliseconds(self.times.total),
+                policy: self.times.policy.unwrap_or_default(),
+                upstream: self.times.upstream.unwrap_or_default(),
+                total: self.times.total,
             },
         }
     }
@@ -331,8 +330,8 @@ impl Drop for Visit {
     fn drop(&mut self) {
         self.times.total = self.started.elapsed();
         match self.slot.take().map_or_else(|| self.snapshot.audit.reserve(), Ok) {
-            Ok(slot) if slot.is_ahead() => slot.end(&self.ended()),
-            Ok(slot) => slot.write(&self.record(Some(self.outcome()))),
+            Ok(slot) if slot.is_ahead() => slot.end(|| self.ended()),
+            Ok(slot) => slot.write(|| self.record(Some(self.outcome()))),
             Err(error) => tracing::error!(request.id = self.id.as_str(), %error, "a refusal has no audit record"),
         }
         self.metrics().record(self.decision, 0, &self.times);
