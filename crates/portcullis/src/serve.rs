@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::app::{App, Bound, StartError};
-use crate::config::{self, LoadError};
+use crate::config::{self, Config, LoadError};
 use crate::reload::Reloader;
 
 /// Why a configuration was not served.
@@ -47,6 +47,20 @@ pub async fn run_file_on(
 ) -> Result<(), RunError> {
     // Read and checked whole before any file is made or any port is bound.
     let config = config::load(path)?;
+    run_loaded(path, config, handed_over, ready, shutdown).await
+}
+
+/// As [`run_file_on`], with what was read from the file.
+///
+/// # Errors
+/// Something that the configuration needs cannot be opened. Nothing was accepted then.
+pub async fn run_loaded(
+    path: &Path,
+    config: Config,
+    handed_over: Vec<TcpListener>,
+    ready: impl FnOnce(&Bound) + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), RunError> {
     for warning in config.warnings.lines() {
         tracing::warn!(config.warning = warning, "the configuration has a warning");
     }
