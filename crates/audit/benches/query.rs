@@ -11,10 +11,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use audit::{
-    Archive, Collect, Config, Decision, Ended, Filter, Form, Found, Kind, Log, Milliseconds, Order, Outcome, Record,
-    Tls, Upstream, User, scan,
+    Archive, Caller, Collect, Config, Decision, Ended, Filter, Form, Found, Kind, Log, Milliseconds, Order, Outcome,
+    Record, Tls, Upstream, User, scan,
 };
 use jiff::{Timestamp, ToSpan as _};
 use tokio::time::Instant;
@@ -95,32 +96,32 @@ fn write(dir: &Path, requests: u64) {
     let mut open = std::collections::VecDeque::new();
     for number in 0..requests {
         let mut slot = log.reserve().expect("room");
-        record(number, &groups, |record| {
+        record(&log, number, &groups, |record| {
             if record.outcome.is_none() {
                 slot.write_ahead(|| record);
                 open.push_back((number, slot));
             } else {
-                slot.write(&record);
+                slot.write(|| record);
             }
         });
         // Some requests are under way at any time.
         if open.len() > 50
             && let Some((number, slot)) = open.pop_front()
         {
-            slot.end(&ended(number));
+            slot.end(|| ended(number));
         }
         if number % 1000 == 0 {
             log.flush().expect("a disk");
         }
     }
-    open.into_iter().for_each(|(number, slot)| slot.end(&ended(number)));
+    open.into_iter().for_each(|(number, slot)| slot.end(|| ended(number)));
     while Archive::open(dir).expect("segments").segments().iter().rev().skip(1).any(|of| of.form() == Form::Plain) {
         std::thread::yield_now();
     }
     log.close();
 }
 
-fn record(number: u64, groups: &[Box<str>], then: impl FnOnce(Record<'_>)) {
+fn record(log: &Log, number: u64, groups: &[Box<str>], then: impl FnOnce(Record<'_>)) {
     let dice = dice(number);
     let user = dice % 5000;
     let path = match dice % 100_003 {
@@ -129,6 +130,13 @@ fn record(number: u64, groups: &[Box<str>], then: impl FnOnce(Record<'_>)) {
     };
     let refused = dice.is_multiple_of(50);
     let outcome = Outcome { status: 403, ..Outcome::default() };
+    let caller = User {
+        id: Cow::Owned(format!("https://idp.example.com/realms/corp|5f0c6f0e-7f0a-4e0f-{user:08}")),
+        email: Cow::Owned(format!("user{user}@example.com")),
+        groups: Cow::Borrowed(groups),
+        provider: Cow::Borrowed("corp"),
+    };
+    let caller = log.write_caller(&caller, &format!("q5X0bQ3k{user:04}"));
     then(Record {
         time: time(number),
         id: Cow::Owned(id(number)),
@@ -138,13 +146,7 @@ fn record(number: u64, groups: &[Box<str>], then: impl FnOnce(Record<'_>)) {
         client_ip: Some([203, 0, (user % 256) as u8, (dice % 253) as u8].into()),
         peer_ip: Some([10, 0, 0, 2].into()),
         client_ip_source: Some("x-forwarded-for"),
-        user: Some(User {
-            id: Cow::Owned(format!("https://idp.example.com/realms/corp|5f0c6f0e-7f0a-4e0f-{user:08}")),
-            email: Cow::Owned(format!("user{user}@example.com")),
-            groups: Cow::Borrowed(groups),
-            provider: Cow::Borrowed("corp"),
-        }),
-        session: Some(Cow::Owned(format!("q5X0bQ3k{:04}", user))),
+        caller: Some(Caller::written(&caller)),
         method: Cow::Borrowed("GET"),
         scheme: "https",
         host: Cow::Owned(format!("app{}.example.com", dice % 40)),
@@ -182,7 +184,11 @@ fn ended(number: u64) -> Ended<'static> {
         grpc_status: None,
         bytes_in: 0,
         bytes_out: dice % 100_000,
-        ms: Milliseconds { policy: 0.004, upstream: (dice % 9973) as f64 / 100.0, total: (dice % 9973) as f64 / 99.0 },
+        ms: Milliseconds {
+            policy: Duration::from_micros(4),
+            upstream: Duration::from_micros(dice % 9973 * 10),
+            total: Duration::from_micros(dice % 9973 * 10 + 100),
+        },
     };
     let (time, id) = (time(number + 50), Cow::Owned(id(number)));
     Ended { time, id, kind: Kind::Outcome, refused: None, error: None, outcome }

@@ -15,9 +15,9 @@ fn main() {
 fn verified(bencher: divan::Bencher<'_, '_>, compress: bool) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     write(dir.path(), compress);
-    let bytes: u64 = verify(dir.path(), &[]).expect("a log").chains.iter().map(|chain| chain.bytes).sum();
+    let bytes: u64 = verify(dir.path(), &[], &[]).expect("a log").chains.iter().map(|chain| chain.bytes).sum();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
-        assert_eq!(verify(dir.path(), &[]).expect("a log").findings, []);
+        assert_eq!(verify(dir.path(), &[], &[]).expect("a log").findings, []);
     });
 }
 

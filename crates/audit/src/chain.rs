@@ -56,7 +56,7 @@ pub(crate) fn seal(line: &mut [u8], position: &Position) -> Option<Position> {
 pub(crate) fn add_signature(line: &mut Vec<u8>, signature: &[u8]) {
     line.truncate(line.len().saturating_sub("}\n".len()));
     line.extend_from_slice(SIGNATURE.as_bytes());
-    line.extend_from_slice(URL_SAFE_NO_PAD.encode(signature).as_bytes());
+    line.extend_from_slice(encode(signature).as_bytes());
     line.extend_from_slice(b"\"}\n");
 }
 
@@ -89,6 +89,11 @@ impl<'a> Link<'a> {
         let written = URL_SAFE_NO_PAD.encode_slice(digest(&SHA256, self.hashed).as_ref(), &mut hash);
         written.is_ok() && hash == self.hash
     }
+}
+
+/// Encodes a signature.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Decodes a hash or a signature.

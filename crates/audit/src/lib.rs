@@ -2,6 +2,7 @@
 
 mod archive;
 mod chain;
+mod checkpoint;
 mod config;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ pub mod test_util;
 mod verify;
 
 pub use archive::{Archive, Form, Lines, Segment, SegmentName, Summary, Values};
+pub use checkpoint::{Checkpoint, NoCheckpoint};
 pub use config::{Config, Durability, Mode, Retention};
 pub use error::AuditError;
 pub use event::{Event, EventKind};

@@ -4,6 +4,7 @@
 //! Everything else is written by a thread: `flusher.rs`.
 
 mod batch;
+mod checkpoints;
 mod commit;
 mod counters;
 mod failure;
@@ -26,6 +27,7 @@ pub use self::counters::{LATENCY_BOUNDS, Statistics};
 pub use self::slot::Slot;
 pub use self::tee::{Sink, SinkCounts};
 
+use self::checkpoints::Checkpoints;
 use self::commit::Writer;
 use self::counters::Counters;
 use self::group::Group;
@@ -71,6 +73,7 @@ struct Shared {
     writer: Mutex<Writer>,
     waiting_for_disk: Group,
     redactor: Option<Redactor>,
+    checkpoints: Option<Checkpoints>,
     counters: Counters,
     sinks: Vec<Arc<tee::Counts>>,
 }
@@ -123,15 +126,23 @@ impl Log {
             writer: Mutex::new(Writer::new(segments, tee)),
             waiting_for_disk: Group::default(),
             redactor: Redactor::open(&config.dir, config.redaction)?,
+            checkpoints: Checkpoints::new(config),
             counters: Counters::default(),
         });
         let stop = Arc::new(AtomicBool::new(false));
         let of_flusher = Arc::clone(&shared);
         let upkeep = Upkeep::new(Arc::clone(&shared), config, Arc::clone(&stop));
-        let threads = vec![
+        let mut threads = vec![
             std::thread::Builder::new().name("audit".into()).spawn(move || flusher::run(&of_flusher))?,
             std::thread::Builder::new().name("upkeep".into()).spawn(move || upkeep.run(&woken))?,
         ];
+        if let Some(checkpoints) = &shared.checkpoints {
+            // From the first line on there is one, so that it can be missed.
+            checkpoints.sign(shared.writer().segments.reached());
+            let (shared, stop) = (Arc::clone(&shared), Arc::clone(&stop));
+            let thread = std::thread::Builder::new().name("checkpoints".into());
+            threads.push(thread.spawn(move || checkpoints::run(&shared, &stop))?);
+        }
         Ok(Self { inner: Arc::new(Inner { shared, threads: Mutex::new(threads), stop }) })
     }
 
@@ -218,6 +229,8 @@ impl Inner {
         shared.arrived.notify_one();
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // One of them waits for its time.
+            thread.thread().unpark();
             if thread.join().is_err() {
                 tracing::error!("a thread of the audit log ended before its time");
             }

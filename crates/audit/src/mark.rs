@@ -3,9 +3,10 @@
 use std::io;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::chain::{self, Position};
+use crate::sign::Purpose;
 use crate::{SigningKey, line};
 
 /// The first line.
@@ -19,6 +20,40 @@ pub(crate) struct Head<'a> {
     after: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
+    /// What was wrong with the end of the log when the process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm: Option<Alarm>,
+}
+
+/// The log was not what had been signed when a process went on with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Alarm {
+    pub(crate) reason: Reason,
+    /// How far it had come by the checkpoint, where there was one.
+    pub(crate) segment: u64,
+    pub(crate) lines: u64,
+}
+
+/// What was not as it had been signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reason {
+    /// There was no checkpoint, or none of the chain's key.
+    CheckpointMissing,
+    /// The log was shorter than the checkpoint said.
+    LinesMissing,
+    /// Other lines stood there.
+    LinesAltered,
+}
+
+impl From<Reason> for &'static str {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::CheckpointMissing => "the checkpoint of the chain was missing, or was not its own",
+            Reason::LinesMissing => "lines that had been signed were missing before it",
+            Reason::LinesAltered => "other lines than had been signed stood before it",
+        }
+    }
 }
 
 /// The last line.
@@ -51,8 +86,14 @@ pub(crate) enum Closed {
 }
 
 impl<'a> Head<'a> {
-    pub(crate) fn new(instance: &'a str, segment: u64, after: u64, key: Option<&'a SigningKey>) -> Self {
-        Self { time: Timestamp::now(), kind: HEAD, instance, segment, after, key: key.map(SigningKey::id) }
+    pub(crate) fn new(
+        instance: &'a str,
+        segment: u64,
+        after: u64,
+        key: Option<&'a SigningKey>,
+        alarm: Option<Alarm>,
+    ) -> Self {
+        Self { time: Timestamp::now(), kind: HEAD, instance, segment, after, key: key.map(SigningKey::id), alarm }
     }
 }
 
@@ -73,7 +114,9 @@ pub(crate) fn line(
     chain::make_room(&mut bytes);
     let position = chain::seal(&mut bytes, position).unwrap_or(*position);
     if let Some(key) = key {
-        let signature = key.sign(&position.hash).ok_or_else(|| io::Error::other("`audit.signing_key` cannot sign"))?;
+        let signature = key
+            .sign(Purpose::Segment, &position.hash)
+            .ok_or_else(|| io::Error::other("`audit.signing_key` cannot sign"))?;
         chain::add_signature(&mut bytes, &signature);
     }
     Ok((bytes, position))

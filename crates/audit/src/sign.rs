@@ -1,4 +1,4 @@
-//! Keys that sign the first and the last line of segments: what is signed cannot be made again by whoever can only write
+//! Keys that sign the first and the last line of segments, and checkpoints: what is signed cannot be made again by whoever can only write
 //! the files.
 
 use std::fmt;
@@ -33,6 +33,15 @@ enum Pair {
 pub struct VerifyingKey {
     key: ParsedPublicKey,
     id: Box<str>,
+}
+
+/// What a signature stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The hash of the first or of the last line of a segment.
+    Segment,
+    /// How far a chain had come.
+    Checkpoint,
 }
 
 /// Why a key cannot be used.
@@ -79,9 +88,9 @@ impl SigningKey {
         &self.id
     }
 
-    /// Signs the hash of a line.
-    pub(crate) fn sign(&self, hash: &[u8]) -> Option<Vec<u8>> {
-        let message = message(hash);
+    /// Signs the hash of a line, or a checkpoint.
+    pub(crate) fn sign(&self, purpose: Purpose, signed: &[u8]) -> Option<Vec<u8>> {
+        let message = message(purpose, signed);
         match &*self.pair {
             Pair::Ed25519(pair) => Some(pair.sign(&message).as_ref().to_vec()),
             Pair::Es256(pair) => Some(pair.sign(&SystemRandom::new(), &message).ok()?.as_ref().to_vec()),
@@ -105,9 +114,9 @@ impl VerifyingKey {
         &self.id
     }
 
-    /// Returns whether a signature is this key's over the hash of a line.
-    pub(crate) fn verifies(&self, hash: &[u8], signature: &[u8]) -> bool {
-        self.key.verify_sig(&message(hash), signature).is_ok()
+    /// Returns whether a signature is this key's over the hash of a line, or over a checkpoint.
+    pub(crate) fn verifies(&self, purpose: Purpose, signed: &[u8], signature: &[u8]) -> bool {
+        self.key.verify_sig(&message(purpose, signed), signature).is_ok()
     }
 
     fn parse(public: &[u8]) -> Result<Self, KeyError> {
@@ -143,8 +152,12 @@ fn public(pair: &Pair) -> Result<VerifyingKey, KeyError> {
 }
 
 /// Says what is signed, so that the signature stands for nothing else that this key might be used for.
-fn message(hash: &[u8]) -> Vec<u8> {
-    [b"portcullis audit segment v1\0", hash].concat()
+fn message(purpose: Purpose, signed: &[u8]) -> Vec<u8> {
+    let context: &[u8] = match purpose {
+        Purpose::Segment => b"portcullis audit segment v1\0",
+        Purpose::Checkpoint => b"portcullis audit checkpoint v1\0",
+    };
+    [context, signed].concat()
 }
 
 const ID_LEN: usize = 16;

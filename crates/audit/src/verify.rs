@@ -3,6 +3,7 @@
 
 mod problem;
 mod scan;
+mod signed;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,9 +14,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use problem::{Finding, Problem};
 
+use jiff::Timestamp;
+
 use self::scan::Scan;
+use self::signed::Signed;
 use crate::chain::{Hash, Position};
-use crate::{Archive, Segment, VerifyingKey};
+use crate::checkpoint::Reached;
+use crate::{Archive, Checkpoint, Segment, VerifyingKey};
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -46,37 +51,44 @@ pub struct Chain {
     /// Up to which line of the last segment nothing can have been cut off or written anew without the private key;
     /// `None` where no signature was checked.
     pub signed_through: Option<u64>,
+    /// When its end was signed last; `None` where no signature was checked.
+    pub signed_at: Option<Timestamp>,
     /// The key that signed its last segment.
     pub key: Option<Box<str>>,
 }
 
-/// Verifies all segments of a directory on all processors. Signatures are checked where keys are given.
+/// Verifies all segments of a directory on all processors. Signatures are checked where keys are given; checkpoints, those
+/// beside the segments and `copies` of them that were kept elsewhere, are compared with the lines in any case.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn verify(dir: &Path, keys: &[VerifyingKey]) -> io::Result<Verification> {
+pub fn verify(dir: &Path, keys: &[VerifyingKey], copies: &[Checkpoint]) -> io::Result<Verification> {
+    // Before the segments, which may grow meanwhile.
+    let signed = Signed::read(dir, keys, copies)?;
     let archive = Archive::open(dir)?;
-    let scans = scan_all(archive.segments(), keys);
+    let scans = scan_all(archive.segments(), keys, &signed);
     let mut deleted: BTreeMap<&str, u64> = BTreeMap::new();
     for (chain, through) in scans.iter().flat_map(|scan| &scan.deleted) {
         let last = deleted.entry(chain).or_default();
         *last = (*last).max(*through);
     }
-    let mut verification = Verification::default();
+    let mut verification = Verification { findings: signed.findings.clone(), ..Verification::default() };
     let mut of_segments = archive.segments().iter().zip(&scans);
     for (instance, segments) in archive.chains() {
         let of_chain: Vec<_> = of_segments.by_ref().take(segments.len()).collect();
         match instance {
             Some(instance) => {
                 verification.chain(instance, &of_chain, deleted.get(instance).copied().unwrap_or_default());
+                verification.ending(instance, &of_chain, &signed, !keys.is_empty());
             }
             None => verification.unchained += segments.len(),
         }
     }
+    verification.without_segments(&archive, &signed);
     Ok(verification)
 }
 
-fn scan_all(segments: &[Segment], keys: &[VerifyingKey]) -> Vec<Scan> {
+fn scan_all(segments: &[Segment], keys: &[VerifyingKey], signed: &Signed) -> Vec<Scan> {
     let next = AtomicUsize::new(0);
     let scans = Mutex::new(Vec::with_capacity(segments.len()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(segments.len());
@@ -87,7 +99,7 @@ fn scan_all(segments: &[Segment], keys: &[VerifyingKey]) -> Vec<Scan> {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     segments.get(index).map(|segment| (index, segment))
                 } {
-                    let scan = Scan::of(segment, keys);
+                    let scan = Scan::of(segment, keys, signed.of_segment(segment.name()));
                     scans.lock().unwrap_or_else(PoisonError::into_inner).push((index, scan));
                 }
             });
@@ -118,8 +130,41 @@ impl Verification {
             bytes: segments.iter().map(|(_, scan)| scan.bytes).sum(),
             is_closed: last_scan.end.is_some(),
             signed_through: last_scan.signed_through,
+            signed_at: None,
             key: last_scan.key.clone(),
         });
+    }
+
+    /// Compares the end of a chain with its checkpoints.
+    fn ending(&mut self, instance: &str, segments: &[(&Segment, &Scan)], signed: &Signed, has_keys: bool) {
+        let (Some((last, scan)), Some(chain)) = (segments.last(), self.chains.last_mut()) else { return };
+        let number = last.name().number;
+        let mut found = |problem| self.findings.push(Finding { segment: last.path().into(), line: None, problem });
+        if has_keys && scan.key.is_some() && !signed.has_own(instance) {
+            found(Problem::CheckpointMissing);
+        }
+        for checkpoint in signed.of_chain(instance) {
+            let Reached { segment, lines, .. } = checkpoint.reached();
+            if segment > number {
+                found(Problem::SegmentsCutOff { segment, signed: lines });
+            } else if has_keys && segment == number && lines <= scan.lines {
+                chain.signed_through = chain.signed_through.max(Some(lines));
+            }
+            if has_keys {
+                chain.signed_at = chain.signed_at.max(Some(checkpoint.time()));
+            }
+        }
+    }
+
+    /// Names chains of which nothing but a checkpoint is left.
+    fn without_segments(&mut self, archive: &Archive, signed: &Signed) {
+        for checkpoint in signed.all() {
+            let Reached { segment, lines, .. } = checkpoint.reached();
+            if segment > 0 && !archive.chains().any(|(instance, _)| instance == Some(checkpoint.instance())) {
+                let problem = Problem::SegmentsCutOff { segment, signed: lines };
+                self.findings.push(Finding { segment: signed.path_of(checkpoint).into(), line: None, problem });
+            }
+        }
     }
 
     fn segment(&mut self, segment: &Segment, scan: &Scan, expected: &Expected, is_last: bool) {

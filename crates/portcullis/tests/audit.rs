@@ -124,10 +124,13 @@ impl Drop for Proxy {
 
 fn config(folder: &TempDir, upstream: &Upstream) -> PathBuf {
     let path = folder.path().join("portcullis.yaml");
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    fs::write(folder.path().join("audit.key"), key.serialize_pem()).unwrap();
+    fs::write(folder.path().join("audit.pub"), key.public_key_pem()).unwrap();
     let text = format!(
         "listeners: [{{ address: 127.0.0.1:0 }}]\n\
          admin: {{ address: 127.0.0.1:0 }}\n\
-         audit: {{ segment_size: 256KiB }}\n\
+         audit: {{ segment_size: 256KiB, signing_key: audit.key }}\n\
          routes: [{{ from: http://app.test, to: http://{}, authenticate: none, allow: 'true' }}]\n",
         upstream.address
     );
@@ -142,7 +145,8 @@ fn portcullis() -> Command {
 /// Compares the log with what the upstream saw, and verifies it.
 fn nothing_is_missing(folder: &TempDir, upstream: &Upstream) {
     let dir = folder.path().join("audit");
-    let verification = audit::verify(&dir, &[]).unwrap();
+    let key = audit::VerifyingKey::from_pem(&fs::read(folder.path().join("audit.pub")).unwrap()).unwrap();
+    let verification = audit::verify(&dir, &[key], &[]).unwrap();
     assert!(verification.findings.is_empty(), "{:#?}", verification.findings);
     assert_eq!(verification.chains.len(), 1);
     let records = audit::test_util::records(&dir).unwrap();

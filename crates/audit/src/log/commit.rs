@@ -119,6 +119,9 @@ impl Shared {
         let lost = writer.pending.lines();
         writer.tee.close();
         let finished = writer.segments.finish(Closed::Stop).map_err(|error| (lost, error));
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.sign(writer.segments.reached());
+        }
         writer.segments.release();
         finished
     }
@@ -161,7 +164,7 @@ impl Shared {
         }
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use crate::archive::SegmentName;
 use crate::chain::Position;
-use crate::mark::{self, Closed, End, Head};
+use crate::checkpoint::Reached;
+use crate::mark::{self, Alarm, Closed, End, Head};
 use crate::{Config, Durability, SigningKey};
 
 /// The segments of one chain, of which at most one is open.
@@ -27,9 +28,13 @@ pub(super) struct Segments {
     max_age: Duration,
     durability: Durability,
     key: Option<SigningKey>,
-    // The number of the last segment, and where the chain is. Invariant: both tell what is in files, not what is tried.
+    // The number of the last segment, how many lines it has, and where the chain is. Invariant: all tell what is in files,
+    // not what is tried.
     number: u64,
+    lines: u64,
     position: Position,
+    // What the next segment begins with, where the end of the log was not what had been signed.
+    alarm: Option<Alarm>,
     open: Option<Open>,
     // Told when a segment was closed.
     closed: Option<Sender<()>>,
@@ -65,7 +70,9 @@ impl Segments {
             durability: config.durability,
             key,
             number: last.number,
+            lines: last.lines,
             position: last.position,
+            alarm: last.alarm,
             open: None,
             closed: None,
             lock,
@@ -77,6 +84,12 @@ impl Segments {
     /// Returns the number of the last segment with a line.
     pub(super) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Returns how far the chain has come; `None` while an alarm is not in it: until then, what had been signed stays.
+    pub(super) fn reached(&self) -> Option<Reached> {
+        let reached = Reached { segment: self.number, lines: self.lines, hash: self.position.hash };
+        self.alarm.is_none().then_some(reached)
     }
 
     /// Tells `closed` from now on when a segment was closed.
@@ -103,7 +116,7 @@ impl Segments {
             }
             if open.is_in_place() {
                 open.lines += batch.lines() as u64;
-                self.position = position;
+                (self.lines, self.position) = (open.lines, position);
                 return Ok(());
             }
             // The lines go to the next segment, and to no other beside it.
@@ -130,6 +143,7 @@ impl Segments {
             return Err(error);
         }
         self.position = position;
+        self.lines += 1;
         let closed = self.open.take();
         if let Some(waiting) = &self.closed {
             let _ = waiting.send(());
@@ -144,14 +158,14 @@ impl Segments {
     /// Writes the first line of a segment that has none: only together with a record.
     fn write_head(&mut self) -> io::Result<()> {
         let Some(open) = self.open.as_mut().filter(|open| open.len == 0) else { return Ok(()) };
-        let head = Head::new(&self.instance, open.number, self.position.lines, self.key.as_ref());
+        let head = Head::new(&self.instance, open.number, self.position.lines, self.key.as_ref(), self.alarm);
         let (line, position) = mark::line(&head, &self.position, self.key.as_ref())?;
         if let Err(error) = open.append(&line, Durability::Os) {
             self.cut();
             return Err(error);
         }
         open.lines += 1;
-        self.number = open.number;
+        (self.number, self.lines, self.alarm) = (open.number, open.lines, None);
         self.position = position;
         Ok(())
     }

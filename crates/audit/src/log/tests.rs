@@ -356,7 +356,7 @@ async fn a_decision_is_in_the_segment_before_it_is_acted_upon_and_the_outcome_fo
         assert!(written(&config).contains(r#""id":"a","kind":"outcome","status":200"#));
         log.close();
         assert_eq!(lines(&config)[0]["status"], 200);
-        assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+        assert_eq!(verify(&config.dir, &[], &[]).unwrap().findings, []);
     }
 }
 
@@ -422,7 +422,7 @@ async fn whoever_waits_is_told_though_those_before_it_give_up() {
     tasks.join_all().await;
     log.close();
     assert_eq!(ids(&config).len(), 2000);
-    assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+    assert_eq!(verify(&config.dir, &[], &[]).unwrap().findings, []);
 }
 
 #[tokio::test]
@@ -453,7 +453,7 @@ async fn a_decision_that_the_disk_does_not_take_is_an_error_and_what_was_acknowl
                 assert!(written.contains(&format!(r#""id":"{id}","kind":"{kind}""#)), "{written}");
             }
         }
-        assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+        assert_eq!(verify(&config.dir, &[], &[]).unwrap().findings, []);
     }
 }
 
@@ -485,7 +485,7 @@ fn what_a_killed_process_left_is_closed_off_and_the_chain_goes_on() {
         write(&log, "after");
         log.close();
         assert_eq!(ids(&config), [vec!["before"; left], vec!["after"]].concat());
-        assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+        assert_eq!(verify(&config.dir, &[], &[]).unwrap().findings, []);
         let cut = format!(r#""closed":"found-open","cut":{}"#, torn.len());
         assert_eq!(written(&config).contains(&cut), !torn.is_empty());
     }
@@ -540,7 +540,7 @@ fn closed_segments_are_compressed_with_a_summary_and_read_and_verified_as_before
     write(&log, "d");
     log.close();
     assert_eq!(ids(&config), ["a", "b", "c", "d"]);
-    assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+    assert_eq!(verify(&config.dir, &[], &[]).unwrap().findings, []);
 }
 
 #[test]
@@ -558,11 +558,11 @@ fn what_is_deleted_for_its_size_is_written_down_and_the_rest_is_a_good_log() {
     let lines = lines(&config);
     let kinds: Vec<_> = lines.iter().filter_map(|line| line["kind"].as_str()).collect();
     assert!(kinds.contains(&"retention"), "{kinds:?}");
-    assert_eq!(verify(&config.dir, &[]).unwrap().findings, []);
+    assert_eq!(verify(&config.dir, &[], &[]).unwrap().findings, []);
     // Nobody else may delete anything.
     fs::remove_file(Archive::open(&config.dir).unwrap().segments()[0].path()).unwrap();
     let left = Archive::open(&config.dir).unwrap().segments().len();
-    assert!(left == 0 || !verify(&config.dir, &[]).unwrap().findings.is_empty());
+    assert!(left == 0 || !verify(&config.dir, &[], &[]).unwrap().findings.is_empty());
 }
 
 struct Stuck(std::sync::mpsc::Receiver<()>);

@@ -1,6 +1,6 @@
 //! Keys as openssl writes them.
 
-use super::{KeyError, SigningKey, VerifyingKey};
+use super::{KeyError, Purpose, SigningKey, VerifyingKey};
 
 // openssl genpkey -algorithm ed25519; openssl pkey -pubout
 pub(crate) const ED25519: &str = "\
@@ -14,7 +14,7 @@ MCowBQYDK2VwAyEADnop6h2KWP9DBdVLGsL/OWCMJWRL/phVXU1c7VfsAP0=
 -----END PUBLIC KEY-----
 ";
 // openssl genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256; openssl pkey -pubout
-const P256: &str = "\
+pub(crate) const P256: &str = "\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTBwbesdJL3BQHnB8
 y/o8I82w27h53CM8f75n/u0jZ3WhRANCAASIBjIp87TAQuuvRzAJJ1fDhwdXz5We
@@ -40,11 +40,12 @@ fn keys_of_openssl_sign_what_their_public_halves_verify() {
         let signing = SigningKey::from_pem(private.as_bytes()).unwrap();
         let verifying = VerifyingKey::from_pem(public.as_bytes()).unwrap();
         assert_eq!(signing.id(), verifying.id());
-        let signature = signing.sign(b"hash").unwrap();
+        let signature = signing.sign(Purpose::Segment, b"hash").unwrap();
         assert_eq!(signature.len(), 64);
-        assert!(verifying.verifies(b"hash", &signature));
-        assert!(!verifying.verifies(b"other", &signature));
-        assert!(signing.verifying_key().unwrap().verifies(b"hash", &signature));
+        assert!(verifying.verifies(Purpose::Segment, b"hash", &signature));
+        assert!(!verifying.verifies(Purpose::Segment, b"other", &signature));
+        assert!(!verifying.verifies(Purpose::Checkpoint, b"hash", &signature));
+        assert!(signing.verifying_key().unwrap().verifies(Purpose::Segment, b"hash", &signature));
     }
 }
 

@@ -65,6 +65,39 @@ pub enum Problem {
     /// The signature is of no key that was given.
     #[error("the signature is of none of the given keys (the line names key `{0}`)")]
     BadSignature(Box<str>),
+    /// The segment ends before the line that a checkpoint counts.
+    #[error("ends too early: line {signed} was signed, and lines up to there are missing")]
+    CutOff {
+        /// The line that was signed.
+        signed: u64,
+    },
+    /// The segment that a checkpoint counts is missing, as are those behind it.
+    #[error("segment {segment} and its line {signed} were signed, and no such segment follows")]
+    SegmentsCutOff {
+        /// The segment that was signed.
+        segment: u64,
+        /// The line of it.
+        signed: u64,
+    },
+    /// A checkpoint has another hash.
+    #[error("not the line that was signed: what stands here was written anew")]
+    OtherThanSigned,
+    /// A signed chain has no checkpoint.
+    #[error("the checkpoint of this chain is missing: whether its end was cut off cannot be told")]
+    CheckpointMissing,
+    /// It cannot be read as one.
+    #[error("no checkpoint: it was altered")]
+    CheckpointAltered,
+    /// A process that went on with the log found it other than it had been signed.
+    #[error("when this segment was begun, {reason} (signed: segment {segment}, line {lines})")]
+    Alarm {
+        /// What it found.
+        reason: &'static str,
+        /// The segment that had been signed, and the line of it; 0 where that is not known.
+        segment: u64,
+        /// The line.
+        lines: u64,
+    },
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(Box<str>),

@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use super::Problem;
 use crate::chain::{self, Hash, Link};
-use crate::mark::HEAD;
+use crate::checkpoint::Reached;
+use crate::mark::{Alarm, HEAD};
+use crate::sign::Purpose;
 use crate::{Segment, SegmentName, VerifyingKey};
 
 /// What was seen in one segment.
@@ -26,6 +28,8 @@ pub(super) struct Scan {
     pub(super) signed_through: Option<u64>,
     pub(super) key: Option<Box<str>>,
     pub(super) findings: Vec<(Option<u64>, Problem)>,
+    // How far it had come by checkpoints.
+    signed: Vec<Reached>,
 }
 
 /// What is read of lines that are no records.
@@ -37,6 +41,7 @@ struct Mark {
     segment: u64,
     lines: u64,
     key: Option<Box<str>>,
+    alarm: Option<Alarm>,
     details: Details,
 }
 
@@ -48,8 +53,9 @@ struct Details {
 }
 
 impl Scan {
-    pub(super) fn of(segment: &Segment, keys: &[VerifyingKey]) -> Self {
-        let mut scan = Self::default();
+    /// Reads a segment, and compares it with checkpoints that are of it.
+    pub(super) fn of(segment: &Segment, keys: &[VerifyingKey], signed: Vec<Reached>) -> Self {
+        let mut scan = Self { signed, ..Self::default() };
         if segment.name().instance.is_some()
             && let Err(error) = scan.read(segment, keys)
         {
@@ -74,6 +80,10 @@ impl Scan {
             }
         }
         (self.bytes, self.torn) = (lines.bytes(), lines.torn());
+        let signed = self.signed.iter().map(|signed| signed.lines).max().unwrap_or_default();
+        if signed > self.lines && self.findings.len() < MOST_FINDINGS {
+            self.found(Problem::CutOff { signed });
+        }
         Ok(())
     }
 
@@ -98,6 +108,9 @@ impl Scan {
             self.signature(link, keys);
         }
         self.last = link.hash.first_chunk().copied();
+        if self.signed.iter().any(|signed| signed.lines == self.lines && Some(signed.hash) != self.last) {
+            self.found(Problem::OtherThanSigned);
+        }
     }
 
     fn head(&mut self, mark: &Mark, name: &SegmentName) {
@@ -107,6 +120,9 @@ impl Scan {
             self.found(Problem::HeadMissing);
         }
         self.key.clone_from(&mark.key);
+        if let Some(Alarm { reason, segment, lines }) = mark.alarm {
+            self.found(Problem::Alarm { reason: reason.into(), segment, lines });
+        }
     }
 
     fn end(&mut self, mark: &Mark, name: &SegmentName) {
@@ -121,7 +137,7 @@ impl Scan {
             return;
         }
         let Some(signature) = link.signature.and_then(chain::decode) else { return self.found(Problem::Unsigned) };
-        if keys.iter().any(|key| key.verifies(link.hash, &signature)) {
+        if keys.iter().any(|key| key.verifies(Purpose::Segment, link.hash, &signature)) {
             self.signed_through = Some(self.lines);
         } else {
             self.found(Problem::BadSignature(self.key.clone().unwrap_or_default()));

@@ -28,7 +28,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn found(dir: &Path) -> Vec<(String, Option<u64>, Problem)> {
-    let findings = verify(dir, &[]).unwrap().findings;
+    let findings = verify(dir, &[], &[]).unwrap().findings;
     let number = |path: &Path| path.to_str().unwrap().rsplit('-').nth(1).unwrap().to_owned();
     findings.into_iter().map(|finding| (number(&finding.segment), finding.line, finding.problem)).collect()
 }
@@ -46,7 +46,7 @@ fn changed(segment: usize, change: impl FnOnce(&mut Vec<String>)) -> Vec<(String
 
 fn verified(dir: &Path, keys: &[&str]) -> Verification {
     let keys: Vec<_> = keys.iter().map(|pem| VerifyingKey::from_pem(pem.as_bytes()).unwrap()).collect();
-    verify(dir, &keys).unwrap()
+    verify(dir, &keys, &[]).unwrap()
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_log_as_it_was_written_is_good_over_segments_and_starts() {
     let dir = tempfile::tempdir().unwrap();
     write(&config(dir.path()), 7);
     write(&config(dir.path()), 7);
-    let verification = verify(dir.path(), &[]).unwrap();
+    let verification = verify(dir.path(), &[], &[]).unwrap();
     assert_eq!(verification.findings, []);
     let [chain] = &verification.chains[..] else { panic!("{verification:?}") };
     assert!(chain.count > 2 && chain.segments == (1, chain.count as u64) && chain.is_closed);
@@ -113,7 +113,7 @@ fn chains_beside_each_other_are_verified_each_for_itself_and_old_segments_are_co
     write(&config(dir.path()), 3);
     write(&Config { instance: "second".into(), ..config(dir.path()) }, 3);
     fs::write(dir.path().join("audit-20260101T000000Z-000001.jsonl"), "{\"kind\":\"request\"}\n").unwrap();
-    let verification = verify(dir.path(), &[]).unwrap();
+    let verification = verify(dir.path(), &[], &[]).unwrap();
     assert_eq!(verification.findings, []);
     let names: Vec<_> = verification.chains.iter().map(|chain| &*chain.instance).collect();
     assert_eq!((names, verification.unchained), (vec!["portcullis", "second"], 1));
@@ -145,7 +145,7 @@ fn the_last_segment_may_still_be_written() {
     let event = Event::new("2026-01-01T00:00:00Z".parse().unwrap(), EventKind::Reload, "a", "b");
     log.note(&event).unwrap();
     log.flush().unwrap();
-    let verification = verify(dir.path(), &[]).unwrap();
+    let verification = verify(dir.path(), &[], &[]).unwrap();
     assert_eq!(verification.findings, []);
     assert!(!verification.chains[0].is_closed);
 }

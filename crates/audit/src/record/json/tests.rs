@@ -50,6 +50,7 @@ pub(crate) fn full() -> Record<'static> {
         }),
         inputs: Cow::Owned(vec![("user.name".into(), Input::Redacted), ("user.claims.n".into(), Input::Is(json!(1)))]),
         fields: Cow::Owned(vec![("team".into(), json!(["sre", "ü"]))]),
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         user_agent: Some("curl/8".into()),
         outcome: Some(outcome()),
     }
@@ -103,6 +104,7 @@ fn bare() -> Record<'static> {
         shadow: None,
         inputs: Cow::Borrowed(&[]),
         fields: Cow::Borrowed(&[]),
+        trace_id: None,
         user_agent: None,
         outcome: None,
         ..full()
@@ -141,7 +143,8 @@ fn a_record_has_these_members_in_this_order() {
         r#""client_certificate":{"subject":"CN=ada,O=Example","fingerprint_sha256":"c0ffee"}},"#,
         r#""decision":"challenge","rule":"p/r","reason":"allow-rule-matched","error":"it broke","#,
         r#""shadow":{"decision":"deny","rule":"p/r","reason":"deny-rule-failed","error":"no such key"},"#,
-        r#""inputs":{"user.name":"redacted","user.claims.n":{"is":1}},"fields":{"team":["sre","ü"]},"user_agent":"curl/8""#
+        r#""inputs":{"user.name":"redacted","user.claims.n":{"is":1}},"fields":{"team":["sre","ü"]},"#,
+        r#""trace_id":"0af7651916cd43dd8448eb211c80319c","user_agent":"curl/8""#
     );
     assert_eq!(text(&full()), [expected, OUTCOME].concat());
     let expected = concat!(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use ::audit::{Chain, Verification, VerifyingKey};
+use ::audit::{Chain, Checkpoint, Verification, VerifyingKey};
 use clap::Args;
 
 use crate::cli::{self, Exit};
@@ -11,7 +11,7 @@ use crate::cli::{self, Exit};
 /// Find lines of the audit log that were altered, removed, inserted or reordered
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  portcullis audit verify /var/lib/portcullis/audit --key audit.pub\n\nExit codes: 0 all is as it was written, 1 something is not, 2 the log or a key cannot be read"
+    after_help = "Example:\n  portcullis audit verify /var/lib/portcullis/audit --key audit.pub --checkpoint copy.checkpoint\n\nExit codes: 0 all is as it was written, 1 something is not, 2 the log or a key cannot be read"
 )]
 pub(in crate::cli) struct Verify {
     /// The folder of the segments
@@ -20,6 +20,9 @@ pub(in crate::cli) struct Verify {
     /// A public key in PEM: the first and the last line of each segment must be signed with it, or with another one given
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
+    /// A copy of a checkpoint (`audit-….checkpoint`) that was kept elsewhere: what it counts must still be there
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
 }
 
 impl Verify {
@@ -28,8 +31,12 @@ impl Verify {
             Ok(keys) => keys,
             Err(error) => return cli::refuse(error),
         };
+        let copies = match self.copies() {
+            Ok(copies) => copies,
+            Err(error) => return cli::refuse(error),
+        };
         let dir = self.dir.display();
-        match ::audit::verify(&self.dir, &keys) {
+        match ::audit::verify(&self.dir, &keys, &copies) {
             Ok(verification) if verification.chains.is_empty() && verification.unchained == 0 => {
                 cli::refuse(format_args!("no segments in `{dir}`; name the folder of `audit.dir`"))
             }
@@ -46,6 +53,16 @@ impl Verify {
             VerifyingKey::from_pem(&pem).map_err(|error| format!("`{shown}` has {error}; {remedy}"))
         };
         self.key.iter().map(read).collect()
+    }
+
+    fn copies(&self) -> Result<Vec<Checkpoint>, String> {
+        let read = |path: &PathBuf| {
+            let shown = path.display();
+            let remedy = "name a copy of `audit-….checkpoint`";
+            let file = std::fs::read(path).map_err(|error| format!("cannot read `{shown}`: {error}; {remedy}"))?;
+            Checkpoint::parse(&file).map_err(|error| format!("`{shown}` is {error}; {remedy}"))
+        };
+        self.checkpoint.iter().map(read).collect()
     }
 }
 
@@ -74,7 +91,9 @@ struct Shown<'a>(&'a Chain);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Chain { instance, segments: (first, last), count, lines, is_closed, signed_through, key, .. } = self.0;
+        let Chain {
+            instance, segments: (first, last), count, lines, is_closed, signed_through, signed_at, key, ..
+        } = self.0;
         write!(f, "chain `{instance}`: {} ({first} to {last}), {lines} lines", segments(*count))?;
         match (signed_through, key) {
             (Some(_), _) if *is_closed => f.write_str(", signed to its end"),
@@ -82,6 +101,11 @@ impl fmt::Display for Shown<'_> {
             (None, Some(key)) => write!(f, ", signed with key `{key}`, which was not checked: give it with `--key`"),
             (None, None) if *is_closed => f.write_str(", not signed"),
             (None, None) => f.write_str(", not signed, its last segment is open"),
+        }?;
+        match signed_at {
+            // Whoever can roll back all files cannot make this time a later one.
+            Some(time) => write!(f, ", last at {time:.0}"),
+            None => Ok(()),
         }
     }
 }

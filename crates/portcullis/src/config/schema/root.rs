@@ -283,7 +283,7 @@ pub(crate) const AUDIT: Section = Section {
             "signing_key",
             Kind::Format(Format::SigningKey),
             Presence::Optional("segments are not signed"),
-            "A PEM file with an Ed25519 or P-256 key that signs the first and the last line of each segment.",
+            "A PEM file with an Ed25519 or P-256 key that signs the first and the last line of each segment, and each second a checkpoint (docs/audit.md).",
         ),
         key("stdout", Kind::Flag, Presence::Default("false"), "Also writes each record to standard output."),
         key("syslog", Kind::Section(&SYSLOG), Presence::Optional("nobody"), "Who gets each record as syslog, too."),

@@ -9,7 +9,8 @@ use super::Verify;
 use crate::cli::Exit;
 
 fn exit(dir: &Path, keys: &[&Path]) -> Exit {
-    Verify { dir: dir.to_owned(), key: keys.iter().map(|key| (*key).to_owned()).collect() }.execute()
+    let key = keys.iter().map(|key| (*key).to_owned()).collect();
+    Verify { dir: dir.to_owned(), key, checkpoint: Vec::new() }.execute()
 }
 
 #[test]
@@ -23,6 +24,8 @@ fn a_good_log_a_bad_one_and_none_have_their_exit_codes() {
     assert_eq!(exit(&dir, &[]), Exit::Done);
     let segment = Archive::open(&dir).unwrap().segments()[0].path().to_owned();
     assert_eq!(exit(&dir, &[&segment]), Exit::Refused);
+    let verify = Verify { dir: dir.clone(), key: Vec::new(), checkpoint: vec![segment.clone()] };
+    assert_eq!(verify.execute(), Exit::Refused);
     let text = fs::read_to_string(&segment).unwrap().replace("sighup", "nobody");
     fs::write(segment, text).unwrap();
     assert_eq!(exit(&dir, &[]), Exit::Negative);
