@@ -18,7 +18,6 @@ use super::hello::Invalid;
 use super::route::Loaded;
 use crate::Snapshot;
 use crate::decide_again::Closed;
-use crate::exchange::milliseconds;
 use crate::facts::HeaderFacts;
 use crate::forward::Traffic;
 use crate::metrics::{RouteMetrics, Times};
