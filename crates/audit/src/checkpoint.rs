@@ -24,7 +24,7 @@ pub struct Checkpoint {
 
 /// Why a file is no checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no checkpoint of an audit log, which is one line as `audit-….checkpoint` has it")]
+#[error("no checkpoint of an audit log")]
 pub struct NoCheckpoint;
 
 /// The place in a chain behind some line.
