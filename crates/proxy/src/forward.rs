@@ -33,7 +33,7 @@ use crate::config::RetryOn;
 use crate::http1::Interim;
 use crate::incoming::Incoming;
 use crate::upstream::{
-    Active, Arriving, Cluster, ConnectionError, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress,
+    Active, Arriving, Broken, Cluster, ConnectionError, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress,
     RequestBody, Spoken, Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
 };
 
@@ -154,7 +154,7 @@ async fn dispatch_within(
 enum Tried {
     /// This is the answer.
     Answered(Result<Forwarded, UpstreamFailure>),
-    /// Nothing was sent; the request is as it was.
+    /// Nothing was sent, or it may go to another endpoint; the request is as it was.
     Unreachable(Outgoing, UpstreamFailure),
     /// It failed for that reason; this is the answer unless it is tried again.
     Failed(RetryOn, Box<Result<Forwarded, UpstreamFailure>>),
@@ -174,11 +174,13 @@ struct Exchange<'a> {
     forward: &'a Forward<'a>,
     deadline: Option<Instant>,
     attempts: u32,
+    /// It was lost with one endpoint and sent to another.
+    passed_on: bool,
 }
 
 impl<'a> Exchange<'a> {
     const fn new(cluster: &'a Cluster, forward: &'a Forward<'a>, deadline: Option<Instant>) -> Self {
-        Self { cluster, forward, deadline, attempts: 0 }
+        Self { cluster, forward, deadline, attempts: 0, passed_on: false }
     }
 
     /// Tries the endpoints, the best first, for as long as nothing was sent; and again where the route says so.
@@ -256,9 +258,16 @@ impl<'a> Exchange<'a> {
                 // A reused connection may have been closing. What is idempotent (RFC 9110 §9.2.2) and has no body is sent
                 // again; anything else never is.
                 Err(NotAnswered::Lost { error, request: lost }) => {
-                    match lost.filter(|lost| may_close && lost.method().is_idempotent()) {
-                        Some(again) => request = *again,
-                        None => return self.lost(target, &error),
+                    match lost.filter(|lost| lost.method().is_idempotent()) {
+                        Some(again) if may_close => request = *again,
+                        // A new connection may lie in the queue of an endpoint that stops, and is lost with it.
+                        Some(again) if self.passes_on(&error) => {
+                            let failure = UpstreamFailure::broken(&error);
+                            self.cluster.failed(target);
+                            fail(span, &failure);
+                            return Tried::Unreachable((*again, received), failure);
+                        }
+                        Some(_) | None => return self.lost(target, &error),
                     }
                 }
                 Err(NotAnswered::Silent(failure)) => {
@@ -273,6 +282,17 @@ impl<'a> Exchange<'a> {
             }
             freshness = Freshness::New;
         }
+    }
+
+    /// Takes one try from the budget for another endpoint, once, where a connection broke off before any answer.
+    fn passes_on(&mut self, error: &ConnectionError) -> bool {
+        let may = !self.passed_on
+            && self.cluster.has_several()
+            && self.cluster.retry().attempts > 0
+            && matches!(error, ConnectionError::Http1(Broken::Closed | Broken::Io(_)))
+            && self.cluster.take_retry();
+        self.passed_on |= may;
+        may
     }
 
     async fn answer(

@@ -39,7 +39,7 @@ pub(crate) use credential::Credential;
 pub(crate) use dial::Dial;
 pub(crate) use endpoint::{Active, Endpoint, Freshness, Lease};
 pub(crate) use failure::{ConnectionError, FailureKind, Failures, UpstreamFailure};
-pub(crate) use http1::{Unanswered as NotAnswered, builder as http1_builder};
+pub(crate) use http1::{Broken, Unanswered as NotAnswered, builder as http1_builder};
 pub(crate) use kept::Kept;
 pub(crate) use pools::Pools;
 pub(crate) use stream::Stream as UpstreamStream;
@@ -205,6 +205,11 @@ impl Cluster {
 
     pub(crate) const fn retry(&self) -> &Retry {
         &self.retry
+    }
+
+    /// Returns whether there is another endpoint than any one of them.
+    pub(crate) const fn has_several(&self) -> bool {
+        self.targets.len() > 1
     }
 
     /// Counts a request, of which a share may be tried again.

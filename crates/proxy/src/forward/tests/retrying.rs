@@ -119,6 +119,37 @@ async fn a_connection_that_breaks_off_is_tried_again_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_request_that_a_new_connection_loses_goes_to_another_endpoint_once_by_default() {
+    let cut = || {
+        raw_upstream(async |mut tcp| {
+            let mut some = [0; 1024];
+            let _read = tcp.read(&mut some).await;
+        })
+    };
+    let (one, two, (good, _)) = (cut().await, cut().await, failing(503, 0).await);
+    let mut route = route(EndpointScheme::Http, &[one.address, good.address]);
+    route.upstream.outlier_detection = None;
+    let by_default = front(Http::One, &route).await;
+    for _ in 0..4 {
+        assert_eq!(send(&by_default, Request::get("/").body(empty()).unwrap()).await.status(), 200);
+    }
+    let post = || Request::post("/").body(empty()).unwrap();
+    let statuses = [send(&by_default, post()).await.status(), send(&by_default, post()).await.status()];
+    assert!(statuses.contains(&http::StatusCode::BAD_GATEWAY), "what may not happen twice is sent once: {statuses:?}");
+    route.upstream.retry.attempts = 0;
+    let never = front(Http::One, &route).await;
+    let get = || Request::get("/").body(empty()).unwrap();
+    let statuses = [send(&never, get()).await.status(), send(&never, get()).await.status()];
+    assert!(statuses.contains(&http::StatusCode::BAD_GATEWAY), "{statuses:?}");
+    // A request that kills whatever takes it kills two, and not all.
+    let all = super::route(EndpointScheme::Http, &[one.address, two.address, cut().await.address]);
+    let failed = send(&front(Http::One, &all).await, get()).await;
+    assert_eq!(header(&failed, "x-attempts"), "2");
+    let (kind, detail) = failure(failed).await;
+    assert_eq!(kind, "Protocol", "{detail}");
+}
+
+#[tokio::test]
 async fn a_try_that_takes_too_long_is_given_up_for_another() {
     let silent = raw_upstream(async |_tcp| std::future::pending().await).await;
     let (good, _) = failing(503, 0).await;
