@@ -155,11 +155,17 @@ pub(crate) async fn serve(
                 match &entrance.tls {
                     // The place is kept until the connection ends.
                     None if entrance.config.passthrough => {
-                        let served = passthrough::serve(stream, address, &entrance, &serving).await;
+                        let served = Box::pin(passthrough::serve(stream, address, &entrance, &serving)).await;
                         drop(place);
                         served
                     }
-                    Some(terminator) => serve_tls(stream, address, place, terminator, &entrance, &serving).await,
+                    Some(terminator) => {
+                        let shaken = Box::pin(shake_hands(stream, address, place, terminator, &entrance, &serving));
+                        match shaken.await {
+                            Ok(served) => served.await,
+                            Err(error) => Err(error),
+                        }
+                    }
                     None => serve_cleartext(stream, address, place, &entrance, &serving).await,
                 }
             }
@@ -185,14 +191,15 @@ fn bound_unread(stream: &TcpStream, limit: Duration) {
     let _ = (stream, limit);
 }
 
-async fn serve_tls(
+/// Shakes hands; returns how the connection is served then.
+async fn shake_hands(
     stream: TcpStream,
     address: ClientAddress,
     place: Place,
     terminator: &Terminator,
     entrance: &Arc<Entrance>,
     serving: &Serving,
-) -> io::Result<()> {
+) -> io::Result<Serve> {
     let handshake = timeout(entrance.config.limits.handshake_timeout, terminator.accept(stream));
     let handshake = serving.first_words(handshake).await;
     let shaken = handshake.map_or_else(
@@ -217,7 +224,7 @@ async fn serve_tls(
         client,
         certificate: terminator.certificates.select(session.server_name()),
     };
-    serve_http(stream, Vec::new(), protocol, connection(address, place, Some(facts), entrance, serving)?).await
+    Ok(serve_http(stream, Vec::new(), protocol, connection(address, place, Some(facts), entrance, serving)?))
 }
 
 async fn serve_cleartext(
@@ -288,18 +295,21 @@ async fn sniff(
     Ok(protocol.map(|protocol| (protocol, read)))
 }
 
-async fn serve_http<S>(stream: S, read: Vec<u8>, protocol: Protocol, connection: Arc<Connection>) -> io::Result<()>
+/// Serves requests until the connection ends. Boxed: what came before needs no room while a connection waits.
+fn serve_http<S>(stream: S, read: Vec<u8>, protocol: Protocol, connection: Arc<Connection>) -> Serve
 where
     S: http1::Client,
 {
     match protocol {
         Protocol::Http1 => {
             let mut http = http1::Server::new(Arc::clone(&connection), stream, read.as_slice().into());
-            supervise(Pin::new(&mut http), |http| http.get_mut().finish(), &connection).await?;
-            http.hand_over();
-            Ok(())
+            Box::pin(async move {
+                supervise(Pin::new(&mut http), |http| http.get_mut().finish(), &connection).await?;
+                http.hand_over();
+                Ok(())
+            })
         }
-        Protocol::Http2 => {
+        Protocol::Http2 => Box::pin(async move {
             let of_requests = Arc::clone(&connection);
             let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                 let connection = Arc::clone(&of_requests);
@@ -308,9 +318,11 @@ where
             let io = TokioIo::new(Resumed::new(stream, read));
             let http = pin!(http2(&connection.entrance.config).serve_connection(io, service));
             supervise(http, |http| http.graceful_shutdown(), &connection).await
-        }
+        }),
     }
 }
+
+type Serve = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 fn http2(config: &Listener) -> hyper::server::conn::http2::Builder<TokioExecutor> {
     let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());

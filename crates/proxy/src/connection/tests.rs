@@ -32,3 +32,14 @@ async fn anything_else_is_http1_and_nothing_is_nothing() {
     drop(client);
     assert_eq!(sniff(&mut server, LONG, LONG).await.unwrap(), None);
 }
+
+#[test]
+fn a_connection_takes_little_memory_while_it_waits() {
+    fn size<A, B, C, D, E, F: Future>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+    let all = size(super::serve);
+    assert!(all < 2048, "{all} bytes for the task of every connection");
+    let http = size_of::<crate::http1::Server<tokio_rustls::server::TlsStream<tokio::net::TcpStream>>>();
+    assert!(http < 1536, "{http} bytes for every connection over TLS");
+}

@@ -103,9 +103,6 @@ impl<S: Client> Server<S> {
         let Stage::Heads(looked_at) = stage else { return Poll::Ready(Ok(None)) };
         let most = connection.entrance.config.limits.max_header_bytes;
         loop {
-            if wire.is_last {
-                return Poll::Ready(Ok(None));
-            }
             // RFC 9112 §2.2: an empty line may come before a request.
             while wire.read.starts_with(b"\r\n") {
                 wire.read.advance(2);
@@ -119,7 +116,12 @@ impl<S: Client> Server<S> {
             }
             let mut room = [MaybeUninit::uninit(); HEAD_ROOM];
             let mut room = ReadBuf::uninit(&mut room);
-            ready!(Pin::new(&mut wire.stream).poll_read(cx, &mut room))?;
+            match Pin::new(&mut wire.stream).poll_read(cx, &mut room)? {
+                Poll::Ready(()) => {}
+                // What was sent before the end of the connection was in sight is answered.
+                Poll::Pending if wire.is_last => return Poll::Ready(Ok(None)),
+                Poll::Pending => return Poll::Pending,
+            }
             let came = room.filled();
             if came.is_empty() {
                 return Poll::Ready(Ok(None));
