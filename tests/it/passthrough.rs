@@ -67,16 +67,17 @@ async fn a_reload_closes_the_connections_that_it_no_longer_allows_and_says_so() 
     assert!(echoes(&mut kept).await?);
     assert!(connect(&proxy, &tls, "db").await.is_err());
 
-    // A route that is gone is no route for those that are open, either.
-    proxy.reload(|file| file["routes"] = json!([route("other")])).await?;
-    let closed = tokio::time::timeout(std::time::Duration::from_secs(30), kept.read_u8()).await?;
-    assert!(closed.is_err(), "{closed:?}");
-
     let metrics = proxy.admin_get("localhost", "/metrics").await?;
     assert!(
         metrics.contains("portcullis_streams_closed_total{route=\"db\",reason=\"no-policy-matched\"} 1"),
         "{metrics}"
     );
+
+    // A route that is gone is no route for those that are open, either.
+    proxy.reload(|file| file["routes"] = json!([route("other")])).await?;
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(30), kept.read_u8()).await?;
+    assert!(closed.is_err(), "{closed:?}");
+
     let records = proxy.stop().await?;
     let noted: Vec<(&Value, &Value)> = records
         .iter()

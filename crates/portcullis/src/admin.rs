@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::guard::{Ends, Operator};
+use self::sign_in_metrics::SessionCount;
 use self::socket::Socket;
 use crate::config::Config;
 use crate::reload;
@@ -44,6 +45,7 @@ pub(crate) struct State {
     /// What is wrong with which certificate file; the last good one serves.
     certificates: Mutex<Vec<String>>,
     tables: Arc<Tables>,
+    sessions: SessionCount,
 }
 
 /// What operators are told of the configuration in force, and what they have to show.
@@ -73,7 +75,7 @@ const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl State {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         registry: Registry,
         in_force: InForce,
         audit: Log,
@@ -89,6 +91,7 @@ impl State {
             reloads,
             certificates: Mutex::new(Vec::new()),
             tables,
+            sessions: SessionCount::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::admin::{InForce, State};
 use crate::assembly::Assembly;
 use crate::audit_metrics;
 use crate::config::{Config, Watched};
-use crate::reload::{ReloadMetrics, Request};
+use crate::reload::{Hangups, ReloadMetrics, Request};
 use crate::span_metrics;
 use crate::tables::{TableMetrics, Tables};
 
@@ -32,6 +32,7 @@ pub struct App {
     pub(crate) reload_metrics: ReloadMetrics,
     pub(crate) reload_requests: mpsc::Receiver<Request>,
     pub(crate) watched: Watched,
+    pub(crate) hangups: Hangups,
     pub(crate) shippers: Shippers,
     pub(crate) drain_timeout: Duration,
     pub(crate) bound: Bound,
@@ -136,6 +137,8 @@ impl App {
             reload_metrics,
             reload_requests,
             watched,
+            // Before anybody is told that it serves, and may ask for a reload.
+            hangups: Hangups::new(),
             shippers,
             drain_timeout,
             bound,

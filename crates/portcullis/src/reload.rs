@@ -16,8 +16,10 @@ use crate::admin::{InForce, State};
 use crate::app::StartError;
 use crate::assembly::Assembly;
 use crate::config::{self, Config, LoadError, Watched};
+use crate::supervisor::{self, Standing};
 use crate::watch::Watch;
 
+pub(crate) use hangup::Hangups;
 pub(crate) use metrics::ReloadMetrics;
 
 /// Reloads one configuration file.
@@ -69,9 +71,8 @@ impl Reloader {
     }
 
     /// Reloads whenever something on disk changes, on SIGHUP and on request, until `draining` turns true.
-    pub(crate) async fn run(mut self, watched: Watched, mut draining: watch::Receiver<bool>) {
+    pub(crate) async fn run(mut self, watched: Watched, mut hangups: Hangups, mut draining: watch::Receiver<bool>) {
         let mut watch = Watch::new(watched);
-        let mut hangups = hangup::Hangups::new();
         loop {
             let (cause, asked) = tokio::select! {
                 () = async { drop(draining.wait_for(|draining| *draining).await) } => return,
@@ -79,7 +80,12 @@ impl Reloader {
                 () = watch.changed() => (Cause::File, None),
                 Some(request) = self.requests.recv() => (Cause::Admin, Some(request)),
             };
+            supervisor::tell(Standing::Reloading);
             let reloaded = self.reload(cause, &mut watch).await;
+            // Nothing is told behind the word that it stops.
+            if !*draining.borrow() {
+                supervisor::tell(Standing::Ready);
+            }
             let actor = asked.as_ref().map_or(cause.as_str(), |asked| &asked.actor);
             self.note(actor, &reloaded);
             if let Some(Request { reply, .. }) = asked {

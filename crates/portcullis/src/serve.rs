@@ -80,10 +80,12 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
         reload_metrics,
         reload_requests,
         watched,
+        hangups,
         shippers,
         drain_timeout,
         bound,
     } = app;
+
     for (name, address) in &bound.listeners {
         tracing::info!(listener.name = name, server.address = %address, "listening");
     }
@@ -122,7 +124,7 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
         proxy,
         admin::serve(admin, Arc::clone(&state), Arc::clone(&server), stopped.clone()),
         tables.run(stopped),
-        reloader.run(watched, is_draining),
+        reloader.run(watched, hangups, is_draining),
     );
     // Not where the future is dropped: then requests are being cut, and the last of them to leave its record closes it.
     audit.close();

@@ -32,8 +32,13 @@ pub(crate) fn tell(standing: Standing) {
             None => SocketAddr::from_pathname(&place),
         };
         let text = match standing {
-            Standing::Ready => "READY=1",
-            Standing::Stopping => "STOPPING=1",
+            Standing::Ready => "READY=1".to_owned(),
+            // systemd takes `READY=1` for the end of this reload by the time (sd_notify(3)).
+            Standing::Reloading => {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+                format!("RELOADING=1\nMONOTONIC_USEC={}{:06}", now.tv_sec, now.tv_nsec / 1000)
+            }
+            Standing::Stopping => "STOPPING=1".to_owned(),
         };
         let told = UnixDatagram::unbound()
             .and_then(|socket| address.and_then(|address| socket.send_to_addr(text.as_bytes(), &address)));
@@ -49,5 +54,6 @@ pub(crate) fn tell(standing: Standing) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Ready,
+    Reloading,
     Stopping,
 }

@@ -4,8 +4,10 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -283,4 +285,36 @@ fn large_bodies_pass_in_both_directions_without_being_gathered() {
     assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
     let records = records(&folder);
     assert_eq!((&records[0]["bytes_in"], &records[0]["bytes_out"]), (&SIZE.into(), &SIZE.into()));
+}
+
+#[test]
+fn the_supervisor_is_told_of_start_reload_and_stop() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().join("notify");
+    let supervisor = UnixDatagram::bind(&place).unwrap();
+    supervisor.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let next = || {
+        let mut told = [0; 256];
+        let length = supervisor.recv(&mut told).unwrap();
+        String::from_utf8_lossy(&told[..length]).into_owned()
+    };
+    let mut command = portcullis(&config(&folder, "127.0.0.1:0", "127.0.0.1:9"));
+    command.env("NOTIFY_SOCKET", &place);
+    let mut proxy = started(command);
+    assert_eq!(next(), "READY=1");
+    let before = monotonic();
+    proxy.signal("HUP");
+    let reloading = next();
+    let microseconds = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().parse::<u64>().unwrap();
+    assert!((before..=monotonic()).contains(&microseconds), "{before} {microseconds}");
+    assert_eq!(next(), "READY=1");
+    proxy.signal("TERM");
+    assert_eq!(next(), "STOPPING=1");
+    assert!(proxy.child.wait().unwrap().success());
+}
+
+/// Microseconds of the clock that systemd compares by.
+fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).unwrap()
 }

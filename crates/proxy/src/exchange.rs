@@ -100,6 +100,9 @@ impl Exchange {
     /// Begins with the head of a request.
     pub(crate) fn begin<B>(connection: Arc<Connection>, request: &Request<B>) -> Box<Self> {
         connection.activity.begin();
+        if request.version() == Version::HTTP_2 {
+            connection.entrance.metrics.stream_opened();
+        }
         let snapshot = connection.snapshot();
         let time = snapshot.clock.now();
         Box::new(Self {
@@ -452,6 +455,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
+        if self.protocol == "h2" {
+            self.connection.entrance.metrics.stream_ended();
+        }
         self.connection.activity.end(now);
         let total = now.duration_since(self.started);
         let slot = self.slot.take().map_or_else(|| self.snapshot.audit.reserve(), Ok);

@@ -5,9 +5,10 @@
 mod latency;
 mod listener;
 mod route;
+mod series;
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use http::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -22,6 +23,8 @@ pub(crate) use listener::{Handshake, Limit, ListenerMetrics, OpenConnection};
 pub(crate) use route::{RouteMetrics, Times};
 
 use latency::Latency;
+use route::Routes;
+use series::Series;
 
 /// The proxy's metrics. Outlives snapshots.
 #[derive(Debug)]
@@ -37,7 +40,9 @@ pub struct Metrics {
     proxy_headers_refused: Family<ListenerLabels, Counter>,
     limits_reached: Family<LimitLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
+    streams_open: Family<ListenerLabels, Gauge>,
     certificate_reload: Gauge,
+    routes: Routes,
     // The endpoints in use: what counts them outlives snapshots, and so do they.
     pools: Arc<Pools>,
 }
@@ -57,7 +62,9 @@ impl Metrics {
             proxy_headers_refused: Family::default(),
             limits_reached: Family::default(),
             handshakes: Family::default(),
+            streams_open: Family::default(),
             certificate_reload: Gauge::default(),
+            routes: Routes::default(),
             pools: Pools::register(registry),
         };
         metrics.certificate_reload.set(1);
@@ -90,6 +97,11 @@ impl Metrics {
             "portcullis_connections_open",
             "Downstream connections open now",
             metrics.connections_open.clone(),
+        );
+        registry.register(
+            "portcullis_streams_open",
+            "Requests open on downstream connections of HTTP/2",
+            metrics.streams_open.clone(),
         );
         registry.register(
             "portcullis_client_addresses_lost",
@@ -128,19 +140,29 @@ impl Metrics {
         &self.pools
     }
 
-    /// Returns the handles of one route; `none` stands for requests that matched no route.
-    pub(crate) fn route(&self, route: &str) -> RouteMetrics {
+    /// Returns the handles of one route, the same for all configurations that have it; `none` stands for requests that
+    /// matched no route. Its series go with the last of them.
+    pub(crate) fn route(&self, route: &str) -> Arc<RouteMetrics> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handles) = routes.get(route).and_then(Weak::upgrade) {
+            return handles;
+        }
         let stage = |stage| self.durations.get_or_create_owned(&StageLabels { route: route.to_owned(), stage });
-        RouteMetrics {
+        let handles = Arc::new(RouteMetrics {
             route: route.into(),
-            requests: self.requests.clone(),
-            shadow_differences: self.shadow_differences.clone(),
-            streams_closed: self.streams_closed.clone(),
+            requests: Series::new(&self.requests),
+            shadow_differences: Series::new(&self.shadow_differences),
+            streams_closed: Series::new(&self.streams_closed),
             common: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
             policy: stage("policy"),
             upstream: stage("upstream"),
             total: stage("total"),
-        }
+            durations: self.durations.clone(),
+            pools: Arc::clone(&self.pools),
+            routes: Arc::clone(&self.routes),
+        });
+        routes.insert(route.into(), Arc::downgrade(&handles));
+        handles
     }
 
     /// Returns the handles of one listener.
@@ -151,6 +173,7 @@ impl Metrics {
         ListenerMetrics {
             opened: self.connections_opened.get_or_create_owned(&labels),
             open: self.connections_open.get_or_create_owned(&labels),
+            streams: self.streams_open.get_or_create_owned(&labels),
             addresses_lost: self.addresses_lost.get_or_create_owned(&labels),
             addresses_shared: self.addresses_shared.get_or_create_owned(&labels),
             proxy_headers_refused: self.proxy_headers_refused.get_or_create_owned(&labels),

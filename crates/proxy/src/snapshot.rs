@@ -41,7 +41,7 @@ pub struct Snapshot {
     pub(crate) passthrough: passthrough::Routes,
     routes: Box<[LoadedRoute]>,
     sign_in: Option<Origin>,
-    unrouted: RouteMetrics,
+    unrouted: Arc<RouteMetrics>,
 }
 
 /// What a snapshot is made of beside routes: what was opened or compiled for it.
@@ -75,7 +75,7 @@ pub(crate) struct LoadedRoute {
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
     // Known at load where the host is exact.
     origin: Option<Origin>,
-    metrics: RouteMetrics,
+    metrics: Arc<RouteMetrics>,
 }
 
 impl Snapshot {
@@ -253,17 +253,17 @@ impl LoadedRoute {
             Host::Exact(host) => (host.clone(), Origin::new(config.scheme, host, Some(config.port)).ok()),
             Host::Wildcard(parent) => (format!("*.{parent}"), None),
         };
+        let handles = metrics.route(&config.name);
         let cluster = Cluster::build(&config, metrics.pools())?;
         let cluster = Arc::new(match before {
             Some(before) => cluster.after(&before.cluster),
             None => cluster,
         });
-        let metrics = metrics.route(&config.name);
         let counted = before.and_then(|before| before.rate_limiter.clone());
         let rate_limiter = config.rate_limit.map(|limit| {
             counted.filter(|counted| *counted.limit() == limit).unwrap_or_else(|| Arc::new(RateLimiter::new(limit)))
         });
-        Ok(Self { host: host.into(), rate_limiter, cluster, inputs, origin, metrics, config })
+        Ok(Self { host: host.into(), rate_limiter, cluster, inputs, origin, metrics: handles, config })
     }
 
     /// Returns the origin of this route for a host that it matches.

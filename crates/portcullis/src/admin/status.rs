@@ -36,7 +36,7 @@ pub(super) async fn readyz(Extract(Console { state, .. }): Extract<Console>, Raw
 
 /// Returns all metrics for Prometheus.
 pub(super) async fn metrics(Extract(Console { state, server }): Extract<Console>) -> Response {
-    let sign_in = sign_in_metrics::read(server.snapshot().authenticator().cloned()).await;
+    let sign_in = sign_in_metrics::read(server.snapshot().authenticator().cloned(), &state.sessions).await;
     let mut text = String::new();
     let encoded = encode_registry(&mut text, &state.registry)
         .and_then(|()| encode_registry(&mut text, &sign_in))

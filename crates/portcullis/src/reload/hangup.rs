@@ -1,10 +1,11 @@
 //! SIGHUP; never, where there is no such signal.
 
 #[derive(Debug)]
-pub(super) struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+pub(crate) struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
 
 impl Hangups {
-    pub(super) fn new() -> Self {
+    /// From here on the signal ends the process no more.
+    pub(crate) fn new() -> Self {
         #[cfg(unix)]
         {
             Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 pub(crate) struct ListenerMetrics {
     pub(super) opened: Counter,
     pub(super) open: Gauge,
+    pub(super) streams: Gauge,
     pub(super) addresses_lost: Counter,
     pub(super) addresses_shared: Counter,
     pub(super) proxy_headers_refused: Counter,
@@ -81,6 +82,16 @@ impl ListenerMetrics {
         self.opened.inc();
         self.open.inc();
         OpenConnection(self.open.clone())
+    }
+
+    /// Counts a request on HTTP/2 as open.
+    pub(crate) fn stream_opened(&self) {
+        self.streams.inc();
+    }
+
+    /// Counts it as ended.
+    pub(crate) fn stream_ended(&self) {
+        self.streams.dec();
     }
 
     /// Counts a request whose client's address is lost, and returns how many there were before.

@@ -1,27 +1,54 @@
 //! What is counted and timed of the requests of one route.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::latency::Latency;
-use super::{ClosedLabels, Code, RequestLabels, ShadowLabels, decision_label};
+use super::series::Series;
+use super::{ClosedLabels, Code, RequestLabels, ShadowLabels, StageLabels, decision_label};
+use crate::upstream::Pools;
 
 /// The handles of one route, resolved when a configuration is loaded.
 #[derive(Debug)]
 pub(crate) struct RouteMetrics {
     pub(super) route: Box<str>,
-    pub(super) requests: Family<RequestLabels, Counter>,
-    pub(super) shadow_differences: Family<ShadowLabels, Counter>,
-    pub(super) streams_closed: Family<ClosedLabels, Counter>,
+    pub(super) requests: Series<RequestLabels>,
+    pub(super) shadow_differences: Series<ShadowLabels>,
+    pub(super) streams_closed: Series<ClosedLabels>,
     // Counters of the usual answers, so that a request looks nothing up; made when first used, so that no empty series
     // is exported.
     pub(super) common: [[OnceLock<Counter>; COMMON_CODES.len()]; 3],
     pub(super) policy: Latency,
     pub(super) upstream: Latency,
     pub(super) total: Latency,
+    pub(super) durations: Family<StageLabels, Latency>,
+    pub(super) pools: Arc<Pools>,
+    pub(super) routes: Routes,
+}
+
+/// The handles of routes that some configuration has.
+pub(super) type Routes = Arc<Mutex<HashMap<Box<str>, Weak<RouteMetrics>>>>;
+
+impl Drop for RouteMetrics {
+    fn drop(&mut self) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another configuration may have it again meanwhile, and goes on with the same series.
+        if !routes.get(&self.route).is_some_and(|last| std::ptr::eq(last.as_ptr(), self)) {
+            return;
+        }
+        routes.remove(&self.route);
+        self.requests.remove();
+        self.shadow_differences.remove();
+        self.streams_closed.remove();
+        for stage in ["policy", "upstream", "total"] {
+            self.durations.remove(&StageLabels { route: self.route.to_string(), stage });
+        }
+        self.pools.forget(&self.route);
+    }
 }
 
 impl RouteMetrics {
@@ -35,7 +62,7 @@ impl RouteMetrics {
         let decision = decision_label(decision);
         let counter = || {
             let labels = RequestLabels { route: self.route.to_string(), code: Code::of(code), decision };
-            self.requests.get_or_create_owned(&labels)
+            self.requests.counter(labels)
         };
         let column = COMMON_CODES.iter().position(|common| *common == code);
         match column.and_then(|column| self.common.get(row)?.get(column)) {
@@ -55,12 +82,12 @@ impl RouteMetrics {
     pub(crate) fn shadow_differs(&self, decision: audit::Decision, shadow: audit::Decision) {
         let (decision, shadow) = (decision_label(decision), decision_label(shadow));
         let labels = ShadowLabels { route: self.route.to_string(), decision, shadow };
-        self.shadow_differences.get_or_create(&labels).inc();
+        self.shadow_differences.counter(labels).inc();
     }
 
     /// Counts a stream that was closed because it is no longer allowed.
     pub(crate) fn stream_closed(&self, reason: &'static str) {
-        self.streams_closed.get_or_create(&ClosedLabels { route: self.route.to_string(), reason }).inc();
+        self.streams_closed.counter(ClosedLabels { route: self.route.to_string(), reason }).inc();
     }
 }
 

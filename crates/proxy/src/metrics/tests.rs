@@ -19,7 +19,7 @@ fn requests_are_counted_by_route_code_and_decision() {
         route.record(Decision::Deny, code, &times);
     }
     route.stream_closed("session-ended");
-    // Handles made later are of the same series.
+    // Handles of a further configuration are of the same series.
     metrics.route("app").record(Decision::Allow, 200, &times);
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -39,6 +39,32 @@ fn requests_are_counted_by_route_code_and_decision() {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn the_series_of_a_route_go_with_the_last_configuration_that_has_it() {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let series = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text.lines().filter(|line| line.contains(r#"route="app""#)).count()
+    };
+    let times = Times { policy: None, upstream: None, total: Duration::from_millis(7) };
+    let before = metrics.route("app");
+    for code in [200, 299] {
+        before.record(Decision::Allow, code, &times);
+    }
+    before.shadow_differs(Decision::Allow, Decision::Deny);
+    before.stream_closed("session-ended");
+    let (next, all) = (metrics.route("app"), series());
+    assert!(all > 4);
+    drop(before);
+    next.record(Decision::Allow, 200, &times);
+    assert_eq!(series(), all);
+    drop(next);
+    assert_eq!(series(), 0);
+    metrics.route("app").record(Decision::Allow, 200, &times);
 }
 
 #[test]

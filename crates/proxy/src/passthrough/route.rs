@@ -24,7 +24,7 @@ pub(super) struct Loaded {
     pub(super) config: TlsRoute,
     /// Its policy's place among those of all routes: behind those of requests.
     pub(super) policy: usize,
-    pub(super) metrics: RouteMetrics,
+    pub(super) metrics: Arc<RouteMetrics>,
     endpoints: Box<[Endpoint]>,
     turn: AtomicUsize,
 }

@@ -57,6 +57,16 @@ impl Families {
         self.dns_failures.get_or_create_owned(&NameLabels { name: name.to_owned() })
     }
 
+    fn forget(&self, route: &str) {
+        let labels = RouteLabels { route: route.to_owned() };
+        for family in [&self.ejections, &self.retries, &self.retries_refused] {
+            family.remove(&labels);
+        }
+        for result in ["ok", "failed"] {
+            self.tokens.remove(&ResultLabels { route: route.to_owned(), result });
+        }
+    }
+
     pub(super) fn of(&self, route: &str) -> ClusterMetrics {
         let labels = RouteLabels { route: route.to_owned() };
         let tokens = |result| self.tokens.get_or_create_owned(&ResultLabels { route: route.to_owned(), result });
@@ -71,6 +81,11 @@ impl Families {
 }
 
 impl Pools {
+    /// Exports no more what was counted of a route.
+    pub(crate) fn forget(&self, route: &str) {
+        self.families.forget(route);
+    }
+
     /// Registers counters, and itself to be read.
     pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
         let pools = Arc::new(Self::default());
