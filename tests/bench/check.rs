@@ -26,6 +26,7 @@ pub(crate) fn run(placement: Placement) -> Result<ExitCode> {
     verify(&mut verdicts, placement)?;
     records(&mut verdicts, placement)?;
     guards(&mut verdicts, placement)?;
+    audit(&mut verdicts, placement)?;
     let Verdicts { passed, failed } = verdicts;
     writeln!(io::stdout().lock(), "{passed} passed, {failed} failed")?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -99,6 +100,17 @@ fn guards(verdicts: &mut Verdicts, placement: Placement) -> Result<()> {
     Ok(())
 }
 
+/// Compares what a request costs with its audit records and without.
+fn audit(verdicts: &mut Verdicts, placement: Placement) -> Result<()> {
+    let counted = Counter::available();
+    let (figure, most) = if counted { ("user_instructions", AUDIT_COUNTED) } else { ("cpu_us", AUDIT_TIMED) };
+    let plan = Plan { rounds: 3, requests: 10_000, at_rate: None, counted };
+    let scenario = scenario::find("audit")?;
+    let results = scenario.run(&Site::start(placement)?, &peers::audited(), plan)?;
+    let ratio = results.ratio(figure, "portcullis", "unaudited").map_or(f64::NAN, |spread| spread.median);
+    verdicts.tell(ratio <= most, format_args!("audit: {ratio:.2} times the {figure} without a log, at most {most:.2}"))
+}
+
 /// Returns the figure as a multiple of the bare proxy's.
 fn measure(scenario: &scenario::Scenario, placement: Placement, figure: &str, counted: bool) -> Result<f64> {
     let plan = Plan { rounds: 3, requests: 10_000, at_rate: None, counted };
@@ -119,6 +131,10 @@ impl Verdicts {
         Ok(())
     }
 }
+
+/// What a request may cost with its audit records, as a multiple of one without: what makes records much dearer is noticed.
+const AUDIT_COUNTED: f64 = 1.25;
+const AUDIT_TIMED: f64 = 1.5;
 
 /// What is compared with what is kept, and the figure that counts where instructions cannot be counted.
 const GUARDED: [(&str, &str); 4] =

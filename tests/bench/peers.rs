@@ -91,6 +91,11 @@ pub(crate) fn scales() -> Vec<&'static dyn Contestant> {
     vec![&TEN, &ROUTES, &POLICIES, &SESSIONS]
 }
 
+/// Returns Portcullis without its audit log, and with it.
+pub(crate) fn audited() -> Vec<&'static dyn Contestant> {
+    vec![&UNAUDITED, &PORTCULLIS]
+}
+
 /// Starts a contestant and makes sure that it lets those in who may, and nobody else.
 pub(crate) fn start(contestant: &dyn Contestant, site: &Site, shape: Shape) -> Result<Running> {
     let name = contestant.name();
@@ -236,8 +241,10 @@ fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> Result<PathBuf> {
 }
 
 /// The one that everything is about.
-pub(crate) const PORTCULLIS: Portcullis = Portcullis { name: "portcullis", routes: 0, policies: 0, sessions: 0 };
-const TEN: Portcullis = Portcullis { name: "10-of-each", routes: 10, policies: 10, sessions: 10 };
+pub(crate) const PORTCULLIS: Portcullis =
+    Portcullis { name: "portcullis", audited: true, routes: 0, policies: 0, sessions: 0 };
+const UNAUDITED: Portcullis = Portcullis { name: "unaudited", audited: false, ..PORTCULLIS };
+const TEN: Portcullis = Portcullis { name: "10-of-each", routes: 10, policies: 10, sessions: 10, ..PORTCULLIS };
 const ROUTES: Portcullis = Portcullis { name: "10000-routes", routes: 10_000, ..PORTCULLIS };
 const POLICIES: Portcullis = Portcullis { name: "10000-policies", policies: 10_000, ..PORTCULLIS };
 const SESSIONS: Portcullis = Portcullis { name: "100000-sessions", sessions: 100_000, ..PORTCULLIS };

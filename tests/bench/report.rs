@@ -125,7 +125,8 @@ fn order<'a>(peers: &[&'a str]) -> Vec<&'a str> {
     let mut peers = peers.to_vec();
     let place = |name: &str| {
         let known = peers::all().iter().position(|known| known.name() == name);
-        known.or_else(|| peers::scales().iter().position(|known| known.name() == name))
+        let alone = || peers::scales().into_iter().chain(peers::audited()).position(|known| known.name() == name);
+        known.or_else(alone)
     };
     peers.sort_by_key(|name| place(name));
     peers

@@ -36,6 +36,8 @@ enum Kind {
     Requests(Protocol),
     /// Requests to Portcullis alone, with ever more of everything.
     Scale,
+    /// Requests to Portcullis alone, with its audit log and without one.
+    Audit,
     Handshakes(handshakes::Kind),
     Transfer(Protocol, transfer::Way),
     Idle,
@@ -65,7 +67,17 @@ pub(crate) struct Started {
 impl Scenario {
     /// Returns who can take part, in order.
     pub(crate) fn contestants(&self) -> Vec<&'static dyn Contestant> {
-        if self.kind == Kind::Scale { peers::scales() } else { peers::all() }
+        match self.kind {
+            Kind::Scale => peers::scales(),
+            Kind::Audit => peers::audited(),
+            Kind::Requests(_)
+            | Kind::Handshakes(_)
+            | Kind::Transfer(..)
+            | Kind::Idle
+            | Kind::WebSockets
+            | Kind::Reload
+            | Kind::SlowConsumer => peers::all(),
+        }
     }
 
     /// Measures these proxies, round by round and in turns.
@@ -82,7 +94,9 @@ impl Scenario {
         }
         match self.kind {
             Kind::Requests(protocol) => requests::measure(self.shape, site, &able, protocol, plan, &mut results)?,
-            Kind::Scale => requests::measure(self.shape, site, &able, Protocol::Http1, plan, &mut results)?,
+            Kind::Scale | Kind::Audit => {
+                requests::measure(self.shape, site, &able, Protocol::Http1, plan, &mut results)?;
+            }
             Kind::Handshakes(kind) => handshakes::measure(self.shape, site, &able, kind, plan, &mut results)?,
             Kind::Transfer(protocol, way) => transfer::measure(site, &able, protocol, way, plan, &mut results)?,
             Kind::Idle => connections::idle(site, &able, plan, &mut results)?,
@@ -102,6 +116,7 @@ impl Scenario {
             Kind::WebSockets if name == "apache" => Some("it keeps a thread for each"),
             Kind::Requests(_)
             | Kind::Scale
+            | Kind::Audit
             | Kind::Handshakes(_)
             | Kind::Transfer(..)
             | Kind::Idle
@@ -217,6 +232,14 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "Portcullis alone, identity over HTTP/1.1, with ever more of everything: the cost of a request should stay.",
         shape: Shape::Identity,
         kind: Kind::Scale,
+    },
+    Scenario {
+        name: "audit",
+        title: "The audit log",
+        about: "Portcullis alone, identity over HTTP/1.1, with its audit log (`strict`, `durability: os`) and as it would be \
+                without one.",
+        shape: Shape::Identity,
+        kind: Kind::Audit,
     },
     Scenario {
         name: "handshakes-full",

@@ -1,5 +1,5 @@
-//! What the audit log is measured against: Portcullis without one. `unaudited CONFIG_FILE` serves as `portcullis run` does,
-//! and `unaudited --audited CONFIG_FILE` the same with its log. No configuration can leave the log out; this program can.
+//! What the audit log is measured against: `unaudited CONFIG_FILE` serves as `portcullis run` does, without writing one. No
+//! configuration can leave the log out; this program can.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,14 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (mode, file) = match arguments.as_slice() {
-        [file] => (Mode::Unrecorded, file),
-        [flag, file] if flag == "--audited" => (Mode::Strict, file),
-        _ => return Err("usage: unaudited [--audited] CONFIG_FILE".into()),
-    };
+    let [file] = arguments.as_slice() else { return Err("usage: unaudited CONFIG_FILE".into()) };
     let path = Path::new(file);
     let mut config = config::load(path).map_err(|error| error.to_string())?;
-    config.audit.mode = mode;
+    config.audit.mode = Mode::Unrecorded;
     let mut terminate = signal(SignalKind::terminate())?;
     serve::run_loaded(path, config, Vec::new(), announce, async move {
         // Whatever ends it.

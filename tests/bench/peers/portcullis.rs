@@ -12,6 +12,8 @@ use crate::site::{CLIENT_SECRET, HOST, Site};
 /// Portcullis.
 pub(crate) struct Portcullis {
     pub(super) name: &'static str,
+    /// Whether it keeps its audit log, which `portcullis` always does.
+    pub(super) audited: bool,
     /// Routes that it has besides, each with a named policy of its own.
     pub(super) routes: usize,
     /// Named policies that it has besides, each attached to a route.
@@ -38,8 +40,11 @@ impl Contestant for Portcullis {
         let configuration = configuration(site, shape, &address.to_string(), self.routes, self.policies);
         write(folder, "policies.yaml", serde_json::to_vec(&policies(self.policies))?)?;
         let file = write(folder, "portcullis.yaml", serde_json::to_vec_pretty(&configuration)?)?;
-        let mut command = site.placement.command(&built("portcullis")?);
-        command.arg("run").arg("--config").arg(file).env_remove("PORTCULLIS_LOG").current_dir(folder);
+        let mut command = site.placement.command(&built(if self.audited { "portcullis" } else { "unaudited" })?);
+        if self.audited {
+            command.args(["run", "--config"]);
+        }
+        command.arg(file).env_remove("PORTCULLIS_LOG").current_dir(folder);
         let program = Program::start(&mut command, &folder.join("log"))?;
         let running = Running::new(shape, vec![program], address)?;
         if shape == Shape::Plain {
