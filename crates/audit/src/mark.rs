@@ -36,13 +36,15 @@ pub(crate) struct Alarm {
 
 /// What was not as it had been signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum Reason {
     /// There was no checkpoint, or none of the chain's key.
+    #[serde(rename = "checkpoint-missing")]
     CheckpointMissing,
     /// The log was shorter than the checkpoint said.
+    #[serde(rename = "lines-missing")]
     LinesMissing,
     /// Other lines stood there.
+    #[serde(rename = "lines-altered")]
     LinesAltered,
 }
 
