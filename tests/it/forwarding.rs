@@ -50,6 +50,11 @@ async fn every_limit_of_time_ends_what_it_is_for() -> Result {
             &open(&json!({ "timeout": { "connect": "100ms" } })),
         )
         .route("idle", &stalls.url(), &open(&json!({ "timeout": { "idle": "100ms" } })))
+        .route(
+            "slow",
+            &silent.url(),
+            &open(&json!({ "timeout": { "idle": "100ms" }, "retry": { "attempts": 3, "on": ["504"] } })),
+        )
         .start()
         .await?;
     for host in ["headers", "total", "connect"] {
@@ -59,6 +64,11 @@ async fn every_limit_of_time_ends_what_it_is_for() -> Result {
     }
     let answer = raw(&proxy, "idle.localhost", b"GET / HTTP/1.1\r\nhost: idle.localhost\r\n\r\n").await?;
     assert!(answer.ends_with("hello"), "{answer}");
+    // Whoever sends no more is told so, and no endpoint is blamed or tried again.
+    let slow =
+        raw(&proxy, "slow.localhost", b"PUT / HTTP/1.1\r\nhost: slow.localhost\r\ncontent-length: 10\r\n\r\nhello")
+            .await?;
+    assert!(slow.starts_with("HTTP/1.1 408 ") && slow.contains("request_body_timeout"), "{slow}");
     let records = proxy.stop().await?;
     let error = |route: &str| {
         let record = records.iter().find(|record| record["route"] == route).expect("recorded");
@@ -68,6 +78,7 @@ async fn every_limit_of_time_ends_what_it_is_for() -> Result {
     assert!(error("total").contains("timeout.total"), "{}", error("total"));
     assert!(error("connect").contains("not done within 100ms"), "{}", error("connect"));
     assert!(error("idle").contains("no byte in either direction for 100ms"), "{}", error("idle"));
+    assert!(error("slow").contains("request body: no byte of it for 100ms"), "{}", error("slow"));
     Ok(())
 }
 

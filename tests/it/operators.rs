@@ -139,9 +139,17 @@ async fn without_a_disk_for_the_audit_log_requests_are_refused_until_there_is_on
     let browser = &mut proxy.browser();
     let url = "https://one.localhost/";
     assert_eq!(browser.get(url).await?.status, 200);
-    let (audit, aside) = (proxy.folder().path("audit"), proxy.folder().path("aside"));
-    std::fs::rename(&audit, &aside)?;
-    std::fs::write(&audit, "in the way")?;
+    let audit = proxy.folder().path("audit");
+    let mut aside = Vec::new();
+    // The log may make its folder again before the file is there: then that one is moved away, too.
+    loop {
+        aside.push(proxy.folder().path(&format!("aside-{}", aside.len())));
+        std::fs::rename(&audit, &aside[aside.len() - 1])?;
+        match std::fs::File::create_new(&audit) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => break drop(made?),
+        }
+    }
     let refused = tokio::time::timeout(Duration::from_secs(30), async {
         loop {
             let answer = browser.send(Method::GET, url, &[], bytes::Bytes::new()).await?;
@@ -163,7 +171,7 @@ async fn without_a_disk_for_the_audit_log_requests_are_refused_until_there_is_on
     assert_eq!(browser.get(url).await?.status, 200);
     // What was asked before the folder was moved is in it; all else that was forwarded is in the new one, and only there.
     let mut before = 0;
-    for file in std::fs::read_dir(&aside)? {
+    for file in aside.iter().map(std::fs::read_dir).collect::<std::io::Result<Vec<_>>>()?.into_iter().flatten() {
         before += std::fs::read_to_string(file?.path())?.lines().filter(|line| line.contains("\"status\":200")).count();
     }
     let forwarded = upstream.seen().len();

@@ -270,6 +270,10 @@ impl<'a> Exchange<'a> {
                         Some(_) | None => return self.lost(target, &error),
                     }
                 }
+                Err(NotAnswered::Silent(failure)) if failure.kind == FailureKind::ClientSilent => {
+                    fail(span, &failure);
+                    return Tried::Answered(Err(self.failed(target, failure)));
+                }
                 Err(NotAnswered::Silent(failure)) => {
                     self.cluster.failed(target);
                     fail(span, &failure);
@@ -331,7 +335,7 @@ impl<'a> Exchange<'a> {
             answer = answer => answer,
             // An upstream that always has more to read uses up the turns of the task, the clock's among them.
             overdue = unconstrained(watch.overdue()) => {
-                Err(NotAnswered::Silent(UpstreamFailure::new(FailureKind::Timeout, overdue)))
+                Err(NotAnswered::Silent(overdue))
             }
         }
     }

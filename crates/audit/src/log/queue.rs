@@ -39,7 +39,7 @@ impl Shared {
     }
 
     /// Takes a line, and returns the batch that has it. Whoever has a place is never turned away: what waits is bounded
-    /// by [`MAX_WAITING_BYTES`] and two lines for each request in flight.
+    /// by `MAX_WAITING_BYTES` and two lines for each request in flight.
     pub(super) fn hand_over(
         &self,
         hurry: Hurry,

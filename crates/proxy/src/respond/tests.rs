@@ -49,6 +49,7 @@ fn every_failure_of_an_upstream_has_its_status_and_code() {
     check(FailureKind::NoHealthyUpstream, 503, "no_healthy_upstream", 14);
     check(FailureKind::Timeout, 504, "upstream_timeout", 4);
     check(FailureKind::ClientBody, 400, "request_body_broken", 1);
+    check(FailureKind::ClientSilent, 408, "request_body_timeout", 4);
 }
 
 #[test]

@@ -154,6 +154,13 @@ pub(super) fn told_of_upstream(kind: FailureKind) -> Told<'static> {
             grpc: grpc_code::DEADLINE_EXCEEDED,
         },
         FailureKind::BodyTooLarge => too_large(),
+        FailureKind::ClientSilent => Told {
+            status: StatusCode::REQUEST_TIMEOUT,
+            code: "request_body_timeout",
+            title: "The request took too long",
+            message: "The rest of the request did not come in time.",
+            grpc: grpc_code::DEADLINE_EXCEEDED,
+        },
         FailureKind::ClientBody => Told {
             status: StatusCode::BAD_REQUEST,
             code: "request_body_broken",

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Active;
-use super::failure::ConnectionError;
+use super::failure::{ConnectionError, FailureKind, UpstreamFailure};
 use super::http1;
 use super::http2::Slot;
 use super::kept::{Kept, Part, Reader};
@@ -172,7 +172,11 @@ impl Body for RequestBody {
             ready!(expectation.wait.as_mut().poll(cx));
             this.expectation = None;
         }
-        match ready!(this.source.poll(cx)) {
+        let polled = this.source.poll(cx);
+        if let Some(progress) = &this.progress {
+            progress.awaits_client.store(polled.is_pending(), Ordering::Relaxed);
+        }
+        match ready!(polled) {
             Some(Ok(part)) => {
                 let mut frame = match part {
                     Part::Again(frame) => frame,
@@ -254,6 +258,8 @@ pub(crate) struct Progress {
     bytes: AtomicU64,
     limit: u64,
     state: AtomicU8,
+    /// The upstream would take more than the client has sent.
+    awaits_client: AtomicBool,
     ended: Notify,
 }
 
@@ -270,6 +276,7 @@ impl Progress {
             bytes: AtomicU64::new(0),
             limit: limit.unwrap_or(u64::MAX),
             state: AtomicU8::new(SENDING),
+            awaits_client: AtomicBool::new(false),
             ended: Notify::new(),
         }
     }
@@ -333,8 +340,8 @@ pub(crate) struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Ends when one of the limits has passed, and says which.
-    pub(crate) async fn overdue(&self) -> String {
+    /// Ends when one of the limits has passed, and says which, and who kept the other one waiting.
+    pub(crate) async fn overdue(&self) -> UpstreamFailure {
         if let Some(progress) = self.progress {
             while progress.is_sending() {
                 let quiet = async {
@@ -348,7 +355,13 @@ impl Watch<'_> {
                     () = quiet => {}
                 }
                 if let Some(idle) = self.idle.filter(|idle| progress.last().elapsed() >= *idle) {
-                    return format!("no byte in either direction for {idle:?}");
+                    return if progress.awaits_client.load(Ordering::Relaxed) {
+                        let detail = format!("request body: no byte of it for {idle:?}");
+                        UpstreamFailure::new(FailureKind::ClientSilent, detail)
+                    } else {
+                        let detail = format!("no byte in either direction for {idle:?}");
+                        UpstreamFailure::new(FailureKind::Timeout, detail)
+                    };
                 }
             }
         }
@@ -356,7 +369,8 @@ impl Watch<'_> {
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
-        format!("no response headers within {:?}", self.response_headers.unwrap_or_default())
+        let detail = format!("no response headers within {:?}", self.response_headers.unwrap_or_default());
+        UpstreamFailure::new(FailureKind::Timeout, detail)
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum FailureKind {
     Timeout,
     /// The request's body broke off downstream; the upstream is not to blame.
     ClientBody,
+    /// The rest of the request's body did not come in time; the upstream is not to blame.
+    ClientSilent,
     /// The request's body is larger than the route takes; the upstream is not to blame.
     BodyTooLarge,
 }
@@ -38,7 +40,7 @@ impl FailureKind {
             Self::NoHealthyUpstream => "unhealthy",
             Self::Credential => "credential",
             Self::Timeout => "timeout",
-            Self::ClientBody | Self::BodyTooLarge => "body",
+            Self::ClientBody | Self::ClientSilent | Self::BodyTooLarge => "body",
         }
     }
 }
