@@ -31,8 +31,8 @@ def run(directory, command):
     # Following ends when nobody reads any more.
     if "--follow" in command:
         command += " | head -1"
-    # Where the page has the folder of an installed package.
-    command = command.replace("/var/lib/portcullis/audit", "signed")
+    # Where the page has the folder of an installed package, and the copy of a checkpoint on another machine.
+    command = command.replace("/var/lib/portcullis/audit", "signed").replace("/mnt/elsewhere", "signed")
     path = f"{directory}:{os.environ['PATH']}"
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=directory, env={**os.environ, "PATH": path},
                           capture_output=True, text=True, timeout=60)
@@ -58,7 +58,7 @@ def home(directory):
     port, admin = free_port(), free_port()
     configuration = {
         "listeners": [{"address": f"127.0.0.1:{port}"}], "admin": {"address": f"127.0.0.1:{admin}"},
-        "audit": {"dir": "signed", "signing_key": "audit.key"},
+        "audit": {"dir": "signed", "signing_key": "audit.key", "instance": "proxy-1"},
         "routes": [{"from": f"http://one.localhost:{port}", "respond": {"status": 200}, "authenticate": "none",
                     "allow": LOOPBACK}],
     }
