@@ -133,7 +133,7 @@ impl Verdicts {
 }
 
 /// What a request may cost with its audit records, as a multiple of one without: what makes records much dearer is noticed.
-const AUDIT_COUNTED: f64 = 1.25;
+const AUDIT_COUNTED: f64 = 1.3;
 const AUDIT_TIMED: f64 = 1.5;
 
 /// What is compared with what is kept, and the figure that counts where instructions cannot be counted.
