@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -88,25 +87,15 @@ impl Activity {
         }
     }
 
+    /// More of a request's body came. One whose response has ended keeps its connection only for as long as it moves.
+    pub(crate) fn moved(&self) {
+        if self.exchanges.load(Ordering::Relaxed) == 0 {
+            self.idle_since.store(self.until(Instant::now()), Ordering::Relaxed);
+        }
+    }
+
     fn until(&self, now: Instant) -> u64 {
         u64::try_from(now.duration_since(self.opened).as_millis()).unwrap_or(NONE - 1)
-    }
-}
-
-/// Something that keeps a connection from being idle, until dropped.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
-
-impl Busy {
-    pub(crate) fn new(activity: &Arc<Activity>) -> Self {
-        activity.begin();
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.end(Instant::now());
     }
 }
 

@@ -21,7 +21,7 @@ use crate::caller::Caller;
 use crate::config::{Authentication, Route};
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::sanitize::Refusal;
-use crate::upstream::UpstreamFailure;
+use crate::upstream::{FailureKind, UpstreamFailure};
 
 use told::{Told, told};
 
@@ -111,6 +111,13 @@ impl Refused {
     pub(crate) const fn decision(&self) -> audit::Decision {
         if matches!(self, Self::Challenge(_)) { audit::Decision::Challenge } else { audit::Decision::Deny }
     }
+
+    /// Returns whether the client is told that its connection ends: it may not go on with this certificate, or what is
+    /// left of the request may still come (RFC 9110 §15.5.9).
+    fn ends_connection(&self) -> bool {
+        matches!(self, Self::CertificateEnded)
+            || matches!(self, Self::Upstream(failure) if failure.kind == FailureKind::ClientSilent)
+    }
 }
 
 /// Makes the answer to a request that is refused or failed, and notes why.
@@ -130,7 +137,7 @@ pub(crate) fn refuse(refused: &Refused, caller: Caller, exchange: &mut Exchange)
     }
     let headers = response.headers_mut();
     seal(headers, exchange);
-    if matches!(refused, Refused::CertificateEnded) {
+    if refused.ends_connection() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Refused::RateLimited(wait) = refused {

@@ -250,6 +250,20 @@ impl Upload {
     }
 }
 
+impl Drop for Upload {
+    /// A connection that is gone in the middle leaves nobody waiting for the rest.
+    fn drop(&mut self) {
+        let mut slot = self.feed.lock();
+        if !slot.has_ended && !slot.is_dropped {
+            slot.part = Some(Err(Faulty::Closed));
+            slot.has_ended = true;
+        }
+        let reader = slot.reader.take();
+        drop(slot);
+        reader.into_iter().for_each(Waker::wake);
+    }
+}
+
 fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
     match place {
         Some(waker) => waker.clone_from(cx.waker()),

@@ -1,5 +1,6 @@
 //! Connections as clients make them, byte by byte, against a whole proxy.
 
+mod early;
 mod ends;
 mod interim;
 mod refused;

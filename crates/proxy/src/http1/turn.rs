@@ -16,7 +16,6 @@ use super::incoming::{self, Body, Step, Upload, Want};
 use super::leaving::{Client, Look, Silence};
 use super::outbox::Outbox;
 use super::server::{Tunnel, Tunnelling, Wire};
-use crate::activity::Busy;
 use crate::body::ResponseBody;
 use crate::connection::Connection;
 use crate::incoming::Incoming;
@@ -45,8 +44,6 @@ pub(super) struct Turn {
     tunnel: Option<oneshot::Sender<Tunnel>>,
     /// How many bytes of a body that nobody wants may still be read.
     patience: u64,
-    /// The answer has ended before the request: the connection is not idle yet.
-    busy: Option<Busy>,
 }
 
 /// What a connection does after a turn.
@@ -124,7 +121,6 @@ impl Turn {
             silence: None,
             tunnel: None,
             patience: incoming::MAX_DISCARDED,
-            busy: None,
         }
     }
 
@@ -137,9 +133,6 @@ impl Turn {
                 (Progress::Moved, _) => continue,
                 (Progress::Over, true) => return Poll::Ready(Ok(self.next())),
                 (Progress::Unwanted, true) => return self.poll_discard(wire, cx),
-                (Progress::Waits, true) if self.busy.is_none() => {
-                    self.busy = Some(Busy::new(&self.connection.activity))
-                }
                 (Progress::Over | Progress::Unwanted | Progress::Waits, _) => {}
             }
             if !self.poll_leaving(wire, cx)? {
@@ -238,6 +231,7 @@ impl Turn {
         let broken = loop {
             match upload.next(&mut wire.read) {
                 Ok(Step::Data(data)) => {
+                    self.connection.activity.moved();
                     if upload.give(data, cx) {
                         self.upload = None;
                     }

@@ -1,7 +1,7 @@
 //! Removes the headers that are for one hop, and those that only we may set.
 
-use http::header::{CONNECTION, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
+use http::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
 
 use super::Refusal;
 use crate::{IdentityHeaders, Underscores};
@@ -81,7 +81,7 @@ pub(crate) enum Upgrade {
 /// header of ours. `te: trailers` stays for HTTP/2 upstreams.
 ///
 /// # Errors
-/// A transfer coding that we do not undo, or a name with an underscore where those are refused.
+/// A name with an underscore where those are refused.
 pub(crate) fn headers(
     headers: &mut HeaderMap,
     removed: &Removed,
@@ -100,7 +100,6 @@ pub(crate) fn headers(
         // All that is looked at below is removed.
         return Ok(Upgrade::None);
     }
-    check_transfer_coding(headers)?;
     if refused {
         return Err(Refusal::bad_request("underscore-header", "a header's name holds an underscore"));
     }
@@ -155,21 +154,6 @@ enum Verdict {
     Keep,
     Remove,
     Refuse,
-}
-
-/// hyper undoes `chunked` and takes any list that ends in it. What lies below would go upstream without its label.
-fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(()),
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Refusal {
-            // RFC 9112 §6.1.
-            status: StatusCode::NOT_IMPLEMENTED,
-            code: "transfer-coding-unknown",
-            message: "the request's transfer coding is not `chunked` alone",
-        }),
-    }
 }
 
 fn upgrade(headers: &HeaderMap) -> Upgrade {

@@ -150,20 +150,6 @@ fn only_a_websocket_upgrade_counts() {
 }
 
 #[test]
-fn a_transfer_coding_that_we_do_not_undo_is_refused() {
-    check(&[("transfer-encoding", "Chunked")], &[]);
-    for lines in [
-        &[("transfer-encoding", "gzip, chunked")][..],
-        &[("transfer-encoding", "chunked, chunked")],
-        &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
-        &[("transfer-encoding", "identity")],
-        &[("transfer-encoding", "")],
-    ] {
-        check_with(Underscores::Drop, lines, Err("transfer-coding-unknown"));
-    }
-}
-
-#[test]
 fn the_documentation_lists_every_removed_header() {
     let documentation = include_str!("../../../../../docs/routing.md");
     for name in names::HOP_BY_HOP.iter().chain(&names::SPOOFABLE) {
