@@ -26,7 +26,7 @@ pub use error::AuditError;
 pub use event::{Event, EventKind};
 pub use follow::{Follower, Place, Progress};
 pub use input_key::InputKey;
-pub use log::{LATENCY_BOUNDS, Log, Sink, SinkCounts, Slot, Statistics};
+pub use log::{LATENCY_BOUNDS, Log, SinkCounts, Slot, Statistics};
 pub use query::{Collect, Facts, Filter, Found, Order, Pattern, Scanned, Statuses, Tail, joined, scan, scan_segments};
 pub use record::{
     Caller, ClientCertificate, Decision, Ended, Input, Kind, Milliseconds, Outcome, Record, Refused, Shadow, Tls,

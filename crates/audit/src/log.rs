@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 
 pub use self::counters::{LATENCY_BOUNDS, Statistics};
 pub use self::slot::Slot;
-pub use self::tee::{Sink, SinkCounts};
+pub use self::tee::SinkCounts;
 
 use self::checkpoints::Checkpoints;
 use self::commit::Writer;
@@ -33,7 +33,7 @@ use self::counters::Counters;
 use self::group::Group;
 use self::queue::{Hurry, Queue};
 use self::segment::Segments;
-use self::tee::{Stdout, Tee};
+use self::tee::{Sink, Stdout, Tee};
 use self::upkeep::Upkeep;
 use crate::record::write_caller;
 use crate::redact::Redactor;
@@ -100,7 +100,7 @@ impl Log {
     ///
     /// # Errors
     /// As for [`Log::open`].
-    pub fn open_with(config: &Config, mut sinks: Vec<Box<dyn Sink>>) -> Result<Self, AuditError> {
+    fn open_with(config: &Config, mut sinks: Vec<Box<dyn Sink>>) -> Result<Self, AuditError> {
         if config.stdout {
             sinks.push(Box::new(Stdout));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::batch::Batch;
 
 /// A second place for lines.
-pub trait Sink: Send {
+pub(super) trait Sink: Send {
     /// Returns its name, for the log and for metrics.
     fn name(&self) -> &'static str;
 
