@@ -1,11 +1,14 @@
 //! An upstream that keeps what it receives, byte for byte, and answers with what the test says.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::Result;
 
@@ -34,11 +37,18 @@ impl Seen {
     }
 }
 
+/// What was received so far.
+#[derive(Debug, Default)]
+struct Received {
+    requests: Mutex<Vec<Seen>>,
+    more: Notify,
+}
+
 /// An upstream on a port of its own.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Received>,
     task: JoinHandle<()>,
 }
 
@@ -57,8 +67,7 @@ impl Upstream {
     /// No port can be bound.
     pub async fn answering(answer: impl Into<Vec<u8>>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, seen, answer) =
-            (listener.local_addr()?, Arc::<Mutex<Vec<Seen>>>::default(), Arc::new(answer.into()));
+        let (address, seen, answer) = (listener.local_addr()?, Arc::<Received>::default(), Arc::new(answer.into()));
         let kept = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -104,7 +113,31 @@ impl Upstream {
     /// Returns what was received so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.lock().clone()
+    }
+
+    /// Waits until enough was received.
+    ///
+    /// # Errors
+    /// It was not within a minute.
+    pub async fn until(&self, is_enough: impl Fn(&[Seen]) -> bool) -> Result<()> {
+        let waiting = async {
+            loop {
+                // Before looking: nothing comes between.
+                let more = self.seen.more.notified();
+                if is_enough(&self.seen.lock()) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        Ok(timeout(Duration::from_secs(60), waiting).await?)
+    }
+}
+
+impl Received {
+    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,10 +147,11 @@ impl Drop for Upstream {
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, answer: Arc<Vec<u8>>) {
+async fn serve(mut stream: TcpStream, seen: Arc<Received>, answer: Arc<Vec<u8>>) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
-        seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        seen.lock().push(request);
+        seen.more.notify_waiters();
         if stream.write_all(&answer).await.is_err() {
             return;
         }

@@ -80,6 +80,35 @@ async fn no_header_of_ours_can_be_sent_from_downstream_in_any_spelling() -> Resu
 }
 
 #[tokio::test]
+async fn a_claim_under_a_forwarding_name_stands_in_place_of_what_we_would_tell() -> Result {
+    const NAMES: [&str; 6] =
+        ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP", "Forwarded"];
+    let upstream = Upstream::hello().await?;
+    let claims =
+        |claim: &str| NAMES.iter().map(|name| ((*name).to_owned(), json!(claim))).collect::<serde_json::Map<_, _>>();
+    let route = |claim| json!({ "allow": "user.authenticated", "identity": { "headers": claims(claim) } });
+    let proxy = Setup::default()
+        .route("named", &upstream.url(), &route("email"))
+        .route("unnamed", &upstream.url(), &route("claims.no_such_claim"))
+        .start()
+        .await?;
+    let mut ada = proxy.signed_in("ada", "named").await?;
+    ada.open("https://unnamed.localhost/", "nobody").await?;
+    let forged: Vec<_> = NAMES.iter().map(|name| (*name, "6.6.6.6")).collect();
+    for (host, expected) in [("named", Some("ada@example.com")), ("unnamed", None)] {
+        let answer = ada.send(Method::GET, &format!("https://{host}.localhost/"), &forged, Bytes::new()).await?;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let seen = upstream.seen().pop().expect("asked");
+        for name in NAMES {
+            let found = seen.all(&name.to_ascii_lowercase());
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{host} {name}");
+        }
+    }
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn connection_cannot_remove_what_we_set() -> Result {
     let upstream = Upstream::hello().await?;
     let mut member = with_identity();

@@ -286,3 +286,38 @@ fn peak() -> u64 {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
+
+#[tokio::test]
+async fn requests_that_are_open_are_counted_until_they_end() -> Result {
+    let go = Arc::new(Notify::new());
+    let upstream = streaming(Arc::clone(&go)).await?;
+    let proxy = Setup::default()
+        .route("one", &format!("h2c://{upstream}"), &open())
+        .section(&json!({ "listeners": [{ "name": "front", "address": "127.0.0.1:0",
+            "tls": { "certificates": [{ "cert_file": "cert.pem", "key_file": "key.pem" }] } }] }))
+        .start()
+        .await?;
+    let open = async |expected: usize| -> Result {
+        let line = format!("portcullis_streams_open{{listener=\"front\"}} {expected}\n");
+        timeout(Duration::from_secs(60), async {
+            while !proxy.admin_get("localhost", "/metrics").await?.contains(&line) {}
+            Ok(())
+        })
+        .await?
+    };
+    let requests = http2(&proxy, "one.localhost").await?;
+    open(0).await?;
+    let (first, _stream) = requests.clone().ready().await?.send_request(request("/sink"), false)?;
+    let (second, mut stream) = requests.clone().ready().await?.send_request(request("/sink"), false)?;
+    open(2).await?;
+    // One is taken back, the other is answered.
+    drop((first, _stream));
+    open(1).await?;
+    go.notify_waiters();
+    stream.send_data(Bytes::new(), true)?;
+    go.notify_one();
+    drain(timeout(Duration::from_secs(30), second).await??.into_body()).await?;
+    open(0).await?;
+    proxy.stop().await?;
+    Ok(())
+}

@@ -16,6 +16,7 @@ mod made_up_requests;
 mod operators;
 mod passthrough;
 mod paths;
+mod receivers;
 mod reload;
 mod rewrites;
 mod sessions;

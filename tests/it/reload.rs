@@ -276,7 +276,8 @@ async fn what_is_set_for_the_life_of_the_process_is_refused_and_said() -> Result
     for (change, key) in [
         (json!({ "admin": { "address": "127.0.0.1:9" } }), "admin.address"),
         (json!({ "authenticate": { "session": { "store": "file:other.db" } } }), "authenticate.session.store"),
-        (json!({ "audit": { "dir": "elsewhere" } }), "audit"),
+        (json!({ "audit": { "dir": "elsewhere" } }), "audit.dir"),
+        (json!({ "audit": { "retention": { "age": "1d" } } }), "audit.retention"),
     ] {
         let mut before = Value::Null;
         let answer = proxy

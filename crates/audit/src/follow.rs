@@ -63,31 +63,34 @@ struct Head {
 }
 
 impl Follower {
-    /// Goes on where the follower of this name was before the process began; the first time with the segment that is
-    /// written now, so to be called when the log is open.
+    /// Goes on where the last follower of this name was; the first time with the segment that is written now, so to be
+    /// called when the log is open.
     ///
     /// # Errors
     /// The folder or the file that tells where it was cannot be read.
     pub fn open(config: &Config, name: &'static str) -> io::Result<Self> {
-        let file = PlaceFile::new(&config.dir, &config.instance, name);
-        let place = match file.read()? {
-            Some(place) => place,
-            None => {
-                let archive = Archive::open(&config.dir)?;
-                Place::beginning(own_segments(&archive, &config.instance).last().map_or(1, |last| last.name().number))
-            }
-        };
+        let file = PlaceFile::open(&config.dir, &config.instance, name, || {
+            let archive = Archive::open(&config.dir)?;
+            let last = own_segments(&archive, &config.instance).last();
+            Ok(Place::beginning(last.map_or(1, |last| last.name().number)))
+        })?;
         let progress =
             Progress { name, sent: AtomicU64::new(0), dropped: AtomicU64::new(0), oldest: AtomicI64::new(0) };
         Ok(Self {
             dir: config.dir.clone(),
             instance: config.instance.as_str().into(),
-            place,
+            place: file.place(),
             in_hand: 0,
             reading: None,
             file,
             progress: Arc::new(progress),
         })
+    }
+
+    /// Returns the name of the chain.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
     }
 
     /// Returns what became of the lines.
@@ -172,6 +175,11 @@ impl Follower {
         self.place = place;
         self.in_hand = 0;
         self.reading = None;
+    }
+
+    /// Reads on from where all has arrived: another receiver gets the rest.
+    pub fn go_back_to_arrived(&mut self) {
+        self.go_back(self.file.place());
     }
 
     /// Writes down how far it has come.

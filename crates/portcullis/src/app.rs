@@ -10,7 +10,6 @@ use authenticate::{AuthenticateError, StoreError};
 use identity::SystemClock;
 use prometheus_client::registry::Registry;
 use proxy::{BuildError, Metrics, ServeError, Server};
-use telemetry::Shippers;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -33,7 +32,6 @@ pub struct App {
     pub(crate) reload_requests: mpsc::Receiver<Request>,
     pub(crate) watched: Watched,
     pub(crate) hangups: Hangups,
-    pub(crate) shippers: Shippers,
     pub(crate) drain_timeout: Duration,
     pub(crate) bound: Bound,
 }
@@ -108,7 +106,7 @@ impl App {
         let (admin_address, drain_timeout, watched) =
             (config.admin.address, config.drain_timeout, config.warnings.watched().clone());
         let in_force = InForce::of(&config);
-        let (sinks, audit) = (config.sinks.clone(), config.audit.clone());
+        let sinks = config.sinks.clone();
         let (assembly, snapshot) = Assembly::start(config, metrics, Arc::clone(&tables), Arc::new(SystemClock))?;
 
         // Ports last: whoever can connect is served.
@@ -122,9 +120,10 @@ impl App {
             revision: revision.clone(),
         };
         let (reloads, reload_requests) = mpsc::channel(1);
-        let shippers = Shippers::start(&sinks, &audit).map_err(StartError::Shipping)?;
+        let shippers = assembly.shippers();
+        shippers.follow(shippers.prepare(sinks).map_err(StartError::Shipping)?);
         span_metrics::register(&mut registry, Arc::clone(assembly.spans()));
-        audit_metrics::register(&mut registry, assembly.audit().clone(), shippers.progress());
+        audit_metrics::register(&mut registry, assembly.audit().clone(), Arc::clone(shippers));
         let reload_metrics = ReloadMetrics::register(&mut registry, &revision);
         let server = Arc::new(server);
         server.register(&mut registry);
@@ -139,7 +138,6 @@ impl App {
             watched,
             // Before anybody is told that it serves, and may ask for a reload.
             hangups: Hangups::new(),
-            shippers,
             drain_timeout,
             bound,
         })

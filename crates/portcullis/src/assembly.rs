@@ -7,7 +7,7 @@ use audit::Log;
 use authenticate::{Authenticator, KeyTexts, Keys, Store, StoreLocation};
 use identity::Clock;
 use proxy::{Entrances, Metrics, Parts, Snapshot};
-use telemetry::{Sinks, SpanCounts, Tracer, Traces};
+use telemetry::{Prepared, Shippers, SpanCounts, Tracer, Traces};
 
 use crate::app::StartError;
 use crate::config::{Config, SignIn};
@@ -20,6 +20,7 @@ pub(crate) struct Assembly {
     metrics: Arc<Metrics>,
     tables: Arc<Tables>,
     audit: Log,
+    shippers: Arc<Shippers>,
     fixed: Fixed,
     sign_in: Option<OpenSignIn>,
     spans: Arc<SpanCounts>,
@@ -30,7 +31,6 @@ pub(crate) struct Assembly {
 struct Fixed {
     admin: SocketAddr,
     audit: audit::Config,
-    sinks: Sinks,
 }
 
 /// Sign-in, with what was opened for it.
@@ -47,7 +47,14 @@ pub(crate) struct OpenSignIn {
 #[derive(Debug)]
 pub(crate) struct Next {
     pub(crate) snapshot: Snapshot,
+    opened: Opened,
+}
+
+/// What is exchanged beside the snapshot.
+#[derive(Debug)]
+pub(crate) struct Opened {
     sign_in: Option<OpenSignIn>,
+    receivers: Prepared,
 }
 
 impl Assembly {
@@ -66,8 +73,8 @@ impl Assembly {
         let sign_in = config.sign_in.as_ref().map(|sign_in| OpenSignIn::open(sign_in, &clock)).transpose()?;
         // The log before the routes: a proxy that cannot record may not decide.
         let audit = Log::open(&config.audit)?;
-        let spans = Arc::default();
-        let assembly = Self { clock, metrics, tables, audit, fixed: Fixed::of(&config), sign_in, spans };
+        let (shippers, spans) = (Arc::new(Shippers::new(config.audit.clone())), Arc::default());
+        let assembly = Self { clock, metrics, tables, audit, shippers, fixed: Fixed::of(&config), sign_in, spans };
         let snapshot = assembly.snapshot(config, assembly.sign_in.as_ref(), None)?;
         Ok((assembly, snapshot))
     }
@@ -83,13 +90,15 @@ impl Assembly {
             (Some(sign_in), None) => Some(OpenSignIn::open(sign_in, &self.clock)?),
             (Some(sign_in), Some(open)) => Some(open.next(sign_in)?),
         };
+        let receivers = self.shippers.prepare(config.sinks.clone()).map_err(StartError::Shipping)?;
         let snapshot = self.snapshot(config, sign_in.as_ref(), Some(before))?;
-        Ok(Next { snapshot, sign_in })
+        Ok(Next { snapshot, opened: Opened { sign_in, receivers } })
     }
 
     /// Takes note that a configuration is in force; returns whether its keys are others.
-    pub(crate) fn in_force(&mut self, sign_in: Option<OpenSignIn>) -> bool {
-        let before = std::mem::replace(&mut self.sign_in, sign_in);
+    pub(crate) fn in_force(&mut self, opened: Opened) -> bool {
+        self.shippers.follow(opened.receivers);
+        let before = std::mem::replace(&mut self.sign_in, opened.sign_in);
         let (Some(before), Some(now)) = (before, &self.sign_in) else { return false };
         let rotated = !Arc::ptr_eq(&before.keys, &now.keys);
         if rotated {
@@ -104,6 +113,11 @@ impl Assembly {
 
     pub(crate) const fn audit(&self) -> &Log {
         &self.audit
+    }
+
+    /// Returns who brings audit records to their receivers.
+    pub(crate) const fn shippers(&self) -> &Arc<Shippers> {
+        &self.shippers
     }
 
     /// Returns what became of spans.
@@ -145,25 +159,40 @@ impl Assembly {
 
 impl Next {
     /// Returns the parts: what serves, and what [`Assembly::in_force`] takes note of.
-    pub(crate) fn into_parts(self) -> (Snapshot, Option<OpenSignIn>) {
-        (self.snapshot, self.sign_in)
+    pub(crate) fn into_parts(self) -> (Snapshot, Opened) {
+        (self.snapshot, self.opened)
     }
 }
 
 impl Fixed {
     fn of(config: &Config) -> Self {
-        Self { admin: config.admin.address, audit: config.audit.clone(), sinks: config.sinks.clone() }
+        Self { admin: config.admin.address, audit: config.audit.clone() }
     }
 
     fn check(&self, next: &Self) -> Result<(), StartError> {
         if self.admin != next.admin {
             return Err(StartError::NeedsRestart("admin.address"));
         }
-        if self.audit != next.audit || self.sinks != next.sinks {
-            return Err(StartError::NeedsRestart("audit"));
-        }
-        Ok(())
+        other_audit(&self.audit, &next.audit).map_or(Ok(()), |key| Err(StartError::NeedsRestart(key)))
     }
+}
+
+/// Returns the first key by which two logs differ.
+fn other_audit(one: &audit::Config, other: &audit::Config) -> Option<&'static str> {
+    let keys = [
+        ("audit.dir", one.dir != other.dir),
+        ("audit.instance", one.instance != other.instance),
+        ("audit.mode", one.mode != other.mode),
+        ("audit.durability", one.durability != other.durability),
+        ("audit.stdout", one.stdout != other.stdout),
+        ("audit.segment_size", one.segment_bytes != other.segment_bytes),
+        ("audit.segment_age", one.segment_age != other.segment_age),
+        ("audit.compress", one.compress != other.compress),
+        ("audit.retention", one.retention != other.retention),
+        ("audit.redact", one.redaction != other.redaction),
+        ("audit.signing_key", one.signing_key != other.signing_key),
+    ];
+    keys.into_iter().find(|(_, is_other)| *is_other).map(|(key, _)| key)
 }
 
 impl OpenSignIn {

@@ -11,17 +11,18 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use telemetry::Shippers;
 
 /// Reads the counters of a log.
 #[derive(Debug)]
 struct AuditMetrics {
     log: Log,
-    receivers: Vec<Arc<Progress>>,
+    shippers: Arc<Shippers>,
 }
 
 /// Registers the metrics of the log and of those who follow it.
-pub(crate) fn register(registry: &mut Registry, log: Log, receivers: Vec<Arc<Progress>>) {
-    registry.register_collector(Box::new(AuditMetrics { log, receivers }));
+pub(crate) fn register(registry: &mut Registry, log: Log, shippers: Arc<Shippers>) {
+    registry.register_collector(Box::new(AuditMetrics { log, shippers }));
 }
 
 impl Collector for AuditMetrics {
@@ -49,8 +50,9 @@ impl Collector for AuditMetrics {
             u64::from(self.log.check().is_ok()),
         )?;
         commits(&mut encoder, &statistics)?;
-        sinks(&mut encoder, &statistics, &self.receivers)?;
-        lag(&mut encoder, &self.receivers)
+        let receivers = self.shippers.progress();
+        sinks(&mut encoder, &statistics, &receivers)?;
+        lag(&mut encoder, &receivers)
     }
 }
 

@@ -153,11 +153,11 @@ impl Reloader {
         self.assembly.tables().ready(&tables).await;
         let (assembly, before) = (self.assembly.clone(), self.server.snapshot());
         let next = tokio::task::spawn_blocking(move || assembly.next(config, &before)).await;
-        let (snapshot, sign_in) = next.unwrap_or(Err(StartError::Stopped))?.into_parts();
+        let (snapshot, opened) = next.unwrap_or(Err(StartError::Stopped))?.into_parts();
         let revision = snapshot.revision().to_owned();
         self.server.exchange(snapshot, drain_timeout).map_err(StartError::Listeners)?;
         self.assembly.tables().follow(tables);
-        if self.assembly.in_force(sign_in) {
+        if self.assembly.in_force(opened) {
             tracing::info!("keys exchanged");
             let rotated = Event::new(SystemClock.now(), EventKind::KeyRotation, "portcullis", "keys-exchanged");
             self.write(&Event { revision: Some((&*revision).into()), ..rotated });

@@ -72,19 +72,8 @@ pub async fn run_loaded(
 }
 
 async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send) {
-    let App {
-        server,
-        assembly,
-        admin,
-        state,
-        reload_metrics,
-        reload_requests,
-        watched,
-        hangups,
-        shippers,
-        drain_timeout,
-        bound,
-    } = app;
+    let App { server, assembly, admin, state, reload_metrics, reload_requests, watched, hangups, drain_timeout, bound } =
+        app;
 
     for (name, address) in &bound.listeners {
         tracing::info!(listener.name = name, server.address = %address, "listening");
@@ -92,7 +81,8 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
     tracing::info!(server.address = %bound.admin, config.revision = bound.revision, "ready");
     state.serving();
 
-    let (audit, tables) = (assembly.audit().clone(), Arc::clone(assembly.tables()));
+    let (audit, shippers, tables) =
+        (assembly.audit().clone(), Arc::clone(assembly.shippers()), Arc::clone(assembly.tables()));
     let (draining, is_draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let reloader = Reloader::new(

@@ -12,6 +12,6 @@ mod trace;
 
 pub use otlp::Otlp;
 pub use receiver::{Duplex, Receiver, Tls};
-pub use ship::{Shippers, Sinks};
+pub use ship::{Prepared, Shippers, Sinks};
 pub use syslog::Syslog;
 pub use trace::{Attempt, ContinueFrom, Phase, Served, SpanCounts, Trace, Tracer, Traces};

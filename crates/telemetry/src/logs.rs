@@ -58,10 +58,6 @@ struct User<'a> {
 }
 
 impl Logs {
-    pub(crate) fn new(otlp: Otlp, instance: &str) -> Self {
-        Self { client: Client::new(otlp), resource: Resource::new(instance), lines: Vec::new(), batch: None }
-    }
-
     /// Makes a batch of what comes next; nothing when nothing does.
     fn next_batch(&mut self, follower: &mut Follower) -> io::Result<Option<Bytes>> {
         self.lines.clear();
@@ -79,6 +75,12 @@ impl Logs {
 }
 
 impl Courier for Logs {
+    type Receiver = Otlp;
+
+    fn new(otlp: Otlp, instance: &str) -> Self {
+        Self { client: Client::new(otlp), resource: Resource::new(instance), lines: Vec::new(), batch: None }
+    }
+
     async fn deliver(&mut self, follower: &mut Follower) -> io::Result<bool> {
         if self.batch.is_none() {
             self.batch = self.next_batch(follower)?;

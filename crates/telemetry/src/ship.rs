@@ -1,18 +1,20 @@
 //! Brings the lines of the audit log to a receiver: each receiver has a thread that follows the segments, waits while
 //! the receiver is away, and goes on where it was.
 
+mod carry;
+
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use audit::{Follower, Progress};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
 
 use crate::logs::Logs;
 use crate::otlp::Otlp;
 use crate::syslog::{Connection, Syslog};
+
+pub(crate) use self::carry::Courier;
 
 /// The receivers of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,127 +28,137 @@ pub struct Sinks {
 /// Those who bring lines to receivers, until they are told to finish.
 #[derive(Debug)]
 pub struct Shippers {
-    threads: Vec<JoinHandle<()>>,
-    progress: Vec<Arc<Progress>>,
-    stop: watch::Sender<bool>,
+    log: audit::Config,
+    syslog: OnceLock<Shipper<Syslog>>,
+    otlp: OnceLock<Shipper<Otlp>>,
 }
 
-/// A way to a receiver.
-pub(crate) trait Courier: Send + 'static {
-    /// Brings what is there; tells whether that was anything.
-    fn deliver(&mut self, follower: &mut Follower) -> impl Future<Output = io::Result<bool>>;
+/// All that can fail before other receivers are in force.
+#[derive(Debug)]
+pub struct Prepared {
+    sinks: Sinks,
+    syslog: Option<Shipper<Syslog>>,
+    otlp: Option<Shipper<Otlp>>,
+}
 
-    /// Says farewell when all was brought.
-    fn finish(&mut self, follower: &mut Follower) -> impl Future<Output = ()>;
+/// Who brings lines to one receiver after the other.
+#[derive(Debug)]
+struct Shipper<R> {
+    orders: watch::Sender<Order<R>>,
+    progress: Arc<Progress>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What a shipper is told to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Order<R> {
+    /// To bring lines there.
+    Bring(R),
+    /// Nothing: there is no receiver, now.
+    Rest,
+    /// To bring what is left, and to end.
+    Finish,
 }
 
 impl Shippers {
-    /// Starts a thread for each receiver of a log, which is open.
+    /// Brings nothing yet.
+    #[must_use]
+    pub const fn new(log: audit::Config) -> Self {
+        Self { log, syslog: OnceLock::new(), otlp: OnceLock::new() }
+    }
+
+    /// Gets ready to bring lines of the log, which is open, to these receivers. Changes nothing.
     ///
     /// # Errors
     /// It cannot be told where one was, or no thread can be had.
-    pub fn start(sinks: &Sinks, log: &audit::Config) -> io::Result<Self> {
-        let mut shippers = Self { threads: Vec::new(), progress: Vec::new(), stop: watch::Sender::new(false) };
-        if let Some(syslog) = &sinks.syslog {
-            shippers.spawn(Connection::new(syslog.clone()), Follower::open(log, "syslog")?)?;
-        }
-        if let Some(otlp) = &sinks.otlp {
-            shippers.spawn(Logs::new(otlp.clone(), &log.instance), Follower::open(log, "otlp")?)?;
-        }
-        Ok(shippers)
+    pub fn prepare(&self, sinks: Sinks) -> io::Result<Prepared> {
+        let syslog = match &sinks.syslog {
+            Some(_) if self.syslog.get().is_none() => {
+                Some(Shipper::start::<Connection>(Follower::open(&self.log, "syslog")?)?)
+            }
+            _ => None,
+        };
+        let otlp = match &sinks.otlp {
+            Some(_) if self.otlp.get().is_none() => Some(Shipper::start::<Logs>(Follower::open(&self.log, "otlp")?)?),
+            _ => None,
+        };
+        Ok(Prepared { sinks, syslog, otlp })
+    }
+
+    /// Brings lines to these receivers from now on. One that takes the place of another gets what that one has not got;
+    /// one that is gone gets what is left, where that does not take long.
+    pub fn follow(&self, prepared: Prepared) {
+        let Prepared { sinks, syslog, otlp } = prepared;
+        employ(&self.syslog, syslog, sinks.syslog);
+        employ(&self.otlp, otlp, sinks.otlp);
     }
 
     /// Returns what became of the lines, by receiver.
     #[must_use]
     pub fn progress(&self) -> Vec<Arc<Progress>> {
-        self.progress.clone()
+        let syslog = self.syslog.get().and_then(Shipper::progress);
+        syslog.into_iter().chain(self.otlp.get().and_then(Shipper::progress)).collect()
     }
 
     /// Brings what is left, where that does not take long, and ends. To be called when the log is closed. Blocks.
-    pub fn finish(mut self) {
-        self.stop.send_replace(true);
-        for thread in std::mem::take(&mut self.threads) {
+    pub fn finish(&self) {
+        let threads = [self.syslog.get().and_then(Shipper::finish), self.otlp.get().and_then(Shipper::finish)];
+        for thread in threads.into_iter().flatten() {
             if thread.join().is_err() {
                 tracing::error!("a thread that ships audit records ended before its time");
             }
         }
     }
+}
 
-    fn spawn(&mut self, courier: impl Courier, follower: Follower) -> io::Result<()> {
+impl<R: Clone + PartialEq + Send + Sync + 'static> Shipper<R> {
+    fn start<C: Courier<Receiver = R>>(follower: Follower) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (name, stopped) = (follower.progress().name(), self.stop.subscribe());
-        self.progress.push(Arc::clone(follower.progress()));
-        let ship = move || runtime.block_on(ship(courier, follower, stopped));
-        self.threads.push(std::thread::Builder::new().name(format!("ship-{name}")).spawn(ship)?);
-        Ok(())
+        let (orders, told) = watch::channel(Order::Rest);
+        let progress = Arc::clone(follower.progress());
+        let name = format!("ship-{}", progress.name());
+        let work = move || runtime.block_on(carry::work::<C>(follower, told));
+        let thread = Mutex::new(Some(std::thread::Builder::new().name(name).spawn(work)?));
+        Ok(Self { orders, progress, thread })
     }
 }
 
-impl Drop for Shippers {
-    /// Where nobody waits for them, they end by themselves.
+impl<R> Shipper<R> {
+    /// Returns what became of the lines, while there is a receiver.
+    fn progress(&self) -> Option<Arc<Progress>> {
+        matches!(*self.orders.borrow(), Order::Bring(_)).then(|| Arc::clone(&self.progress))
+    }
+
+    /// Lets it end, and returns the thread to wait for.
+    fn finish(&self) -> Option<JoinHandle<()>> {
+        self.orders.send_replace(Order::Finish);
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<R> Drop for Shipper<R> {
+    /// Where nobody waits for it, it ends by itself.
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.orders.send_replace(Order::Finish);
     }
 }
 
-/// Ships until it is stopped and nothing is left, or nothing more can be hoped for.
-async fn ship(mut courier: impl Courier, mut follower: Follower, mut stopped: watch::Receiver<bool>) {
-    let mut ending = stopped.clone();
-    let too_late = async {
-        let _ = ending.wait_for(|stopped| *stopped).await;
-        sleep(FAREWELL).await;
+/// Tells who brings lines of one kind about their receiver. Whoever brought some once stays, and knows where it was.
+fn employ<R: PartialEq>(place: &OnceLock<Shipper<R>>, newcomer: Option<Shipper<R>>, receiver: Option<R>) {
+    let shipper = match newcomer {
+        Some(newcomer) => Some(place.get_or_init(|| newcomer)),
+        None => place.get(),
     };
-    let sink = follower.progress().name();
-    let done = tokio::select! {
-        () = carry(&mut courier, &mut follower, &mut stopped) => true,
-        () = too_late => false,
-    };
-    if done {
-        let _ = timeout(FAREWELL, courier.finish(&mut follower)).await;
-    } else {
-        tracing::warn!(sink, "audit records were not sent before the end; the next start goes on there");
-    }
-    follower.close();
-}
-
-async fn carry(courier: &mut impl Courier, follower: &mut Follower, stopped: &mut watch::Receiver<bool>) {
-    let sink = follower.progress().name();
-    let mut failed = 0;
-    loop {
-        // Before the last look: what was written until then is seen by it.
-        let is_last = *stopped.borrow();
-        match courier.deliver(follower).await {
-            Ok(true) => {
-                if std::mem::take(&mut failed) > 0 {
-                    tracing::info!(sink, "audit records are sent again");
-                }
-            }
-            Ok(false) if is_last => return,
-            Ok(false) => drop(timeout(INTERVAL, stopped.changed()).await),
-            Err(error) => {
-                // Once, not for every attempt of a long night.
-                if failed == 0 {
-                    tracing::warn!(sink, %error, "audit records cannot be sent now: they wait in the log");
-                }
-                failed += 1;
-                sleep(pause(failed)).await;
-            }
+    let Some(shipper) = shipper else { return };
+    let order = receiver.map_or(Order::Rest, Order::Bring);
+    shipper.orders.send_if_modified(|now| {
+        let is_other = *now != order;
+        if is_other {
+            *now = order;
         }
-    }
+        is_other
+    });
 }
 
-/// Doubles, and is not the same for all who lost one receiver.
-fn pause(failed: u32) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(1 << failed.min(10).saturating_sub(1)).min(LONGEST_PAUSE);
-    let mut random = [0];
-    // Without randomness all come at once: a pity, and no harm.
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    pause.mul_f64(0.5 + f64::from(random[0]) / 512.0)
-}
-
-/// How long a line waits at most before it is looked for.
-const INTERVAL: Duration = Duration::from_millis(250);
-/// How long the end waits for receivers.
-const FAREWELL: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+#[cfg(test)]
+pub(crate) mod tests;

@@ -58,10 +58,6 @@ struct Facts<'a> {
 }
 
 impl Connection {
-    pub(crate) const fn new(syslog: Syslog) -> Self {
-        Self { syslog, stream: None, marks: None, lines: Vec::new(), frames: Vec::new() }
-    }
-
     async fn send(&mut self, follower: &mut Follower) -> io::Result<bool> {
         // Before there is a connection: what waits is known to wait.
         self.lines.clear();
@@ -89,6 +85,12 @@ impl Connection {
 }
 
 impl Courier for Connection {
+    type Receiver = Syslog;
+
+    fn new(syslog: Syslog, _: &str) -> Self {
+        Self { syslog, stream: None, marks: None, lines: Vec::new(), frames: Vec::new() }
+    }
+
     async fn deliver(&mut self, follower: &mut Follower) -> io::Result<bool> {
         let marks = self.marks.get_or_insert_with(|| Marks::at(follower.place()));
         marks.pass(follower.place());
@@ -193,4 +195,4 @@ const BATCH: usize = 256 * 1024;
 const CERTAIN: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -23,7 +23,7 @@ pub struct Place {
 #[derive(Debug)]
 pub(super) struct PlaceFile {
     path: PathBuf,
-    place: Option<Place>,
+    place: Place,
     written: Option<Place>,
     since: Instant,
     is_failing: bool,
@@ -66,22 +66,33 @@ impl Place {
 }
 
 impl PlaceFile {
-    pub(super) fn new(dir: &Path, instance: &str, name: &str) -> Self {
+    /// Reads where a follower was. The first time that is a beginning, which is written down at once: a receiver that is
+    /// away from then on gets what it missed in the next process, too.
+    pub(super) fn open(
+        dir: &Path,
+        instance: &str,
+        name: &str,
+        beginning: impl FnOnce() -> io::Result<Place>,
+    ) -> io::Result<Self> {
         let path = dir.join(format!(".audit-{instance}.{name}.json"));
-        Self { path, place: None, written: None, since: Instant::now(), is_failing: false }
+        let written = match fs::read(&path) {
+            Ok(bytes) => Some(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let place = written.map_or_else(beginning, Ok)?;
+        let mut file = Self { path, place, written, since: Instant::now(), is_failing: false };
+        file.write();
+        Ok(file)
     }
 
-    pub(super) fn read(&self) -> io::Result<Option<Place>> {
-        match fs::read(&self.path) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    pub(super) const fn place(&self) -> Place {
+        self.place
     }
 
     /// Remembers a place, and writes it down where that was not done for a while.
     pub(super) fn keep(&mut self, place: Place) {
-        self.place = Some(place);
+        self.place = place;
         if self.since.elapsed() >= INTERVAL {
             self.since = Instant::now();
             self.write();
@@ -89,9 +100,11 @@ impl PlaceFile {
     }
 
     pub(super) fn write(&mut self) {
-        let Some(place) = self.place.filter(|_| self.place != self.written) else { return };
-        match self.replace(place) {
-            Ok(()) => (self.written, self.is_failing) = (Some(place), false),
+        if self.written == Some(self.place) {
+            return;
+        }
+        match self.replace() {
+            Ok(()) => (self.written, self.is_failing) = (Some(self.place), false),
             Err(error) => {
                 let path = self.path.display();
                 if !std::mem::replace(&mut self.is_failing, true) {
@@ -102,10 +115,10 @@ impl PlaceFile {
     }
 
     /// Whole or not at all.
-    fn replace(&self, place: Place) -> io::Result<()> {
+    fn replace(&self) -> io::Result<()> {
         let aside = self.path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        file.write_all(&serde_json::to_vec(&place)?)?;
+        file.write_all(&serde_json::to_vec(&self.place)?)?;
         fs::rename(aside, &self.path)
     }
 }

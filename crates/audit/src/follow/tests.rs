@@ -79,6 +79,20 @@ fn a_follower_begins_with_the_segment_of_this_process_and_goes_on_where_it_was()
 }
 
 #[test]
+fn what_a_receiver_that_was_never_there_missed_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let log = Log::open(&config).unwrap();
+    // Killed: it closes nothing.
+    drop(Follower::open(&config, "test").unwrap());
+    note(&log, &["one"]);
+    log.close();
+    let log = Log::open(&config).unwrap();
+    note(&log, &["two"]);
+    assert_eq!(read(&mut Follower::open(&config, "test").unwrap()), ["one", "two"]);
+}
+
+#[test]
 fn what_was_compressed_is_read_from_the_same_place() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());

@@ -21,12 +21,12 @@ pub(super) struct SessionCount(Mutex<Option<(Instant, usize)>>);
 
 impl SessionCount {
     /// Counts, where that was not done for a while; nothing while the store does not answer.
-    async fn read(&self, authenticator: &Authenticator) -> Option<usize> {
+    async fn read<E>(&self, count: impl AsyncFnOnce() -> Result<usize, E>) -> Option<usize> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, count)) = known.filter(|(since, _)| since.elapsed() < FRESH) {
             return Some(count);
         }
-        let count = authenticator.session_count().await.ok()?;
+        let count = count().await.ok()?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), count));
         Some(count)
     }
@@ -36,7 +36,7 @@ impl SessionCount {
 pub(super) async fn read(authenticator: Option<Arc<Authenticator>>, counted: &SessionCount) -> Registry {
     let mut registry = Registry::default();
     let Some(authenticator) = authenticator else { return registry };
-    if let Some(count) = counted.read(&authenticator).await {
+    if let Some(count) = counted.read(async || authenticator.session_count().await).await {
         let sessions = Gauge::<i64>::default();
         sessions.set(i64::try_from(count).unwrap_or(i64::MAX));
         registry.register("portcullis_sessions", "Sessions that are live", sessions);
@@ -56,3 +56,6 @@ pub(super) async fn read(authenticator: Option<Arc<Authenticator>>, counted: &Se
 
 /// Several scrape one instance, each a few times a minute.
 const FRESH: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,9 @@ use crate::{
 #[error("{0}")]
 struct Broken(String);
 
+/// What a client of HTTP/2 takes of a body without reading.
+const WINDOW: usize = 64 * 1024;
+
 fn broken(error: impl std::fmt::Display) -> Broken {
     Broken(error.to_string())
 }
@@ -295,7 +298,7 @@ impl Client {
             }
             Http::Two => {
                 let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-                    .initial_stream_window_size(64 * 1024)
+                    .initial_stream_window_size(u32::try_from(WINDOW).unwrap())
                     .initial_connection_window_size(64 * 1024 * 1024)
                     .handshake(io)
                     .await

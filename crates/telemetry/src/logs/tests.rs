@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::record;
 use crate::otlp::message::{AnyValue, ExportLogs, KeyValue};
-use crate::{Otlp, Receiver, Shippers, Sinks};
+use crate::ship::tests::start;
+use crate::{Otlp, Receiver, Sinks};
 
 #[test]
 fn a_record_is_the_line_with_what_people_filter_by() {
@@ -74,7 +75,7 @@ async fn a_batch_is_sent_until_it_is_taken_and_dropped_only_where_it_is_at_fault
         headers: vec![("x-token".parse().unwrap(), "secret".parse().unwrap())],
         timeout: Duration::from_secs(10),
     };
-    let shippers = Shippers::start(&Sinks { otlp: Some(otlp), syslog: None }, &config).unwrap();
+    let shippers = start(&Sinks { otlp: Some(otlp), syslog: None }, &config);
     let progress = shippers.progress();
     let note = |reason| {
         log.note(&Event::new("2026-01-01T00:00:00Z".parse().unwrap(), EventKind::Reload, "sighup", reason)).unwrap();
@@ -99,7 +100,7 @@ async fn a_batch_is_sent_until_it_is_taken_and_dropped_only_where_it_is_at_fault
     assert_eq!(reasons(&request(&mut stream).await.1), ["three"]);
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     log.close();
-    let finished = tokio::task::spawn_blocking(|| shippers.finish());
+    let finished = tokio::task::spawn_blocking(move || shippers.finish());
     let (_, last) = request(&mut stream).await;
     assert!(reasons(&last).is_empty());
     // One of its two lines is not taken.

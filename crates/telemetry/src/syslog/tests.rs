@@ -8,19 +8,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::{Syslog, time};
-use crate::{Receiver, Shippers, Sinks};
+use crate::ship::tests::start;
+use crate::{Receiver, Sinks};
 
-fn syslog(port: u16) -> Syslog {
+pub(crate) fn syslog(port: u16) -> Syslog {
     let receiver = Receiver { host: "127.0.0.1".into(), port, tls: None };
     Syslog { receiver, facility: 10, hostname: "proxy-1".into(), app_name: "portcullis".into() }
 }
 
-fn note(log: &Log, reason: &str) {
+pub(crate) fn note(log: &Log, reason: &str) {
     log.note(&Event::new("2026-01-01T00:00:00Z".parse().unwrap(), EventKind::Reload, "sighup", reason)).unwrap();
 }
 
 /// The next message, and the reason in its record.
-async fn message(stream: &mut TcpStream) -> Option<(String, Option<String>)> {
+pub(crate) async fn message(stream: &mut TcpStream) -> Option<(String, Option<String>)> {
     let mut length = 0;
     loop {
         match stream.read_u8().await.ok()? {
@@ -37,7 +38,7 @@ async fn message(stream: &mut TcpStream) -> Option<(String, Option<String>)> {
 }
 
 /// Reads messages until one has this reason, and returns all reasons.
-async fn reasons_until(stream: &mut TcpStream, last: &str) -> Vec<String> {
+pub(crate) async fn reasons_until(stream: &mut TcpStream, last: &str) -> Vec<String> {
     let mut reasons = Vec::new();
     let reading = async {
         while let Some((_, reason)) = message(stream).await {
@@ -84,7 +85,7 @@ async fn a_receiver_that_was_away_gets_what_it_missed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let sinks = Sinks { syslog: Some(syslog(address.port())), otlp: None };
-    let shippers = Shippers::start(&sinks, &config).unwrap();
+    let shippers = start(&sinks, &config);
     let progress = shippers.progress();
 
     note(&log, "one");
@@ -102,7 +103,7 @@ async fn a_receiver_that_was_away_gets_what_it_missed() {
 
     note(&log, "four");
     log.close();
-    let finished = tokio::task::spawn_blocking(|| shippers.finish());
+    let finished = tokio::task::spawn_blocking(move || shippers.finish());
     assert_eq!(reasons_until(&mut stream, "four").await, ["four"]);
     // The last line of the segment, and the end.
     assert!(message(&mut stream).await.is_some_and(|(head, _)| head.contains(" segment_end ")));
@@ -114,7 +115,7 @@ async fn a_receiver_that_was_away_gets_what_it_missed() {
 
     // The next process goes on behind what had arrived.
     let log = Log::open(&config).unwrap();
-    let shippers = Shippers::start(&sinks, &config).unwrap();
+    let shippers = start(&sinks, &config);
     note(&log, "five");
     let mut stream = listener.accept().await.unwrap().0;
     assert_eq!(reasons_until(&mut stream, "five").await, ["five"]);

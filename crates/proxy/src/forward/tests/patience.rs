@@ -104,6 +104,33 @@ async fn events_may_be_rare_and_other_bodies_must_move() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_for_hours_is_no_silence_of_the_upstream() {
+    // More than is taken of a client that does not read: nobody waits for the upstream then.
+    const MUCH: usize = WINDOW + 16 * 1024;
+    let go = Arc::new(Notify::new());
+    go.notify_one();
+    let (upstream, mut told) = patient(Http::One, "text/plain", &go).await;
+    let front = front(Http::Two, &route(EndpointScheme::Http, &[upstream.address])).await;
+    let response = Client::connect(Http::Two, &front).await.get("/").await;
+    let feed = told.recv().await.unwrap();
+    feed.send(data(vec![b'0'; MUCH])).unwrap();
+    for _ in 0..10 {
+        turns().await;
+    }
+    pass(HOURS).await;
+    turns().await;
+    let mut body = response.into_body();
+    let mut read = 0;
+    while read < MUCH {
+        read += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+    }
+    turns().await;
+    feed.send(data("late")).unwrap();
+    drop(feed);
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "late");
+}
+
+#[tokio::test]
 async fn a_body_that_moves_is_never_cut_however_long_it_takes() {
     let upstream = upstream(Http::One, |request: Request<Incoming>| async {
         Response::new(request.into_body().map_err(broken).boxed_unsync())
