@@ -64,7 +64,7 @@ impl ResponseBody {
     }
 
     /// Decides again where there is a doubt; what is sent instead of the rest, where it may not be sent.
-    fn doubt(&mut self) -> Option<Result<Frame<Bytes>, BrokeOff>> {
+    pub(crate) fn doubt(&mut self) -> Option<Result<Frame<Bytes>, BrokeOff>> {
         let (Some(exchange), Some(stream)) = (&mut self.exchange, &mut self.stream) else { return None };
         if !stream.is_doubtful(exchange.streams()) {
             return None;

@@ -163,7 +163,7 @@ pub struct Http2 {
     pub initial_connection_window_size: u32,
     /// Bytes of one header list, decompressed (RFC 9113 §6.5.2).
     pub max_header_list_size: u32,
-    /// How often an idle connection is pinged.
+    /// How often a client is pinged.
     pub keepalive_interval: Duration,
 }
 

@@ -1,6 +1,5 @@
 //! From socket to request: handshake, choice of protocol, and the time limits of one connection.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -8,9 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::{ClientAddress, Scheme};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -23,13 +20,14 @@ use crate::client_address::client_header;
 use crate::client_places::ClientPlace;
 use crate::config::ForwardedHeader;
 use crate::entrance::Entrance;
-use crate::http1::{self, Interim};
-use crate::incoming::Incoming;
+use crate::http1;
+use crate::http2;
+use crate::interim::Interim;
 use crate::listener::Serving;
 use crate::metrics::{Handshake, Limit, OpenConnection};
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
 use crate::worker::Seat;
-use crate::{Listener, Snapshot, passthrough, pipeline, proxy_protocol, sanitize};
+use crate::{Snapshot, passthrough, proxy_protocol, sanitize};
 
 /// One accepted socket, as its requests see it.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ pub(crate) struct Connection {
     pub(crate) client_header: HeaderValue,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) activity: Arc<Activity>,
-    /// What the upstream of the request under way says before it answers; of HTTP/1.1.
+    /// What the upstream of the request under way says before it answers, over HTTP/1.1.
     pub(crate) interim: Interim,
     // Given back when the last exchange is over: a tunnel outlives the task of its connection.
     _place: Place,
@@ -309,33 +307,14 @@ where
                 Ok(())
             })
         }
-        Protocol::Http2 => Box::pin(async move {
-            let of_requests = Arc::clone(&connection);
-            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-                let connection = Arc::clone(&of_requests);
-                async move { Ok::<_, Infallible>(pipeline::answer(connection, request.map(Incoming::Hyper)).await) }
-            });
-            let io = TokioIo::new(Resumed::new(stream, read));
-            let http = pin!(http2(&connection.entrance.config).serve_connection(io, service));
-            supervise(http, |http| http.graceful_shutdown(), &connection).await
-        }),
+        Protocol::Http2 => {
+            let mut http = http2::Server::new(Arc::clone(&connection), Resumed::new(stream, read));
+            Box::pin(async move { supervise(Pin::new(&mut http), |http| http.get_mut().finish(), &connection).await })
+        }
     }
 }
 
 type Serve = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
-
-fn http2(config: &Listener) -> hyper::server::conn::http2::Builder<TokioExecutor> {
-    let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .max_concurrent_streams(config.http2.max_concurrent_streams)
-        .initial_stream_window_size(config.http2.initial_stream_window_size)
-        .initial_connection_window_size(config.http2.initial_connection_window_size)
-        .max_header_list_size(config.http2.max_header_list_size)
-        .keep_alive_interval(config.http2.keepalive_interval)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .enable_connect_protocol();
-    http
-}
 
 /// Drives a connection within its time limits, and ends it when the server stops.
 async fn supervise<C, E>(mut http: Pin<&mut C>, finish: impl Fn(Pin<&mut C>), connection: &Connection) -> io::Result<()>
@@ -370,8 +349,6 @@ where
 
 /// The first bytes of a cleartext HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long an HTTP/2 ping may stay unanswered.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const LINGER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

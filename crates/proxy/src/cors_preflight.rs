@@ -3,7 +3,7 @@
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
-use hyper::body::Body;
+use http_body::Body;
 
 use crate::forward::Upgrade;
 

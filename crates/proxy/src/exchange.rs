@@ -522,7 +522,7 @@ pub(crate) fn user(session: &Session) -> audit::User<'_> {
 
 fn logical_method<B>(request: &Request<B>) -> Method {
     // RFC 8441 §4: the extended CONNECT of HTTP/2 is what `GET` with `Upgrade` is in HTTP/1.1.
-    if request.method() == Method::CONNECT && request.extensions().get::<hyper::ext::Protocol>().is_some() {
+    if request.method() == Method::CONNECT && request.extensions().get::<h2::ext::Protocol>().is_some() {
         Method::GET
     } else {
         request.method().clone()

@@ -1,7 +1,4 @@
 //! Sends an allowed request to its upstream and hands the response back as it comes.
-//!
-//! Informational responses other than `100 Continue` and `101 Switching Protocols` are passed on where both sides speak
-//! HTTP/1.1. hyper has no way to send or to hear of them over HTTP/2, and a client does not depend on them (RFC 9110 §15.2).
 
 mod address;
 mod frames;
@@ -30,8 +27,8 @@ use self::outgoing::Outgoing;
 use self::retry::Retries;
 use crate::client_address::Told;
 use crate::config::RetryOn;
-use crate::http1::Interim;
 use crate::incoming::Incoming;
+use crate::interim::Interim;
 use crate::upstream::{
     Active, Arriving, Broken, Cluster, ConnectionError, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress,
     RequestBody, Spoken, Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
@@ -41,6 +38,8 @@ use address::address;
 use response::downstream;
 
 pub(crate) use leg::Farewell;
+#[cfg(test)]
+pub(crate) use upgrade::accept_of;
 pub(crate) use upgrade::{Counted, Traffic, Tunnel};
 
 /// What forwarding must know of a request beside the request.

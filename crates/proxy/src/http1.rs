@@ -8,7 +8,6 @@ pub(crate) mod chunked;
 pub(crate) mod fields;
 mod head;
 mod incoming;
-mod interim;
 mod leaving;
 pub(crate) mod outbox;
 mod server;
@@ -16,9 +15,8 @@ mod turn;
 
 pub(crate) use head::Refused;
 pub(crate) use incoming::Body;
-pub(crate) use interim::Interim;
 pub(crate) use leaving::Client;
-pub(crate) use server::{Server, Tunnel, tunnel};
+pub(crate) use server::{Server, Tunnel, Tunnelling, tunnel};
 
 /// Why what a peer sent is no HTTP/1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

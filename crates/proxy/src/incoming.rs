@@ -7,13 +7,19 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::http1::{self, Faulty};
+use crate::http2;
 
 /// The body of a request.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// HTTP/1.1, which is ours.
+    /// There is none.
+    Empty,
+    /// Over HTTP/1.1.
     Http1(http1::Body),
-    /// HTTP/2, which is hyper's.
+    /// Over HTTP/2.
+    Http2(http2::Body),
+    /// Of a server that a test has made.
+    #[cfg(test)]
     Hyper(hyper::body::Incoming),
 }
 
@@ -24,14 +30,12 @@ pub(crate) enum IncomingError {
     #[error(transparent)]
     Http1(#[from] Faulty),
     /// Over HTTP/2.
+    #[error("http2 error")]
+    Http2(#[from] h2::Error),
+    /// In a test.
+    #[cfg(test)]
     #[error(transparent)]
     Hyper(#[from] hyper::Error),
-}
-
-impl From<hyper::body::Incoming> for Incoming {
-    fn from(body: hyper::body::Incoming) -> Self {
-        Self::Hyper(body)
-    }
 }
 
 impl Body for Incoming {
@@ -40,21 +44,30 @@ impl Body for Incoming {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
         match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            #[cfg(test)]
             Self::Hyper(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
+            Self::Empty => true,
             Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            #[cfg(test)]
             Self::Hyper(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::Empty => SizeHint::with_exact(0),
             Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            #[cfg(test)]
             Self::Hyper(body) => body.size_hint(),
         }
     }

@@ -9,7 +9,7 @@ use authenticate::{Authenticator, Outcome, Presented, Session};
 use authorize::{Decision, Permit, ShadowDecision};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
-use hyper::body::Body as _;
+use http_body::Body as _;
 use identity::{AddressSource, ClientAddress, Origin};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -26,6 +26,7 @@ use crate::facts::{self, HeaderFacts};
 use crate::forward::{Farewell, Forward, Forwarded, Tunnel, Upgrade, forward};
 use crate::http1;
 use crate::incoming::Incoming;
+use crate::interim::Interim;
 use crate::respond::{self, Challenge, Refused, Wanting};
 use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
@@ -35,10 +36,14 @@ use crate::upstream::{Credential, TrailerRules, stable_hash};
 use crate::{Rewrites, cors_preflight, own_endpoints, rewrite, websocket_origin};
 
 /// Answers one request.
-pub(crate) async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
+pub(crate) async fn answer(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+    interim: Interim,
+) -> Response<ResponseBody> {
     let mut exchange = Exchange::begin(connection, &request);
     let caller = exchange.caller;
-    let answered = phases(&mut exchange, request, caller).await;
+    let answered = phases(&mut exchange, request, caller, &interim).await;
     let response = answered.unwrap_or_else(|refused| respond::refuse(&refused, caller, &mut exchange));
     exchange.respond(response.status(), response.headers());
     match exchange.tunnel.take() {
@@ -92,6 +97,7 @@ async fn phases(
     exchange: &mut Exchange,
     request: Request<Incoming>,
     caller: Caller,
+    interim: &Interim,
 ) -> Result<Response<Content>, Refused> {
     let snapshot = Arc::clone(&exchange.snapshot);
     let (mut parts, body) = request.into_parts();
@@ -135,7 +141,7 @@ async fn phases(
     let told = tell_upstream(exchange, &permit, &mut parts.headers, arrived, route, &origin)?;
     rewrite_request(&mut parts, &route.config.rewrites)?;
     exchange.write_ahead().await.map_err(unrecorded)?;
-    send(exchange, permit, route, Request::from_parts(parts, body), &told, caller).await
+    send(exchange, permit, route, Request::from_parts(parts, body), &told, interim).await
 }
 
 /// What the first three phases found.
@@ -213,7 +219,7 @@ fn destination(
 
 /// Returns how a request opens a WebSocket. A WebSocket is asked for with `GET`, or by extended CONNECT.
 fn upgrade(parts: &Parts, asked: sanitize::Upgrade) -> Result<Upgrade, Refused> {
-    if let Some(protocol) = parts.extensions.get::<hyper::ext::Protocol>() {
+    if let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() {
         return if protocol.as_str() == "websocket" {
             Ok(Upgrade::ExtendedConnect)
         } else {
@@ -442,7 +448,7 @@ async fn send(
     route: &LoadedRoute,
     request: Request<Incoming>,
     told: &Told,
-    caller: Caller,
+    interim: &Interim,
 ) -> Result<Response<Content>, Refused> {
     let began = Instant::now();
     let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body(route.config.max_request_body));
@@ -453,7 +459,7 @@ async fn send(
     };
     let context = Forward {
         hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers(), told)),
-        grpc: caller.is_grpc(),
+        grpc: exchange.caller.is_grpc(),
         upgrade: exchange.upgrade,
         told,
         tunnels: &serving.tunnels,
@@ -462,7 +468,7 @@ async fn send(
         progress,
         trailers: &trailers,
         trace: exchange.trace.as_ref(),
-        interim: &exchange.connection.interim,
+        interim,
     };
     let forwarded = forward(permit, &route.cluster, request, context).await;
     exchange.answered_in(began.elapsed());

@@ -1,6 +1,5 @@
 //! Decides whether a request is tried again after an endpoint had it, and keeps what that takes.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,13 +147,12 @@ pub(super) fn reason_of_status(status: StatusCode) -> Option<RetryOn> {
 /// Returns what an error under a request is in the words of `retry.on`. A stream that the peer refused, or that came after
 /// the last one that it takes, was not looked at (RFC 9113 §6.8, §8.7).
 pub(super) fn reason_of_loss(error: &ConnectionError) -> RetryOn {
-    let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    let refused = http2.is_some_and(|error| match error.reason() {
-        Some(h2::Reason::REFUSED_STREAM) => error.is_reset() && error.is_remote(),
-        Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),
-        _ => false,
-    });
-    if refused { RetryOn::RefusedStream } else { RetryOn::Reset }
+    let ConnectionError::Http2(error) = error else { return RetryOn::Reset };
+    match error.reason() {
+        Some(h2::Reason::REFUSED_STREAM) if error.is_reset() && error.is_remote() => RetryOn::RefusedStream,
+        Some(h2::Reason::NO_ERROR) if error.is_go_away() && error.is_remote() => RetryOn::RefusedStream,
+        _ => RetryOn::Reset,
+    }
 }
 
 /// Before the second round of endpoints; twice as long before the next.

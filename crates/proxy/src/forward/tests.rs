@@ -33,11 +33,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use identity::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Forward, Upgrade, dispatch};
+use crate::http1::Tunnelling;
 use crate::test_support::told;
 use crate::upstream::{Cluster, Pools, Progress, TrailerRules};
 use crate::{
@@ -227,10 +228,20 @@ async fn front_of(http: Http, cluster: Arc<Cluster>) -> Front {
 
 async fn answer(
     cluster: &Cluster,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     tunnels: &TaskTracker,
     close: CancellationToken,
 ) -> Response<AnyBody> {
+    let upgraded = hyper::upgrade::on(&mut request);
+    let (tunnel, tunnelling) = oneshot::channel();
+    request.extensions_mut().insert(Tunnelling::new(tunnelling));
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgraded.await {
+            let _gone = tunnel.send(Box::new(TokioIo::new(upgraded)));
+        }
+    });
+    // As `sanitize` does.
+    request.headers_mut().remove("transfer-encoding");
     let headers = request.headers();
     let upgrade = if request.extensions().get::<hyper::ext::Protocol>().is_some() {
         Upgrade::ExtendedConnect
@@ -257,7 +268,7 @@ async fn answer(
         hash: None,
         trailers: &trailers,
         trace: None,
-        interim: &crate::http1::Interim::default(),
+        interim: &crate::interim::Interim::default(),
     };
     match dispatch(cluster, request.map(crate::incoming::Incoming::Hyper), context).await {
         // As where a session is revoked in the middle of a stream.

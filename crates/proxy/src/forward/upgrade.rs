@@ -45,10 +45,8 @@ pub(super) async fn open(
     mut request: Request<crate::incoming::Incoming>,
     forward: Forward<'_>,
 ) -> Result<Forwarded, UpstreamFailure> {
-    let client = match http1::tunnel(request.extensions_mut()) {
-        Some(tunnel) => Client::Http1(tunnel),
-        None => Client::Hyper(hyper::upgrade::on(&mut request)),
-    };
+    let client = http1::tunnel(request.extensions_mut())
+        .ok_or_else(|| UpstreamFailure::new(FailureKind::ClientBody, "no connection to make a tunnel of"))?;
     let key = match forward.upgrade {
         Upgrade::WebSocket | Upgrade::None => request.headers().get(SEC_WEBSOCKET_KEY).cloned(),
         Upgrade::ExtendedConnect => Some(new_key()?),
@@ -182,22 +180,7 @@ fn answer(response: Response<Incoming>, upgrade: Upgrade) -> Response<UpstreamBo
         }
         (false, _) => {}
     }
-    Response::from_parts(parts, UpstreamBody::new(Arriving::Hyper { body, _slot: None }, None, None))
-}
-
-/// The client's side, once it has been answered.
-enum Client {
-    Http1(oneshot::Receiver<http1::Tunnel>),
-    Hyper(OnUpgrade),
-}
-
-impl Client {
-    async fn stream(self) -> Result<http1::Tunnel, Box<dyn std::error::Error + Send + Sync>> {
-        match self {
-            Self::Http1(tunnel) => Ok(tunnel.await?),
-            Self::Hyper(upgrade) => Ok(Box::new(TokioIo::new(upgrade.await?))),
-        }
-    }
+    Response::from_parts(parts, UpstreamBody::new(Arriving::Hyper(body), None, None))
 }
 
 /// What a tunnel carried.
@@ -221,7 +204,7 @@ pub(crate) struct Tunnel {
 /// Carries bytes both ways until both sides have ended, one breaks off, or there is a reason to end: then both are told
 /// between two frames. `close` cuts them off.
 async fn carry(
-    client: Client,
+    client: oneshot::Receiver<http1::Tunnel>,
     upstream: OnUpgrade,
     parting: oneshot::Receiver<Farewell>,
     stop: CancellationToken,
@@ -231,7 +214,7 @@ async fn carry(
     {
         let code = AtomicU16::new(0);
         let mut tunnel = pin!(async {
-            let (client, upstream) = (client.stream().await?, upstream.await?);
+            let (client, upstream) = (client.await?, upstream.await?);
             let client = Leg::new(client, Peer::Upstream, &code);
             let mut client = Counted { stream: client, traffic: &mut traffic };
             copy_bidirectional(&mut client, &mut Leg::new(TokioIo::new(upstream), Peer::Client, &code)).await?;
@@ -305,7 +288,7 @@ fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool 
 }
 
 /// Computes `Sec-WebSocket-Accept` (RFC 6455 §4.2.2). SHA-1 protects nothing here; it shows that the peer read the key.
-pub(super) fn accept_of(key: &HeaderValue) -> String {
+pub(crate) fn accept_of(key: &HeaderValue) -> String {
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat());
     STANDARD.encode(hash)
 }

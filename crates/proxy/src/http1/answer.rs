@@ -1,6 +1,5 @@
 //! An answer as it is written: its head, and where its body ends.
 
-use std::cell::RefCell;
 use std::io::{self, Write as _};
 
 use bytes::Bytes;
@@ -9,11 +8,11 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::fields;
 use super::head::{Version, Wishes};
 use super::outbox::Outbox;
+use crate::date::date;
 
 /// Where the body of an answer ends (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +105,7 @@ pub(super) fn write(
         Framing::Empty | Framing::Close => {}
     }
     if !is_dated {
-        write_date(to, now());
+        date(now(), |date| fields::write(to, &DATE, date));
     }
     match (keeps_alive, asked.version) {
         _ if is_upgrade => {}
@@ -118,7 +117,7 @@ pub(super) fn write(
 }
 
 /// Writes a status line, with a reason phrase that is not the usual one where there is any.
-pub(super) fn status_line(to: &mut Vec<u8>, status: StatusCode, reason: Option<&ReasonPhrase>) {
+fn status_line(to: &mut Vec<u8>, status: StatusCode, reason: Option<&ReasonPhrase>) {
     let usual = || status.canonical_reason().unwrap_or_default().as_bytes();
     to.extend_from_slice(b"HTTP/1.1 ");
     to.extend_from_slice(status.as_str().as_bytes());
@@ -132,16 +131,11 @@ pub(super) fn closes(headers: &HeaderMap) -> bool {
     headers.get(CONNECTION).is_some_and(|value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-fn write_date(to: &mut Vec<u8>, now: Timestamp) {
-    DATES.with_borrow_mut(|(second, text)| {
-        if *second != now.as_second() || text.is_empty() {
-            *text = DateTimePrinter::new().timestamp_to_rfc9110_string(&now).unwrap_or_default();
-            *second = now.as_second();
-        }
-        to.extend_from_slice(b"date: ");
-        to.extend_from_slice(text.as_bytes());
-        to.extend_from_slice(b"\r\n");
-    });
+/// Writes the head of a response that comes before the answer.
+pub(super) fn write_interim(to: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap) {
+    status_line(to, status, None);
+    headers.iter().for_each(|(name, value)| fields::write(to, name, value));
+    to.extend_from_slice(b"\r\n");
 }
 
 impl Encoder {
@@ -196,9 +190,4 @@ impl From<WrongLength> for io::Error {
     fn from(WrongLength: WrongLength) -> Self {
         Self::other("the answer's body has another length than it said")
     }
-}
-
-thread_local! {
-    // The time of the last answer, as `Date` has it.
-    static DATES: RefCell<(i64, String)> = const { RefCell::new((0, String::new())) };
 }

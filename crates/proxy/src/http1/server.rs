@@ -63,16 +63,16 @@ impl<S: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Duplex for S {}
 
 /// Travels with a request that may open a tunnel.
 #[derive(Clone, Debug)]
-pub(super) struct Tunnelling(Arc<Mutex<Option<oneshot::Receiver<Tunnel>>>>);
+pub(crate) struct Tunnelling(Arc<Mutex<Option<oneshot::Receiver<Tunnel>>>>);
 
-/// Takes the tunnel that a request is going to open, where it came over HTTP/1.1.
+/// Takes the tunnel that a request is going to open, where it may.
 pub(crate) fn tunnel(request: &mut Extensions) -> Option<oneshot::Receiver<Tunnel>> {
     let tunnelling = request.remove::<Tunnelling>()?;
     tunnelling.0.lock().ok()?.take()
 }
 
 impl Tunnelling {
-    pub(super) fn new(tunnel: oneshot::Receiver<Tunnel>) -> Self {
+    pub(crate) fn new(tunnel: oneshot::Receiver<Tunnel>) -> Self {
         Self(Arc::new(Mutex::new(Some(tunnel))))
     }
 }

@@ -87,7 +87,7 @@ impl Turn {
             request.extensions_mut().insert(Tunnelling::new(tunnelling));
             tunnel
         });
-        let pipeline = Box::pin(pipeline::answer(Arc::clone(connection), request));
+        let pipeline = Box::pin(pipeline::answer(Arc::clone(connection), request, connection.interim.clone()));
         let expects_continue = upload.is_some() && head.wishes.expects_continue;
         Box::new(Self {
             pipeline: Some(pipeline),
@@ -127,7 +127,7 @@ impl Turn {
     /// Goes on as far as possible; ready when both sides have ended.
     pub(super) fn poll<S: Client>(&mut self, wire: &mut Wire<S>, cx: &mut Context<'_>) -> Poll<io::Result<Next>> {
         loop {
-            self.poll_pipeline(wire.is_last, cx);
+            self.poll_pipeline(wire, cx)?;
             let is_sent = self.poll_send(wire, cx)?.is_ready() && self.encoder.is_some();
             match (self.poll_upload(wire, cx)?, is_sent) {
                 (Progress::Moved, _) => continue,
@@ -151,26 +151,35 @@ impl Turn {
         }
     }
 
-    fn poll_pipeline(&mut self, is_last: bool, cx: &mut Context<'_>) {
-        let Some(pipeline) = &mut self.pipeline else { return };
+    fn poll_pipeline<S>(&mut self, wire: &Wire<S>, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(pipeline) = &mut self.pipeline else { return Ok(()) };
         let polled = pipeline.as_mut().poll(cx);
         match polled {
+            // RFC 6455 §4.1: a client waits for the answer. What it says before was not said to a tunnel.
+            Poll::Ready(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !wire.read.is_empty() => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "more came before the connection was a tunnel"));
+            }
             Poll::Ready(response) => {
                 self.pipeline = None;
-                self.answer(response, is_last);
+                self.answer(response, wire.is_last);
             }
             Poll::Pending if self.asked.version == Version::Http11 => {
-                self.connection.interim.take(&mut self.out.line, cx);
+                for (status, headers) in self.connection.interim.take(cx) {
+                    answer::write_interim(&mut self.out.line, status, &headers);
+                }
             }
             Poll::Pending => {}
         }
+        Ok(())
     }
 
     /// Begins to answer.
     fn answer(&mut self, response: Response<ResponseBody>, is_last: bool) {
         let (parts, body) = response.into_parts();
         if self.asked.version == Version::Http11 {
-            self.connection.interim.close(&mut self.out.line);
+            for (status, headers) in self.connection.interim.close() {
+                answer::write_interim(&mut self.out.line, status, &headers);
+            }
         }
         let framing = Framing::of(self.asked, parts.status, &parts.headers, body.size_hint().exact());
         // A client that was not asked for its body may send it or not: what comes next is not known (RFC 9110 §10.1.1).
@@ -192,11 +201,22 @@ impl Turn {
             // The head waits for what there already is of the body: both are written together.
             let is_waiting = self.out.is_ready_for_data() && self.poll_body(cx)?.is_pending();
             let stream = Pin::new(&mut wire.stream);
-            ready!(self.out.poll_write(cx, stream))?;
+            if self.out.poll_write(cx, stream)?.is_pending() {
+                self.doubt()?;
+                return Poll::Pending;
+            }
             if is_waiting || self.body.is_none() {
                 ready!(self.out.poll_flush(cx, Pin::new(&mut wire.stream)))?;
                 return if is_waiting { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
+        }
+    }
+
+    /// Decides again where there is a doubt about an answer that nobody reads.
+    fn doubt(&mut self) -> io::Result<()> {
+        match self.body.as_mut().and_then(ResponseBody::doubt) {
+            None => Ok(()),
+            Some(_) => Err(io::Error::other("the answer is no longer allowed")),
         }
     }
 

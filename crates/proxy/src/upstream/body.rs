@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Active;
 use super::failure::{ConnectionError, FailureKind, UpstreamFailure};
-use super::http1;
-use super::http2::Slot;
 use super::kept::{Kept, Part, Reader};
+use super::{http1, http2};
 use crate::Underscores;
-use crate::http1::Interim;
+use crate::idle::Idle;
 use crate::incoming::{Incoming, IncomingError};
+use crate::interim::Interim;
 use crate::sanitize::{self, Removed};
 
 /// A request's body on its way upstream.
@@ -379,7 +379,7 @@ impl Watch<'_> {
 pub(crate) struct UpstreamBody {
     inner: Arriving,
     ended: bool,
-    idle: Option<Idle>,
+    idle: Option<(Idle, Option<Arc<Progress>>)>,
     deadline: Option<Pin<Box<Sleep>>>,
     /// Tells the request's body that the response was received whole. Dropped without, the request is given up.
     received: Option<oneshot::Sender<()>>,
@@ -392,8 +392,10 @@ pub(crate) struct UpstreamBody {
 pub(crate) enum Arriving {
     /// An HTTP/1.1 connection.
     Http1(http1::Body),
-    /// hyper: an upgrade that was refused, or a stream of HTTP/2 with the place that it takes of its connection's.
-    Hyper { body: hyper::body::Incoming, _slot: Option<Slot> },
+    /// A stream of HTTP/2.
+    Http2(http2::Arrived),
+    /// An upgrade that was refused.
+    Hyper(hyper::body::Incoming),
 }
 
 /// What breaks off a response's body.
@@ -410,15 +412,6 @@ pub(crate) enum BodyError {
     Total,
 }
 
-#[derive(Debug)]
-struct Idle {
-    limit: Duration,
-    /// When it began to wait for the part that comes next; nothing where it does not wait.
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-    request: Option<Arc<Progress>>,
-}
-
 impl UpstreamBody {
     pub(crate) const fn new(inner: Arriving, active: Option<Active>, received: Option<oneshot::Sender<()>>) -> Self {
         Self { inner, ended: false, idle: None, deadline: None, received, _active: active }
@@ -426,7 +419,7 @@ impl UpstreamBody {
 
     /// Ends the body with an error where neither it nor the request has moved for `limit`.
     pub(crate) fn limit_idle(&mut self, limit: Duration, request: Option<Arc<Progress>>) {
-        self.idle = Some(Idle { limit, since: None, timer: None, request });
+        self.idle = Some((Idle::new(limit), request));
     }
 
     /// Ends the body with an error at `deadline`.
@@ -442,21 +435,24 @@ impl Body for Arriving {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Self::Hyper { body, .. } => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Hyper(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
-            Self::Hyper { body, .. } => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            Self::Hyper(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            Self::Hyper { body, .. } => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            Self::Hyper(body) => body.size_hint(),
         }
     }
 }
@@ -474,8 +470,8 @@ impl Body for UpstreamBody {
         }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(idle) = &mut this.idle {
-                    idle.since = None;
+                if let Some((idle, _)) = &mut this.idle {
+                    idle.moved();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -485,7 +481,10 @@ impl Body for UpstreamBody {
                 Poll::Ready(None)
             }
             Poll::Pending => match &mut this.idle {
-                Some(idle) => idle.poll(cx).map(|()| Some(Err(BodyError::Idle(idle.limit)))),
+                Some((idle, request)) => {
+                    let last = request.as_ref().map(|request| request.last());
+                    idle.poll(last, cx).map(|()| Some(Err(BodyError::Idle(idle.limit()))))
+                }
                 None => Poll::Pending,
             },
         }
@@ -507,23 +506,6 @@ impl Drop for UpstreamBody {
         {
             // An upstream may answer before it has read all, and read on (RFC 9112 §9.5).
             let _gone = received.send(());
-        }
-    }
-}
-
-impl Idle {
-    /// Made when first waited for: most bodies never wait.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let moved = *self.since.get_or_insert_with(Instant::now);
-            let request = self.request.as_ref().map_or(moved, |request| request.last());
-            let end = moved.max(request) + self.limit;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
-            ready!(timer.as_mut().poll(cx));
-            if end <= Instant::now() {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(end);
         }
     }
 }

@@ -289,11 +289,12 @@ impl Endpoint {
                 Ok(answer?.map(Arriving::Http1))
             }
             Lease::Http2(slot) => {
+                let shown = is_probed.then(|| slot.shown());
                 let answer = slot.send(request, self.connector.limit).await;
-                if is_probed && answer.is_err() && !slot.is_settled() {
+                if answer.is_err() && shown.is_some_and(|shown| !shown()) {
                     self.shows_http2.store(false, Ordering::Relaxed);
                 }
-                Ok(answer?.map(|body| Arriving::Hyper { body, _slot: Some(slot) }))
+                Ok(answer?.map(Arriving::Http2))
             }
         }
     }

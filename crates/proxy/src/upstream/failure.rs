@@ -51,7 +51,10 @@ pub(crate) enum ConnectionError {
     /// An HTTP/1.1 connection.
     #[error(transparent)]
     Http1(#[from] http1::Broken),
-    /// An HTTP/2 connection, or one that was to be upgraded.
+    /// An HTTP/2 connection.
+    #[error("http2 error")]
+    Http2(#[from] h2::Error),
+    /// A connection that was to be upgraded.
     #[error(transparent)]
     Hyper(#[from] hyper::Error),
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{Request, Response};
-use hyper::client::conn::{TrySendError, http1};
+use hyper::client::conn::http1;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 use tokio::time::{Instant, sleep};
 
@@ -197,15 +197,6 @@ pub(crate) enum Unanswered {
     },
     /// The upstream was silent for too long.
     Silent(UpstreamFailure),
-}
-
-impl From<TrySendError<Request<RequestBody>>> for Unanswered {
-    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
-        match error.take_message() {
-            Some(request) => Self::NotSent(Box::new(request)),
-            None => Self::Lost { error: error.into_error().into(), request: None },
-        }
-    }
 }
 
 impl Unanswered {

@@ -1,23 +1,28 @@
 //! HTTP/2 connections: many exchanges at a time, as many connections as the peer's stream limits make necessary.
 
+mod call;
+
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::client::{self, Builder, SendRequest};
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
-use super::failure::{FailureKind, UpstreamFailure};
+use super::failure::{ConnectionError, FailureKind, UpstreamFailure};
 use super::http1::Unanswered;
 use super::stream::Stream;
 use crate::config::UpstreamHttp2;
+use crate::http2::Pings;
+
+pub(crate) use call::Arrived;
 
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
@@ -41,7 +46,7 @@ struct State {
 
 #[derive(Debug)]
 struct Connection {
-    sender: SendRequest<RequestBody>,
+    sender: SendRequest<Bytes>,
     active: AtomicUsize,
     /// Streams that the peer allows; 0 until it has said so.
     limit: AtomicUsize,
@@ -66,6 +71,7 @@ pub(super) enum Turn {
 /// The right to one stream, until dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    sender: SendRequest<Bytes>,
     connection: Arc<Connection>,
     pool: Arc<Pool>,
 }
@@ -81,15 +87,15 @@ impl Pool {
 
     /// Takes a stream of a connection with room.
     pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
-        let connection = self.lock().next()?;
-        Some(Slot { connection, pool: Arc::clone(self) })
+        let (connection, sender) = self.lock().next()?;
+        Some(Slot { sender, connection, pool: Arc::clone(self) })
     }
 
     /// Says what a request is to do that may have to wait. `awaited` is the attempt that the caller has waited for.
     pub(super) fn turn(self: &Arc<Self>, awaited: Option<u64>) -> Turn {
         let mut state = self.lock();
-        if let Some(connection) = state.next() {
-            return Turn::Go(Slot { connection, pool: Arc::clone(self) });
+        if let Some((connection, sender)) = state.next() {
+            return Turn::Go(Slot { sender, connection, pool: Arc::clone(self) });
         }
         if let Some(attempt) = state.attempt {
             return Turn::Wait(Some(attempt));
@@ -118,18 +124,17 @@ impl Pool {
 
     /// Makes a connection of `stream`.
     pub(super) async fn open(self: &Arc<Self>, stream: Stream) -> Result<(), UpstreamFailure> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(self.settings.initial_stream_window_size)
+        let (sender, mut connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(self.settings.initial_stream_window_size)
             .initial_connection_window_size(self.settings.initial_connection_window_size)
             // No stream before the peer's SETTINGS: it may allow few, and may not speak HTTP/2 at all.
             .initial_max_send_streams(0)
             .max_header_list_size(MAX_RESPONSE_HEADERS)
-            .keep_alive_interval(self.settings.keepalive_interval)
-            .keep_alive_timeout(PONG)
-            .handshake(TokioIo::new(stream))
+            .handshake(stream)
             .await
-            .map_err(|error| UpstreamFailure::broken(&error))?;
+            .map_err(|error| UpstreamFailure::broken(&ConnectionError::from(error)))?;
+        let pings = Pings::new(connection.ping_pong(), self.settings.keepalive_interval);
         let shared = Arc::new(Connection {
             sender,
             active: AtomicUsize::new(0),
@@ -137,7 +142,7 @@ impl Pool {
             wanted: self.settings.max_concurrent_streams.unwrap_or(usize::MAX),
             is_retired: AtomicBool::new(false),
         });
-        tokio::spawn(drive(connection, Arc::downgrade(&shared), Arc::downgrade(self)));
+        tokio::spawn(drive(connection, pings, Arc::downgrade(&shared), Arc::downgrade(self)));
         self.lock().connections.push(shared);
         Ok(())
     }
@@ -167,14 +172,15 @@ impl Pool {
 
 impl State {
     /// Counts one more stream on the next connection with room.
-    fn next(&mut self) -> Option<Arc<Connection>> {
+    fn next(&mut self) -> Option<(Arc<Connection>, SendRequest<Bytes>)> {
         self.connections.retain(|connection| connection.is_usable());
         self.turn = self.turn.wrapping_add(1);
         let first = self.turn.checked_rem(self.connections.len())?;
         let (earlier, later) = self.connections.split_at_checked(first)?;
-        let connection = later.iter().chain(earlier).find(|connection| connection.has_room())?;
+        let mut with_room = later.iter().chain(earlier).filter(|connection| connection.has_room());
+        let (connection, sender) = with_room.find_map(|connection| Some((connection, connection.sender()?)))?;
         connection.active.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::clone(connection))
+        Some((Arc::clone(connection), sender))
     }
 }
 
@@ -186,11 +192,41 @@ impl Drop for Waiter<'_> {
 
 impl Connection {
     fn is_usable(&self) -> bool {
-        !self.is_retired.load(Ordering::Relaxed) && !self.sender.is_closed()
+        !self.is_retired.load(Ordering::Relaxed)
+    }
+
+    /// Returns what sends a request; nothing, for ever, once the peer takes none any more (GOAWAY).
+    fn sender(&self) -> Option<SendRequest<Bytes>> {
+        let mut sender = self.sender.clone();
+        if matches!(sender.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_))) {
+            self.is_retired.store(true, Ordering::Relaxed);
+            return None;
+        }
+        Some(sender)
     }
 
     fn is_settled(&self) -> bool {
         self.limit.load(Ordering::Acquire) != 0
+    }
+
+    async fn silence(&self, pool: &Pool, limit: Duration) {
+        let settled = async {
+            loop {
+                let changed = pool.changed.notified();
+                if self.is_settled() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        if timeout(limit, settled).await.is_ok() {
+            pending::<()>().await;
+        }
+    }
+
+    fn retire(&self, pool: &Pool) {
+        self.is_retired.store(true, Ordering::Relaxed);
+        pool.changed.notify_waiters();
     }
 
     /// The first request goes out to learn the peer's limit.
@@ -202,56 +238,29 @@ impl Connection {
 impl Slot {
     /// Sends a request, on a new connection only once the peer has shown within `limit` that it speaks HTTP/2.
     pub(super) async fn send(
-        &self,
+        self,
         request: Request<RequestBody>,
         limit: Duration,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        let mut sender = self.connection.sender.clone();
-        let answer = sender.try_send_request(request);
-        let answered = if self.connection.is_settled() {
-            answer.await
-        } else {
-            tokio::select! {
-                biased;
-                answered = answer => answered,
-                () = self.silence(limit) => {
-                    self.retire();
-                    let detail = format!("upstream sent no HTTP/2 settings within {limit:?}");
-                    return Err(Unanswered::Silent(UpstreamFailure::new(FailureKind::Timeout, detail)));
-                }
+    ) -> Result<Response<Arrived>, Unanswered> {
+        if self.connection.is_settled() {
+            return call::call(self, request).await;
+        }
+        let (connection, pool) = (Arc::clone(&self.connection), Arc::clone(&self.pool));
+        tokio::select! {
+            biased;
+            answered = call::call(self, request) => answered,
+            () = connection.silence(&pool, limit) => {
+                connection.retire(&pool);
+                let detail = format!("upstream sent no HTTP/2 settings within {limit:?}");
+                Err(Unanswered::Silent(UpstreamFailure::new(FailureKind::Timeout, detail)))
             }
-        };
-        answered.map_err(|error| {
-            if self.connection.sender.is_closed() || error.message().is_some() || !self.connection.is_settled() {
-                self.retire();
-            }
-            error.into()
-        })
-    }
-
-    /// Returns whether the peer has shown that it speaks HTTP/2.
-    pub(super) fn is_settled(&self) -> bool {
-        self.connection.is_settled()
-    }
-
-    async fn silence(&self, limit: Duration) {
-        let settled = async {
-            loop {
-                let changed = self.pool.changed.notified();
-                if self.connection.is_settled() {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        if timeout(limit, settled).await.is_ok() {
-            pending::<()>().await;
         }
     }
 
-    fn retire(&self) {
-        self.connection.is_retired.store(true, Ordering::Relaxed);
-        self.pool.changed.notify_waiters();
+    /// Returns what tells, also later, whether the peer has shown that it speaks HTTP/2.
+    pub(super) fn shown(&self) -> impl Fn() -> bool + use<> {
+        let connection = Arc::clone(&self.connection);
+        move || connection.is_settled()
     }
 }
 
@@ -266,14 +275,20 @@ impl Drop for Slot {
 
 /// Moves the connection's requests until it closes, and keeps the peer's stream limit at hand.
 async fn drive(
-    mut connection: http2::Connection<TokioIo<Stream>, RequestBody, TokioExecutor>,
+    mut connection: client::Connection<Stream, Bytes>,
+    mut pings: Option<Pings>,
     shared: Weak<Connection>,
     pool: Weak<Pool>,
 ) {
     let ended = poll_fn(|cx| {
+        let shared = shared.upgrade();
+        let is_busy = shared.as_ref().is_some_and(|shared| shared.active.load(Ordering::Relaxed) > 0);
+        if pings.as_mut().is_some_and(|pings| pings.poll(is_busy, cx).is_ready()) {
+            return Poll::Ready(Err(UpstreamFailure::new(FailureKind::Timeout, "no answer to an HTTP/2 ping")));
+        }
         let turn = Pin::new(&mut connection).poll(cx);
-        if let Some(shared) = shared.upgrade() {
-            let before = shared.limit.swap(connection.current_max_send_streams(), Ordering::AcqRel);
+        if let Some(shared) = shared {
+            let before = shared.limit.swap(connection.max_concurrent_send_streams(), Ordering::AcqRel);
             if before == 0
                 && shared.is_settled()
                 && let Some(pool) = pool.upgrade()
@@ -281,10 +296,14 @@ async fn drive(
                 pool.changed.notify_waiters();
             }
         }
-        turn
+        turn.map_err(|error| UpstreamFailure::broken(&ConnectionError::from(error)))
     });
-    if let Err(error) = ended.await {
-        tracing::debug!(error = %error, "upstream connection ended");
+    if let Err(failure) = ended.await {
+        tracing::debug!(error = %failure.detail, "upstream connection ended");
+    }
+    drop(connection);
+    if let Some(shared) = shared.upgrade() {
+        shared.is_retired.store(true, Ordering::Relaxed);
     }
     if let Some(pool) = pool.upgrade() {
         pool.changed.notify_waiters();
@@ -293,6 +312,3 @@ async fn drive(
 
 /// Bytes of a response's header list, decompressed.
 const MAX_RESPONSE_HEADERS: u32 = 128 * 1024;
-
-/// How long an answer to that may take.
-const PONG: Duration = Duration::from_secs(20);

@@ -18,7 +18,7 @@ use super::head::{self, Head};
 use super::outgoing::Outgoing;
 use super::{Connection, Side, Unanswered};
 use crate::client_address::Told;
-use crate::http1::Interim;
+use crate::interim::Interim;
 use crate::upstream::body::{Asked, RequestBody};
 
 /// An exchange until the head of its response.

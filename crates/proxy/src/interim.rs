@@ -1,14 +1,13 @@
-//! Informational responses on their way to a client (RFC 9110 §15.2).
+//! Informational responses on their way to a client (RFC 9110 §15.2), whichever protocols the two sides speak.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::{answer, fields};
-
-/// What an upstream says before it answers the request that a connection is busy with.
+/// What an upstream says before it answers the request that a client waits with.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interim(Arc<Mutex<Said>>);
 
@@ -16,7 +15,7 @@ pub(crate) struct Interim(Arc<Mutex<Said>>);
 struct Said {
     /// There is a request that waits for its answer, and its client understands what comes before.
     is_open: bool,
-    bytes: Vec<u8>,
+    responses: VecDeque<(StatusCode, HeaderMap)>,
     /// How many responses were passed on.
     count: u32,
     task: Option<Waker>,
@@ -30,36 +29,31 @@ impl Interim {
             return;
         }
         said.count += 1;
-        answer::status_line(&mut said.bytes, status, None);
-        for (name, value) in headers.iter().filter(|(name, _)| !NOT_PASSED.contains(name)) {
-            fields::write(&mut said.bytes, name, value);
-        }
-        said.bytes.extend_from_slice(b"\r\n");
+        let passed = headers.iter().filter(|(name, _)| !NOT_PASSED.contains(name));
+        said.responses.push_back((status, passed.map(|(name, value)| (name.clone(), value.clone())).collect()));
         let task = said.task.take();
         drop(said);
         task.into_iter().for_each(Waker::wake);
     }
 
     /// From here on a client waits.
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.lock().is_open = true;
     }
 
-    /// Takes what was said into `to`, and has the task woken when there is more.
-    pub(super) fn take(&self, to: &mut Vec<u8>, cx: &Context<'_>) {
+    /// Takes what was said, and has the task woken when there is more.
+    pub(crate) fn take(&self, cx: &Context<'_>) -> VecDeque<(StatusCode, HeaderMap)> {
         let mut said = self.lock();
-        to.append(&mut said.bytes);
         match &mut said.task {
             Some(task) => task.clone_from(cx.waker()),
             None => said.task = Some(cx.waker().clone()),
         }
+        std::mem::take(&mut said.responses)
     }
 
-    /// Nothing more is passed on; takes what was said into `to`.
-    pub(super) fn close(&self, to: &mut Vec<u8>) {
-        let mut said = self.lock();
-        to.append(&mut said.bytes);
-        *said = Said::default();
+    /// Takes what was said; nothing more is passed on.
+    pub(crate) fn close(&self) -> VecDeque<(StatusCode, HeaderMap)> {
+        std::mem::take(&mut *self.lock()).responses
     }
 
     fn lock(&self) -> MutexGuard<'_, Said> {
@@ -68,7 +62,15 @@ impl Interim {
 }
 
 /// What is for one connection only, says something of a body, or signs somebody in.
-const NOT_PASSED: [HeaderName; 5] = [CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, UPGRADE];
+const NOT_PASSED: [HeaderName; 7] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    SET_COOKIE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// Responses that are passed on for one request: an upstream may say more than its client reads.
 const MOST: u32 = 16;

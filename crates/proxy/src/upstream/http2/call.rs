@@ -1,0 +1,117 @@
+//! One request and its response on a stream, driven by the task that waits for them.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::client::ResponseFuture;
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::task::AbortHandle;
+
+use super::Slot;
+use crate::http2::{Body, Of, Outflow};
+use crate::interim::Interim;
+use crate::upstream::body::{Asked, RequestBody};
+use crate::upstream::http1::Unanswered;
+
+/// The body of a response, with the place that it takes of its connection's.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    body: Body,
+    /// Sends the rest of a request whose response came early.
+    upload: Option<AbortHandle>,
+    _slot: Slot,
+}
+
+/// A request on its way, until the head of its response is there.
+struct Call {
+    /// What is still to be sent.
+    outflow: Option<Outflow<RequestBody>>,
+    response: ResponseFuture,
+    asked: Option<Asked>,
+    interim: Option<Interim>,
+}
+
+/// Sends a request and waits for the head of its response.
+pub(super) async fn call(mut slot: Slot, request: Request<RequestBody>) -> Result<Response<Arrived>, Unanswered> {
+    if poll_fn(|cx| slot.sender.poll_ready(cx)).await.is_err() {
+        slot.connection.retire(&slot.pool);
+        return Err(Unanswered::NotSent(Box::new(request)));
+    }
+    let (mut parts, body) = request.into_parts();
+    let interim = body.interim().cloned();
+    let asked = parts.extensions.remove::<Asked>();
+    let is_empty = body.is_end_stream();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0 || has_content(&parts.method)) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    let lost = |slot: &Slot, error: h2::Error| {
+        if error.is_go_away() || error.is_io() || !slot.connection.is_settled() {
+            slot.connection.retire(&slot.pool);
+        }
+        Unanswered::Lost { error: error.into(), request: None }
+    };
+    let sent = slot.sender.send_request(Request::from_parts(parts, ()), is_empty);
+    let (response, stream) = sent.map_err(|error| lost(&slot, error))?;
+    let outflow = (!is_empty).then(|| Outflow::new(body, stream, Reason::CANCEL));
+    let mut call = Call { outflow, response, asked, interim };
+    let response = poll_fn(|cx| call.poll(cx)).await.map_err(|error| lost(&slot, error))?;
+    let upload = call.outflow.map(|mut outflow| {
+        let sending = poll_fn(move |cx| outflow.poll(cx));
+        tokio::spawn(async move { drop(sending.await) }).abort_handle()
+    });
+    let (parts, stream) = response.into_parts();
+    let body = Body::new(stream, &parts.headers, Of::Response);
+    Ok(Response::from_parts(parts, Arrived { body, upload, _slot: slot }))
+}
+
+impl Call {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<h2::RecvStream>, h2::Error>> {
+        // The upstream may have answered before it took no more.
+        if self.outflow.as_mut().is_some_and(|outflow| outflow.poll(cx).is_ready()) {
+            self.outflow = None;
+        }
+        while let Poll::Ready(Some(said)) = self.response.poll_informational(cx)? {
+            match said.status() {
+                StatusCode::CONTINUE => drop(self.asked.take().map(|asked| asked.0.cancel())),
+                status => self.interim.iter().for_each(|interim| interim.say(status, said.headers())),
+            }
+        }
+        Pin::new(&mut self.response).poll(cx)
+    }
+}
+
+impl http_body::Body for Arrived {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        // An upstream may answer before it has read all, and read on.
+        if let Some(upload) = self.upload.take().filter(|_| !self.is_end_stream()) {
+            upload.abort();
+        }
+    }
+}
+
+/// Returns whether requests of this method usually have content, so that it is worth saying that one has none.
+fn has_content(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::CONNECT)
+}
