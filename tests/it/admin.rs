@@ -81,10 +81,12 @@ async fn a_revoked_session_is_none_at_once_and_the_record_says_who_ended_it() ->
     let revoked = body(&proxy.admin_send("DELETE", "/sessions?user=grace@example.com").await?)?;
     assert_eq!(revoked["revoked"].as_array().map(Vec::len), Some(1), "{revoked}");
     assert!(grace.get(url).await?.status.is_redirection());
+    let revision = proxy.revision().await?;
     let records = proxy.stop().await?;
     let ended: Vec<_> = records.iter().filter(|record| record["reason"] == "session-revoked").collect();
     assert_eq!(ended.len(), 2, "{ended:#?}");
-    assert_eq!((&ended[0]["kind"], &ended[0]["session"]), (&json!("admin"), &json!(id)));
+    assert_eq!((&ended[0]["kind"], &ended[0]["session"]), (&json!("revoke"), &json!(id)));
+    assert_eq!((&ended[0]["user"]["email"], &ended[0]["revision"]), (&json!("ada@example.com"), &json!(revision)));
     assert_eq!(ended[0]["actor"], "admin at 127.0.0.1");
     Ok(())
 }
@@ -132,5 +134,17 @@ async fn reloads_and_closed_streams_are_recorded_with_who_and_why() -> Result {
     assert_eq!((&by_admin[1]["reason"], &by_admin[1]["revision"]), (&json!("configuration-refused"), &json!(second)));
     assert!(by_admin[1]["error"].as_str().is_some_and(|error| error.contains("nonsense")), "{by_admin:#?}");
     assert_ne!(first, second);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_not_changed_is_not_written_down() -> Result {
+    let (_upstream, proxy) = start().await?;
+    // The log belongs to the tests.
+    let change = "PUT /log_level HTTP/1.1\r\nhost: localhost\r\ncontent-type: Application/JSON ; charset=utf-8";
+    assert_eq!(status(&send(&proxy, change, r#"{"log_level":"debug"}"#).await?), 409);
+    assert_eq!(status(&send(&proxy, change, r#"{"level":"debug"}"#).await?), 400);
+    let records = proxy.stop().await?;
+    assert!(!records.iter().any(|record| record["kind"] == "admin"), "{records:#?}");
     Ok(())
 }

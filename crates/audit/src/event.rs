@@ -50,8 +50,10 @@ pub enum EventKind {
     Reload,
     /// A key began or ceased to sign or to seal.
     KeyRotation,
-    /// An operator did something on the admin listener or the command line.
+    /// An operator did something else on the admin listener or the command line.
     Admin,
+    /// An operator ended a session.
+    Revoke,
     /// A stream was closed because its session or its permission had ended.
     StreamClosed,
     /// A provider did not renew a session.

@@ -129,7 +129,9 @@ impl State {
         let unavailable = |error: audit::AuditError| {
             refusal(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", &error.to_string(), &[])
         };
-        self.audit.note(event).map_err(unavailable).map_err(Box::new)
+        let revision = lock(&self.in_force).revision.clone();
+        let event = Event { revision: Some(revision.into()), ..event.clone() };
+        self.audit.note(&event).map_err(unavailable).map_err(Box::new)
     }
 
     fn readiness(&self) -> (StatusCode, &'static str) {

@@ -52,18 +52,20 @@ pub(crate) fn level() -> Option<String> {
     LEVEL.get().map(|level| level.text.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// Changes what is logged.
+/// Reads a filter for [`change_level`].
 ///
 /// # Errors
-/// The filter cannot be read, or the log is not ours.
-pub(crate) fn change_level(filter: &str) -> Result<(), LevelError> {
-    let level = LEVEL.get().ok_or(LevelError::NotOurs)?;
-    let parsed = EnvFilter::builder().parse(filter).map_err(LevelError::Unreadable)?;
-    if !(level.change)(parsed) {
-        return Err(LevelError::NotOurs);
-    }
-    filter.clone_into(&mut level.text.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(())
+/// It cannot be read, or the log is not ours.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, LevelError> {
+    LEVEL.get().ok_or(LevelError::NotOurs)?;
+    EnvFilter::builder().parse(text).map_err(LevelError::Unreadable)
+}
+
+/// Changes what is logged to a filter that was read from this text; returns whether the log took it.
+pub(crate) fn change_level(text: &str, filter: EnvFilter) -> bool {
+    let Some(level) = LEVEL.get().filter(|level| (level.change)(filter)) else { return false };
+    text.clone_into(&mut level.text.lock().unwrap_or_else(PoisonError::into_inner));
+    true
 }
 
 /// Why what is logged was not changed.

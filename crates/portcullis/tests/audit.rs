@@ -182,12 +182,8 @@ fn a_full_disk_refuses_requests_until_there_is_room_and_loses_nothing_that_was_l
     let upstream = Upstream::start();
     let config = config(&folder, &upstream);
     // No file may grow past this, which a program sees as it sees a full disk: an error of `write`, after a part.
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        r#"trap "" XFSZ; exec prlimit --fsize=65000:unlimited "$0" "$@""#,
-        env!("CARGO_BIN_EXE_portcullis"),
-    ]);
+    let mut command = Command::new("prlimit");
+    command.args(["--fsize=65000:unlimited", env!("CARGO_BIN_EXE_portcullis")]);
     let proxy = Proxy::start(command, &config);
     let mut served = 0;
     while proxy.ask() == 200 {

@@ -60,8 +60,8 @@ enum Showed {
 
 impl Operator {
     /// Begins the audit record of what they do.
-    pub(super) fn event<'a>(actor: &'a str, reason: &'a str) -> Event<'a> {
-        Event::new(SystemClock.now(), EventKind::Admin, actor, reason)
+    pub(super) fn event<'a>(kind: EventKind, actor: &'a str, reason: &'a str) -> Event<'a> {
+        Event::new(SystemClock.now(), kind, actor, reason)
     }
 }
 
@@ -154,8 +154,8 @@ fn shows(headers: &HeaderMap, token: &Secret) -> bool {
 pub(super) async fn refuse_other_pages(request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let content = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let is_json =
-        content.is_some_and(|content| content.split(|byte| *byte == b';').next() == Some(b"application/json"));
+    let is_json = content.and_then(|content| content.split(|byte| *byte == b';').next());
+    let is_json = is_json.is_some_and(|content| content.trim_ascii().eq_ignore_ascii_case(b"application/json"));
     if changes && !is_json {
         let message = "send `Content-Type: application/json`, which no web page of another origin can";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_required", message, &[]);

@@ -1,6 +1,6 @@
 //! How much is logged, changed while the process runs.
 
-use audit::Event;
+use audit::{Event, EventKind};
 use axum::body::Bytes;
 use axum::extract::State as Extract;
 use axum::extract::rejection::BytesRejection;
@@ -33,22 +33,24 @@ pub(super) async fn change(
         let message = r#"send `{"log_level": "info"}`, or a filter such as `info,proxy=debug`"#;
         return refusal(StatusCode::BAD_REQUEST, "body_malformed", message, &[]);
     };
+    let filter = match telemetry::filter(level) {
+        Ok(filter) => filter,
+        Err(LevelError::Unreadable(error)) => {
+            let message = format!("the filter cannot be read: {error}; write `info`, or `info,proxy=debug`");
+            return refusal(StatusCode::UNPROCESSABLE_ENTITY, "log_level_unreadable", &message, &[]);
+        }
+        Err(LevelError::NotOurs) => return not_ours(),
+    };
     let (actor, details) = (operator.to_string(), [("log_level", level)]);
-    let event = Event { details: &details, ..Operator::event(&actor, "log-level-changed") };
+    let event = Event { details: &details, ..Operator::event(EventKind::Admin, &actor, "log-level-changed") };
     if let Err(response) = state.note(&event) {
         return *response;
     }
-    match telemetry::change_level(level) {
-        Ok(()) => {
-            tracing::warn!(log.level = level, %operator, "log level changed");
-            Json(json!({ "log_level": level })).into_response()
-        }
-        Err(LevelError::Unreadable(error)) => {
-            let message = format!("the filter cannot be read: {error}; write `info`, or `info,proxy=debug`");
-            refusal(StatusCode::UNPROCESSABLE_ENTITY, "log_level_unreadable", &message, &[])
-        }
-        Err(LevelError::NotOurs) => not_ours(),
+    if !telemetry::change_level(level, filter) {
+        return not_ours();
     }
+    tracing::warn!(log.level = level, %operator, "log level changed");
+    Json(json!({ "log_level": level })).into_response()
 }
 
 fn not_ours() -> Response {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use audit::Event;
+use audit::{Event, EventKind};
 use authenticate::{Authenticator, Session, StoreError};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State as Extract};
@@ -71,11 +71,10 @@ async fn end(
     let actor = operator.to_string();
     let mut revoked = Vec::new();
     for session in sessions {
-        // What could not be recorded is not done.
         let event = Event {
             user: Some(user(session)),
             session: Some(session.id().as_str().into()),
-            ..Operator::event(&actor, "session-revoked")
+            ..Operator::event(EventKind::Revoke, &actor, "session-revoked")
         };
         // What cannot be recorded is not done.
         if let Err(response) = console.state.note(&event) {

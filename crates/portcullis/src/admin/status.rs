@@ -1,7 +1,5 @@
 //! Readiness and metrics.
 
-use std::error::Error as _;
-
 use axum::extract::{RawQuery, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,10 +23,7 @@ pub(super) async fn readyz(Extract(Console { state, .. }): Extract<Console>, Raw
     let tables = told("tables:", "tables: good", &state.tables.problems());
     let audit = match state.audit.check() {
         Ok(()) => "audit log: good".to_owned(),
-        Err(error) => {
-            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-            format!("audit log: requests are refused, because: {error}{source}")
-        }
+        Err(error) => format!("audit log: requests are refused, because: {error}"),
     };
     (status, format!("{phase}\nrevision: {revision}\n{configuration}\n{certificates}\n{tables}\n{audit}\n"))
         .into_response()

@@ -8,6 +8,7 @@ mod verify;
 
 mod columns;
 mod csv;
+mod fit;
 mod newest;
 mod row;
 mod search;

@@ -83,8 +83,22 @@ pub(super) async fn signal() {
 /// Runs a future on a runtime of its own.
 pub(super) fn block_on(future: impl Future<Output = Exit>) -> Exit {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(future),
+        Ok(runtime) => runtime.block_on(async {
+            outlive_the_limit_of_files();
+            future.await
+        }),
         Err(error) => super::refuse(format_args!("cannot start threads: {error}; raise the limit of processes")),
+    }
+}
+
+/// Where files may not grow further (`ulimit -f`), `write` shall fail as it does on a full disk: unhandled, the signal ends
+/// the process. A handler that was installed stays.
+fn outlive_the_limit_of_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::Signal;
+        use tokio::signal::unix::{SignalKind, signal};
+        let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
     }
 }
 

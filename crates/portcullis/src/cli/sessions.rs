@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
+use jiff::Timestamp;
 use serde_json::Value;
 use telemetry::{Receiver, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -97,7 +98,8 @@ impl AdminArgs {
         };
         let answer: Value = answer;
         if let Some(message) = answer.get("message").and_then(Value::as_str) {
-            super::complain(format_args!("portcullis: {message}"));
+            let remedy = answer.get("error").and_then(Value::as_str).map(remedy).unwrap_or_default();
+            super::complain(format_args!("portcullis: {message}{remedy}"));
             return Exit::Negative;
         }
         let sessions = answer.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -139,7 +141,20 @@ fn line(session: &Value) -> String {
     };
     let user = text("/user/email");
     let user = if user.is_empty() { text("/user/id") } else { user };
-    format!("{}  {}  {}  until {}", text("/id"), user, text("/created"), text("/expires"))
+    let second =
+        |pointer| text(pointer).parse::<Timestamp>().map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let [created, expires] = ["/created", "/expires"].map(|time| second(time).unwrap_or_default());
+    format!("{}  {user}  {created}  until {expires}", text("/id"))
+}
+
+/// Returns what to do here about a refusal.
+fn remedy(error: &str) -> &'static str {
+    match error {
+        "no_session" => "; `portcullis sessions list` shows those that there are",
+        "token_required" => ": give it with `--token`, or as PORTCULLIS_ADMIN_TOKEN",
+        "certificate_required" => ": name it with `--client-cert-file` and `--client-key-file`",
+        _ => "",
+    }
 }
 
 fn encoded(text: &str) -> String {

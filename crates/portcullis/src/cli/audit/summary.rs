@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use self::tally::{Counted, Key, Tallying};
+use super::fit::{self, Measure, SHORT_TIME, WHOLE_TIME, Widths};
 use super::search::{self, SearchArgs};
 use crate::cli::{self, Exit, TableOrJson, text};
 
@@ -61,23 +62,30 @@ impl Summary {
     }
 
     fn table(&self, groups: &[Counted], zone: &TimeZone) -> String {
-        let time = |time: jiff::Timestamp| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string();
-        let head = ["COUNT", "FIRST", "LAST"].map(str::to_owned).into_iter();
-        let mut rows = vec![head.chain(self.by.iter().map(|key| key.name().to_uppercase())).collect::<Vec<_>>()];
-        for (keys, group) in groups {
-            let cells = [group.count.to_string(), time(group.first), time(group.last)].into_iter();
-            let shown = |key: &str| if key.is_empty() { "-".to_owned() } else { text::cut(&text::safe(key), WIDEST) };
-            rows.push(cells.chain(keys.iter().map(|key| shown(key))).collect());
+        if groups.is_empty() {
+            return String::new();
         }
-        let width = |column: usize| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
-        };
-        let widths: Vec<_> = (0..self.by.len() + 3).map(width).collect();
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-        };
-        if groups.is_empty() { String::new() } else { rows.iter().map(line).collect() }
+        let head: Vec<_> =
+            HEAD.into_iter().map(str::to_owned).chain(self.by.iter().map(|key| key.name().to_uppercase())).collect();
+        let mut widths: Vec<_> = head.iter().map(String::len).collect();
+        for group in groups {
+            for (width, cell) in widths.iter_mut().zip(cells(group, zone, WHOLE_TIME)) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let keys: Vec<_> = (HEAD.len()..head.len()).collect();
+        let widths = Widths::fitting(
+            widths,
+            &[
+                Measure::Shorten(keys.clone(), 16),
+                Measure::Replace(&[FIRST, LAST], SHORT_TIME),
+                Measure::Shorten(keys.clone(), 10),
+                Measure::Replace(&[FIRST], 0),
+                Measure::Shorten(keys, 4),
+            ],
+        );
+        let rows = groups.iter().map(|group| cells(group, zone, widths.of(LAST)));
+        std::iter::once(head).chain(rows).map(|cells| format!("{}\n", widths.line(cells))).collect()
     }
 
     fn json(&self, (keys, group): &Counted) -> Value {
@@ -89,6 +97,18 @@ impl Summary {
         json.into()
     }
 }
+
+fn cells((keys, group): &Counted, zone: &TimeZone, width_of_times: usize) -> Vec<String> {
+    let time =
+        |time: jiff::Timestamp| time.to_zoned(zone.clone()).strftime(fit::time_format(width_of_times)).to_string();
+    let shown = |key: &str| if key.is_empty() { "-".to_owned() } else { text::cut(&text::safe(key), WIDEST) };
+    let cells = [group.count.to_string(), time(group.first), time(group.last)].into_iter();
+    cells.chain(keys.iter().map(|key| shown(key))).collect()
+}
+
+const HEAD: [&str; 3] = ["COUNT", "FIRST", "LAST"];
+const FIRST: usize = 1;
+const LAST: usize = 2;
 
 /// No cell of a table is wider.
 const WIDEST: usize = 60;

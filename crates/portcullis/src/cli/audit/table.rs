@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use jiff::tz::TimeZone;
 
+use super::fit::{self, Measure, SHORT_TIME, WHOLE_TIME, Widths};
 use super::row::Row;
 use crate::cli::text;
 
@@ -11,9 +12,7 @@ use crate::cli::text;
 pub(super) struct Table {
     /// The zone of times.
     zone: TimeZone,
-    widths: [usize; COLUMNS],
-    /// Whether somebody looks at it on a terminal: what is wider than its column is shortened.
-    on_terminal: bool,
+    widths: Widths,
     colours: bool,
 }
 
@@ -30,49 +29,38 @@ impl Table {
 
     fn new(rows: &[Row], mut widths: [usize; COLUMNS], zone: TimeZone) -> Self {
         for row in rows {
-            for (width, cell) in widths.iter_mut().zip(cells(row, &zone)) {
+            for (width, cell) in widths.iter_mut().zip(cells(row, &zone, WHOLE_TIME)) {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        let on_terminal = io::stdout().is_terminal();
-        if let Some((width, _)) = on_terminal.then(terminal_size::terminal_size).flatten() {
-            fit(&mut widths, width.0.into());
-        }
-        let colours = on_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { zone, widths, on_terminal, colours }
+        let widths = Widths::fitting(widths.to_vec(), &measures());
+        let asks_for_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { zone, widths, colours: io::stdout().is_terminal() && !asks_for_none }
     }
 
     /// Writes the names of the columns.
     pub(super) fn head(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "{}", self.line(HEAD.map(str::to_owned)))
+        writeln!(out, "{}", self.widths.line(HEAD.map(str::to_owned)))
     }
 
     /// Writes a record.
     pub(super) fn row(&self, out: &mut impl Write, row: &Row) -> io::Result<()> {
-        let line = self.line(cells(row, &self.zone));
+        let line = self.widths.line(cells(row, &self.zone, self.widths.of(TIME)));
         match colour(&row.text("/decision")).filter(|_| self.colours) {
             Some(colour) => writeln!(out, "{colour}{line}{RESET}"),
             None => writeln!(out, "{line}"),
         }
     }
-
-    fn line(&self, cells: [String; COLUMNS]) -> String {
-        let shown = cells.into_iter().zip(self.widths).map(|(cell, width)| {
-            let cell = if self.on_terminal { text::cut(&cell, width) } else { cell };
-            format!("{cell:<width$}")
-        });
-        shown.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
-    }
 }
 
-fn cells(row: &Row, zone: &TimeZone) -> [String; COLUMNS] {
-    let time = row.time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string();
+fn cells(row: &Row, zone: &TimeZone, width_of_time: usize) -> [String; COLUMNS] {
+    let time = row.time.to_zoned(zone.clone()).strftime(fit::time_format(width_of_time)).to_string();
     let what = match &*row.text("/kind") {
         "request" => format!("{} {}{}", row.text("/method"), row.text("/host"), row.text("/path")),
         kind => kind.to_owned(),
     };
     let why = match (row.text("/rule"), row.text("/error")) {
-        (rule, error) if rule.is_empty() && error.is_empty() => row.text("/reason").into_owned(),
+        (rule, error) if rule.is_empty() && error.is_empty() => reason(row),
         (rule, error) if error.is_empty() => rule.into_owned(),
         (_, error) => format!("{}: {error}", row.text("/reason")),
     };
@@ -82,15 +70,27 @@ fn cells(row: &Row, zone: &TimeZone) -> [String; COLUMNS] {
     [time, decision, status, who, from, what, why, id]
 }
 
-/// Takes from the widest of what may be shortened, until all fits.
-fn fit(widths: &mut [usize; COLUMNS], width: usize) {
-    while widths.iter().sum::<usize>() + GAP.len() * (COLUMNS - 1) > width {
-        let widest = SHORTENED.iter().copied().max_by_key(|column| widths.get(*column));
-        match widest.and_then(|column| widths.get_mut(column)) {
-            Some(widest) if *widest > NARROWEST => *widest -= 1,
-            Some(_) | None => return,
-        }
+/// Returns the reason, and who did it where that is not the one it was done to.
+fn reason(row: &Row) -> String {
+    let (reason, actor) = (row.text("/reason"), row.text("/actor"));
+    if actor.is_empty() || actor == "portcullis" || actor == row.who() {
+        reason.into_owned()
+    } else {
+        format!("{reason} by {actor}")
     }
+}
+
+/// What a narrow terminal makes do without, and in which order: the last is for some 50 characters.
+fn measures() -> [Measure; 6] {
+    let texts = || vec![WHO, WHAT, WHY];
+    [
+        Measure::Shorten(texts(), 16),
+        Measure::Replace(&[ID], 0),
+        Measure::Replace(&[TIME], SHORT_TIME),
+        Measure::Shorten(texts(), 8),
+        Measure::Replace(&[FROM], 0),
+        Measure::Shorten(texts(), 4),
+    ]
 }
 
 fn colour(decision: &str) -> Option<&'static str> {
@@ -105,8 +105,10 @@ const COLUMNS: usize = 8;
 const HEAD: [&str; COLUMNS] = ["TIME", "DECISION", "STATUS", "WHO", "FROM", "WHAT", "WHY", "ID"];
 /// How wide columns are before their rows are known.
 const USUAL: [usize; COLUMNS] = [25, 9, 6, 24, 15, 40, 24, 36];
-/// Columns whose texts may be shortened: who, what, why.
-const SHORTENED: [usize; 3] = [3, 5, 6];
-const NARROWEST: usize = 8;
-const GAP: &str = "  ";
+const TIME: usize = 0;
+const WHO: usize = 3;
+const FROM: usize = 4;
+const WHAT: usize = 5;
+const WHY: usize = 6;
+const ID: usize = 7;
 const RESET: &str = "\u{1b}[0m";
