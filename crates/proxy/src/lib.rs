@@ -29,6 +29,7 @@ mod decide_again;
 mod facts;
 mod forward;
 mod inputs;
+mod max_forwards;
 mod own_endpoints;
 mod passthrough;
 mod rate_limit;

@@ -33,7 +33,7 @@ use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
 use crate::streams::Stream;
 use crate::upstream::{Credential, TrailerRules, stable_hash};
-use crate::{Rewrites, cors_preflight, own_endpoints, rewrite, websocket_origin};
+use crate::{Rewrites, cors_preflight, max_forwards, own_endpoints, rewrite, websocket_origin};
 
 /// Answers one request.
 pub(crate) async fn answer(
@@ -138,6 +138,10 @@ async fn phases(
         exchange.write_ahead().await.map_err(unrecorded)?;
         return Ok(rewrite::answer(permit, answer, exchange));
     }
+    if max_forwards::ends_here(&parts.method, &mut parts.headers) {
+        exchange.write_ahead().await.map_err(unrecorded)?;
+        return Ok(max_forwards::answer(permit, &route.config.methods, exchange));
+    }
     let told = tell_upstream(exchange, &permit, &mut parts.headers, arrived, route, &origin)?;
     rewrite_request(&mut parts, &route.config.rewrites)?;
     exchange.write_ahead().await.map_err(unrecorded)?;
@@ -228,6 +232,7 @@ fn upgrade(parts: &Parts, asked: sanitize::Upgrade) -> Result<Upgrade, Refused> 
     }
     match asked {
         sanitize::Upgrade::WebSocket if parts.method == Method::GET && parts.version == Version::HTTP_11 => {
+            websocket_origin::check_key(&parts.headers)?;
             Ok(Upgrade::WebSocket)
         }
         // RFC 9110 §7.8: a server may ignore the wish, and the request goes on without it. `h2c` above all: behind an

@@ -146,7 +146,7 @@ pub(crate) fn refuse(refused: &Refused, caller: Caller, exchange: &mut Exchange)
     }
     if let Refused::MethodNotAllowed(allowed) = refused {
         // RFC 9110 §15.5.6.
-        let allowed = allowed.as_deref().unwrap_or("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        let allowed = allowed.as_deref().unwrap_or(METHODS);
         headers.extend(HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed)));
     }
     response
@@ -340,6 +340,9 @@ fn path_and_query(path: &str, query: &str) -> String {
 
 /// The header of the request id, towards both sides.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is taken where a route does not say.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// The error of RFC 9470 §3.
 const INSUFFICIENT: &str = "insufficient_user_authentication";

@@ -80,7 +80,9 @@ pub(crate) fn take(read: &[u8], looked_at: &mut usize, most: usize) -> Result<Op
     let end = if read.ends_with(END) { Some(read.len()) } else { fields::end(read, *looked_at) };
     let Some(whole) = end.and_then(|end| read.get(..end)) else {
         if read.len() > most {
-            return Err(TOO_LARGE.into());
+            // RFC 9112 §3: where it is the target that does not end.
+            let is_target = memchr::memchr(b'\n', read).is_none();
+            return Err(if is_target { TARGET_TOO_LONG } else { TOO_LARGE }.into());
         }
         check_beginning(read, *looked_at)?;
         *looked_at = read.len();
@@ -120,6 +122,10 @@ fn parse(bytes: &Bytes) -> Result<Head, Refused> {
         Ok((length, framing)) => {
             let framing = if method == Method::CONNECT { Framing::Length(0) } else { framing };
             let mut wishes = said.wishes(version);
+            if version == Version::Http10 {
+                // RFC 9110 §10.1.1: to be ignored.
+                headers.remove(EXPECT);
+            }
             // What follows a CONNECT that is refused may be meant for the tunnel.
             wishes.keeps_alive &= method != Method::CONNECT;
             Ok(Head { method, target, version, headers, framing, wishes, length })

@@ -4,6 +4,7 @@ mod early;
 mod ends;
 mod interim;
 mod refused;
+mod semantics;
 mod sequence;
 
 use std::net::SocketAddr;

@@ -58,7 +58,9 @@ impl Paths {
         let exact = self.exact.get(path);
         let found = exact
             .or_else(|| self.regexes.iter().find(|(regex, _)| regex.is_match(path)).map(|(_, group)| group))
-            .or_else(|| ancestors(path, self.longest).find_map(|ancestor| self.prefixes.get(ancestor)));
+            .or_else(|| ancestors(path, self.longest).find_map(|ancestor| self.prefixes.get(ancestor)))
+            // `OPTIONS *` asks for the host as such: for what has any path.
+            .or_else(|| self.prefixes.get("").filter(|_| path == "*"));
         found.map_or(&[], Vec::as_slice)
     }
 }

@@ -1,5 +1,6 @@
 //! Bodies on their way through: nothing is gathered; limits of time are kept, and either side learns when the other ends.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -26,6 +27,8 @@ use crate::sanitize::{self, Removed};
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     source: Source,
+    /// What came while it was found out whether there is anything.
+    ahead: Option<Frame<Bytes>>,
     progress: Option<Arc<Progress>>,
     /// Ends with an error when the response is given up, so that the stream is reset although we could send on.
     given_up: Option<oneshot::Receiver<()>>,
@@ -70,7 +73,15 @@ pub(crate) enum RequestBodyError {
 impl RequestBody {
     /// The body of a request without one.
     pub(crate) const fn empty() -> Self {
-        Self { source: Source::Empty, progress: None, given_up: None, expectation: None, trailers: None, interim: None }
+        Self {
+            source: Source::Empty,
+            ahead: None,
+            progress: None,
+            given_up: None,
+            expectation: None,
+            trailers: None,
+            interim: None,
+        }
     }
 
     /// A body that is passed on as it comes.
@@ -83,6 +94,7 @@ impl RequestBody {
     ) -> Self {
         Self {
             source: Source::Downstream(inner),
+            ahead: None,
             progress: Some(progress),
             given_up: Some(given_up),
             expectation,
@@ -101,12 +113,28 @@ impl RequestBody {
     ) -> Self {
         Self {
             source: Source::Kept(kept.read()),
+            ahead: None,
             progress: Some(progress),
             given_up: Some(given_up),
             expectation,
             trailers: Some(trailers),
             interim: None,
         }
+    }
+
+    /// Waits for the first part, where nobody has said whether there is any: HTTP/2 may announce a body and then send none,
+    /// and apps refuse chunks where they expect no body.
+    ///
+    /// # Errors
+    /// It broke off.
+    pub(super) async fn begin(&mut self) -> Result<(), RequestBodyError> {
+        if !self.is_end_stream() && self.size_hint().exact().is_none() {
+            self.ahead = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await.transpose()?;
+            if self.ahead.is_none() {
+                self.source = Source::Empty;
+            }
+        }
+        Ok(())
     }
 
     /// Has what the upstream says before its answer passed on.
@@ -161,6 +189,9 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.get_mut();
+        if let Some(frame) = this.ahead.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         if let Some(given_up) = &mut this.given_up {
             match Pin::new(given_up).poll(cx) {
                 Poll::Ready(Ok(())) => this.given_up = None,
@@ -206,6 +237,7 @@ impl Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
+            _ if self.ahead.is_some() => false,
             Source::Empty => true,
             Source::Downstream(inner) => inner.is_end_stream(),
             Source::Kept(reader) => reader.is_end_stream(),
@@ -214,6 +246,7 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
+            _ if self.ahead.is_some() => SizeHint::default(),
             Source::Empty => SizeHint::with_exact(0),
             Source::Downstream(inner) => inner.size_hint(),
             Source::Kept(reader) => reader.size_hint(),

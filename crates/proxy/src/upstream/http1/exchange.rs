@@ -51,6 +51,11 @@ pub(super) async fn exchange(
     told: &Told,
 ) -> Result<Response<Body>, Unanswered> {
     connection.is_used = true;
+    if matches!(*request.method(), Method::GET | Method::HEAD)
+        && let Err(error) = request.body_mut().begin().await
+    {
+        return Err(Unanswered::Lost { error: Broken::from(error).into(), request: None });
+    }
     let interim = request.body().interim().cloned();
     let mut outgoing = Outgoing::new(&request, told, std::mem::take(&mut connection.line));
     if outgoing.has_body() {

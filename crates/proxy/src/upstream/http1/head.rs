@@ -53,12 +53,7 @@ impl RequestFraming {
         if request.body().is_end_stream() {
             return Self::Empty;
         }
-        match (request.body().size_hint().exact(), request.method()) {
-            (Some(length), _) => Self::Length(length),
-            // HTTP/2 may announce a body and then send none; apps refuse chunks where they expect no body.
-            (None, &Method::GET | &Method::HEAD) => Self::Empty,
-            (None, _) => Self::Chunked,
-        }
+        request.body().size_hint().exact().map_or(Self::Chunked, Self::Length)
     }
 }
 
