@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use demo::provider::{Client, Provider, User};
 use identity::{Clock as _, Secret, SystemClock};
@@ -69,6 +70,7 @@ impl Site {
             id: id.into(),
             secret: Secret::new(CLIENT_SECRET.into()),
             redirect_uris: vec![redirect.into()],
+            token_life: Duration::from_secs(24 * 60 * 60),
         });
         let provider = Provider::start(users, clients.to_vec(), None, Arc::new(SystemClock));
         let provider = runtime.block_on(provider)?;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use demo::Authority;
 use demo::provider::{Client, Provider, User};
@@ -61,6 +62,7 @@ pub struct Setup {
     sections: Value,
     hosts: Vec<String>,
     users: Vec<User>,
+    token_life: Duration,
     files: Vec<(String, String)>,
 }
 
@@ -71,6 +73,7 @@ impl Default for Setup {
             sections: json!({}),
             hosts: vec!["auth".into()],
             files: Vec::new(),
+            token_life: Duration::from_secs(60 * 60),
             users: vec![
                 User::new("ada", "Ada Lovelace", &["engineering"]),
                 User::new("grace", "Grace Hopper", &["engineering", "sre"]),
@@ -98,6 +101,13 @@ impl Setup {
         self
     }
 
+    /// Sets how long the provider's tokens are good.
+    #[must_use]
+    pub const fn token_life(mut self, life: Duration) -> Self {
+        self.token_life = life;
+        self
+    }
+
     /// Puts a file beside the configuration.
     #[must_use]
     pub fn file(mut self, name: &str, content: &str) -> Self {
@@ -116,6 +126,7 @@ impl Setup {
             id: "portcullis".into(),
             secret: Secret::new("a-secret-of-the-tests-only".into()),
             redirect_uris: vec!["https://auth.localhost/.portcullis/callback".into()],
+            token_life: self.token_life,
         };
         let provider = Provider::start(self.users, vec![client], None, Arc::new(SystemClock)).await?;
         let mut configuration = json!({

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -131,7 +132,8 @@ fn users() -> Vec<User> {
 
 fn client(port: u16, secret: String) -> Client {
     let redirect_uri = format!("https://auth.localhost:{port}/.portcullis/callback");
-    Client { id: "portcullis".into(), secret: Secret::new(secret), redirect_uris: vec![redirect_uri] }
+    let token_life = Duration::from_secs(60 * 60);
+    Client { id: "portcullis".into(), secret: Secret::new(secret), redirect_uris: vec![redirect_uri], token_life }
 }
 
 fn proxy(port: u16, authority: &Authority) -> Result<Proxy, DemoError> {

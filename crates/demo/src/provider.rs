@@ -1,16 +1,18 @@
 //! An OpenID provider for demonstrations and tests: correct, small, and open to whoever can click on a name.
 //!
-//! Discovery, key set, authorization code with PKCE (S256 only), userinfo and RP-initiated logout. There are no
-//! passwords, no refresh tokens, and nothing outlives the process.
+//! Discovery, key set, authorization code with PKCE (S256 only), refresh tokens, userinfo, revocation and RP-initiated
+//! logout. There are no passwords, and nothing outlives the process.
 
 mod authorization;
 mod key;
 mod ledger;
+mod refresh;
 mod sign_out;
 mod token;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::routing::get;
@@ -46,12 +48,14 @@ pub struct Client {
     pub secret: Secret,
     /// Where codes may be sent, compared whole. After sign-out, any URL of the same origins is accepted.
     pub redirect_uris: Vec<String>,
+    /// How long its ID and access tokens are good. Whoever wants to go on then has a refresh token, or comes again.
+    pub token_life: Duration,
 }
 
 /// A running provider.
 #[derive(Debug)]
 pub struct Provider {
-    issuer: String,
+    shared: Arc<Shared>,
     server: Server,
 }
 
@@ -59,12 +63,13 @@ pub struct Provider {
 #[derive(Debug)]
 struct Shared {
     issuer: String,
-    users: Vec<User>,
+    users: RwLock<Vec<User>>,
     clients: Vec<Client>,
     clock: Arc<dyn Clock>,
     key: SigningKey,
     codes: Ledger<Grant>,
     access: Ledger<Access>,
+    offline: Ledger<Offline>,
     sign_ins: Ledger<SignIn>,
 }
 
@@ -75,21 +80,32 @@ struct Grant {
     redirect_uri: String,
     challenge: String,
     nonce: Option<String>,
-    access: Access,
+    scopes: Vec<String>,
     sign_in: SignIn,
+}
+
+/// What a refresh token stands for.
+#[derive(Clone, Debug)]
+struct Offline {
+    client: String,
+    scopes: Vec<String>,
+    sign_in: SignIn,
+    /// The one that is good; those before it are spent.
+    secret: String,
 }
 
 /// What an access token opens.
 #[derive(Clone, Debug)]
 struct Access {
-    user: User,
+    user: String,
+    until: i64,
     scopes: Vec<String>,
 }
 
 /// A browser that has signed in here.
 #[derive(Clone, Debug)]
 struct SignIn {
-    user: User,
+    user: String,
     auth_time: i64,
     /// How strongly, by the word of whoever asked: nothing is proved here.
     acr: Option<String>,
@@ -110,25 +126,40 @@ impl Provider {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DemoError> {
         let listener = bind().await.map_err(DemoError::Bind)?;
-        let issuer = issuer(&listener, tls.is_some()).map_err(DemoError::Bind)?;
         let shared = Arc::new(Shared {
-            issuer: issuer.clone(),
-            users,
+            issuer: issuer(&listener, tls.is_some()).map_err(DemoError::Bind)?,
+            users: RwLock::new(users),
             clients,
             clock,
             key: SigningKey::generate()?,
             codes: Ledger::new(CODE_SECONDS),
-            access: Ledger::new(TOKEN_SECONDS),
+            access: Ledger::new(ACCESS_SECONDS),
+            offline: Ledger::new(SIGN_IN_SECONDS),
             sign_ins: Ledger::new(SIGN_IN_SECONDS),
         });
-        let server = Server::http(listener, tls, router(shared), Tasks::default()).map_err(DemoError::Bind)?;
-        Ok(Self { issuer, server })
+        let router = router(Arc::clone(&shared));
+        let server = Server::http(listener, tls, router, Tasks::default()).map_err(DemoError::Bind)?;
+        Ok(Self { shared, server })
     }
 
     /// Returns the issuer, which is also the URL of the provider.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.shared.issuer
+    }
+
+    /// Says this of the user from now on, also to those who refresh what they were told before.
+    pub fn change(&self, user: User) {
+        let mut users = self.shared.users.write().unwrap_or_else(PoisonError::into_inner);
+        match users.iter_mut().find(|known| known.id == user.id) {
+            Some(known) => *known = user,
+            None => users.push(user),
+        }
+    }
+
+    /// Knows the user no more: nobody is told anything of them, and nothing is refreshed.
+    pub fn remove(&self, user: &str) {
+        self.shared.users.write().unwrap_or_else(PoisonError::into_inner).retain(|known| known.id != user);
     }
 
     /// Stops the provider.
@@ -176,6 +207,14 @@ impl Shared {
         self.clock.now().as_second()
     }
 
+    fn user(&self, id: &str) -> Option<User> {
+        self.users().into_iter().find(|user| user.id == id)
+    }
+
+    fn users(&self) -> Vec<User> {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn client(&self, id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.id == id)
     }
@@ -192,6 +231,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/jwks", get(keys))
         .route("/authorize", get(authorization::show).post(authorization::choose))
         .route("/token", axum::routing::post(token::exchange))
+        .route("/revoke", axum::routing::post(refresh::revoke))
         .route("/userinfo", get(token::userinfo).post(token::userinfo))
         .route("/end_session", get(sign_out::end_session).post(sign_out::end_session_form))
         .with_state(shared)
@@ -205,12 +245,13 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
         "end_session_endpoint": format!("{issuer}/end_session"),
         "jwks_uri": format!("{issuer}/jwks"),
-        "scopes_supported": ["openid", "profile", "email"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
@@ -233,7 +274,8 @@ async fn keys(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 /// RFC 6749 §4.1.2 asks for at most ten minutes; a browser needs less than one.
 const CODE_SECONDS: i64 = 60;
-const TOKEN_SECONDS: i64 = 60 * 60;
+/// The longest `token_life` for access tokens.
+const ACCESS_SECONDS: i64 = 24 * 60 * 60;
 const SIGN_IN_SECONDS: i64 = 12 * 60 * 60;
 
 #[cfg(test)]

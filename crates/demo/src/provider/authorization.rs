@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Access, Grant, Shared, SignIn, User};
+use super::{Grant, Shared, SignIn, User};
 
 /// The authorization request.
 #[derive(Debug, Deserialize)]
@@ -86,7 +86,7 @@ pub(super) async fn choose(
         Ok(redirect_uri) => redirect_uri,
         Err(refusal) => return refusal,
     };
-    let Some(user) = shared.users.iter().find(|user| user.id == choice.user).cloned() else {
+    let Some(User { id: user, .. }) = shared.user(&choice.user) else {
         return request.failed(&shared, redirect_uri, "access_denied").into_response();
     };
     let acr = request.acr_values().next().map(str::to_owned);
@@ -135,7 +135,7 @@ impl Request {
             redirect_uri: self.redirect_uri.clone(),
             challenge: self.code_challenge.clone(),
             nonce: self.nonce.clone(),
-            access: Access { user: sign_in.user.clone(), scopes: self.scopes().map(Into::into).collect() },
+            scopes: self.scopes().map(Into::into).collect(),
             sign_in,
         };
         match shared.codes.put(grant, shared.now()) {
@@ -179,7 +179,7 @@ fn cookie(shared: &Shared, handle: &str) -> String {
 
 fn choose_page(shared: &Shared, request: &Request, redirect_uri: &Url) -> Response {
     let page = ChoosePage {
-        users: &shared.users,
+        users: &shared.users(),
         hint: &request.login_hint,
         app: redirect_uri.host_str().unwrap_or(&request.client_id),
     };

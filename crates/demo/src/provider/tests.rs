@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{
@@ -25,8 +26,12 @@ const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-one-43-or-more";
 
 async fn provider() -> Provider {
     let users = vec![User::new("ada", "Ada", &["engineering"]), User::new("carl", "Carl", &["contractors"])];
-    let client =
-        Client { id: "app".into(), secret: Secret::new("s+cret".into()), redirect_uris: vec![CALLBACK.into()] };
+    let client = Client {
+        id: "app".into(),
+        secret: Secret::new("s+cret".into()),
+        redirect_uris: vec![CALLBACK.into()],
+        token_life: Duration::from_secs(60),
+    };
     Provider::start(users, vec![client], None, Arc::new(SystemClock)).await.unwrap()
 }
 
@@ -238,4 +243,91 @@ async fn userinfo_asks_for_a_token_of_its_own() {
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
         assert!(refused.headers().contains_key("www-authenticate"));
     }
+}
+
+impl Provider {
+    /// Signs in as somebody who wants to stay, and returns the answer of the token endpoint.
+    async fn offline(&self, user: &str) -> Value {
+        let url = authorize(&[("scope", "openid profile email offline_access")]);
+        let code = answer(&self.post(&url, &[], format!("user={user}")).await)["code"].clone();
+        json(&self.redeem(&code, &[]).await)
+    }
+
+    async fn refresh(&self, token: &Value, changes: &[(&str, &str)]) -> Response<Bytes> {
+        let token = token.as_str().unwrap();
+        let mut form = HashMap::from([
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token),
+            ("client_id", "app"),
+            ("client_secret", "s+cret"),
+        ]);
+        form.extend(changes.iter().copied());
+        self.post("/token", &[], encoded(form)).await
+    }
+}
+
+/// Reads the claims of an ID token without looking at its signature.
+fn claims(tokens: &Value) -> Value {
+    let body = tokens["id_token"].as_str().unwrap().split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_refresh_tells_who_the_user_is_now() {
+    let provider = provider().await;
+    let first = provider.offline("ada").await;
+    provider.change(User::new("ada", "Ada", &["sales"]));
+    let second = provider.refresh(&first["refresh_token"], &[]).await;
+    assert_eq!(second.status(), StatusCode::OK, "{:?}", second.body());
+    let second = json(&second);
+    let (before, now) = (claims(&first), claims(&second));
+    assert_eq!(
+        (&before["groups"], &now["groups"]),
+        (&serde_json::json!(["engineering"]), &serde_json::json!(["sales"]))
+    );
+    for same in ["iss", "sub", "aud", "auth_time"] {
+        assert_eq!(before[same], now[same], "{same}");
+    }
+    assert!(now.get("nonce").is_none() && before.get("nonce").is_some());
+    assert_eq!(now["exp"].as_i64().unwrap() - now["iat"].as_i64().unwrap(), 60);
+    provider.remove("ada");
+    assert_eq!(provider.refresh(&second["refresh_token"], &[]).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_given_to_whoever_asks_to_stay_and_to_nobody_else() {
+    let provider = provider().await;
+    let code = answer(&provider.sign_in("ada").await)["code"].clone();
+    assert!(json(&provider.redeem(&code, &[]).await).get("refresh_token").is_none());
+    let token = provider.offline("ada").await["refresh_token"].clone();
+    assert_eq!(provider.refresh(&token, &[("client_secret", "wrong")]).await.status(), StatusCode::UNAUTHORIZED);
+    for made_up in ["", "x", "x.y"] {
+        let refused = provider.refresh(&made_up.into(), &[]).await;
+        assert_eq!((refused.status(), &json(&refused)["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
+    }
+    assert_eq!(provider.refresh(&token, &[]).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_twice_ends_what_came_of_it() {
+    let provider = provider().await;
+    let first = provider.offline("ada").await["refresh_token"].clone();
+    let second = json(&provider.refresh(&first, &[]).await)["refresh_token"].clone();
+    let third = json(&provider.refresh(&second, &[]).await)["refresh_token"].clone();
+    assert_eq!(provider.refresh(&first, &[]).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(provider.refresh(&third, &[]).await.status(), StatusCode::BAD_REQUEST, "the thief may have this one");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_revoked_is_worth_nothing() {
+    let provider = provider().await;
+    let token = provider.offline("ada").await["refresh_token"].clone();
+    let revoke = async |secret: &str| {
+        let form = [("token", token.as_str().unwrap()), ("client_id", "app"), ("client_secret", secret)];
+        provider.post("/revoke", &[], encoded(form)).await.status()
+    };
+    assert_eq!(revoke("wrong").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(revoke("s+cret").await, StatusCode::OK);
+    assert_eq!(revoke("s+cret").await, StatusCode::OK, "it is none any more, as was asked");
+    assert_eq!(provider.refresh(&token, &[]).await.status(), StatusCode::BAD_REQUEST);
 }
