@@ -17,6 +17,7 @@ mod operators;
 mod passthrough;
 mod paths;
 mod receivers;
+mod refresh;
 mod reload;
 mod rewrites;
 mod sessions;

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use crate::Result;
 
 /// Agrees to WebSockets; sends a part of an answer to anything else. Neither ends by itself.
-async fn endless() -> Outcome<Upstream> {
+pub(crate) async fn endless() -> Outcome<Upstream> {
     Upstream::with(|mut stream| async move {
         let Some(request) = read_request(&mut stream, &mut Vec::new()).await else { return };
         let key = request.all("sec-websocket-key").concat();
@@ -44,7 +44,7 @@ async fn open(proxy: &Proxy, path: &str, more: &str) -> Outcome<(TlsStream<TcpSt
     Ok((stream, String::from_utf8(head)?))
 }
 
-async fn websocket(proxy: &Proxy, more: &str) -> Outcome<TlsStream<TcpStream>> {
+pub(crate) async fn websocket(proxy: &Proxy, more: &str) -> Outcome<TlsStream<TcpStream>> {
     let opening = format!(
         "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: \
          dGhlIHNhbXBsZSBub25jZQ==\r\n{more}"
@@ -58,19 +58,19 @@ async fn websocket(proxy: &Proxy, more: &str) -> Outcome<TlsStream<TcpStream>> {
 }
 
 /// Reads what is left, as long as it takes to be closed; a limit that never strikes fails the test.
-async fn rest(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Outcome<Vec<u8>> {
+pub(crate) async fn rest(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Outcome<Vec<u8>> {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await?;
     Ok(rest)
 }
 
-fn closed(records: &[Value], path: &str) -> String {
+pub(crate) fn closed(records: &[Value], path: &str) -> String {
     let record = records.iter().filter(|record| record["error"].is_string()).find(|record| record["path"] == path);
     record.and_then(|record| record["error"].as_str()).unwrap_or_default().to_owned()
 }
 
 const GOING_AWAY: &[u8] = &[0x88, 2, 0x03, 0xe9];
-const POLICY_VIOLATION: &[u8] = &[0x88, 2, 0x03, 0xf0];
+pub(crate) const POLICY_VIOLATION: &[u8] = &[0x88, 2, 0x03, 0xf0];
 
 #[tokio::test]
 async fn a_reload_closes_what_it_no_longer_allows_and_nothing_else() -> Result {
@@ -153,7 +153,7 @@ async fn the_end_of_a_session_ends_what_it_opened() -> Result {
 }
 
 /// Returns the header lines by which a page of the app is recognised.
-fn cookie(browser: &Browser) -> String {
+pub(crate) fn cookie(browser: &Browser) -> String {
     let cookies = browser.cookies("one.localhost");
     let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("cookie: {}\r\norigin: https://one.localhost\r\n", pairs.join("; "))
@@ -174,7 +174,7 @@ async fn a_stream_whose_sign_in_falls_short_of_a_new_step_up_is_closed() -> Resu
 }
 
 /// Signs in without asking the upstream, which never ends an answer.
-async fn signed_in(proxy: &Proxy, user: &str) -> Outcome<Browser> {
+pub(crate) async fn signed_in(proxy: &Proxy, user: &str) -> Outcome<Browser> {
     let mut browser = proxy.browser();
     browser.open("https://one.localhost/.portcullis/", user).await?;
     Ok(browser)

@@ -8,8 +8,11 @@ use jiff::Timestamp;
 
 use crate::endpoints::{self, Shared};
 use crate::oidc::Providers;
+use crate::refresh::Refresher;
 use crate::session::Sessions;
-use crate::{AuthenticateError, Config, Endpoint, Keys, Presented, Session, Store, StoreError, assertion, cookie};
+use crate::{
+    AuthenticateError, Config, Endpoint, Keys, Presented, RefreshEvent, Session, Store, StoreError, assertion, cookie,
+};
 
 /// What authentication found.
 #[derive(Clone, Debug)]
@@ -31,6 +34,7 @@ pub struct Authenticator {
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<dyn Clock>,
     providers: Arc<Providers>,
+    refresher: Arc<Refresher>,
     own_paths: axum::Router,
 }
 
@@ -80,7 +84,8 @@ impl Authenticator {
         };
         let own_paths = endpoints::router(shared.clone());
         let Shared { config, sessions, keys, clock, providers } = shared;
-        Ok(Self { config, sessions, keys, clock, providers, own_paths })
+        let refresher = Arc::new(Refresher::new(Arc::clone(&sessions), Arc::clone(&providers), Arc::clone(&clock)));
+        Ok(Self { config, sessions, keys, clock, providers, refresher, own_paths })
     }
 
     /// Tells who is calling.
@@ -88,7 +93,13 @@ impl Authenticator {
         for handle in cookie::handles(presented.headers, presented.origin.scheme()) {
             match self.sessions.find(&handle, presented.origin, presented.time).await {
                 Ok(Some(session)) if self.is_of_known_provider(session.identity()) => {
-                    return Outcome::Authenticated(session);
+                    if !session.is_due(presented.time) {
+                        return Outcome::Authenticated(session);
+                    }
+                    // Seldom needed, and large: kept out of the future of every request.
+                    if let Some(session) = Box::pin(self.refresher.fresh(session, presented.time)).await {
+                        return Outcome::Authenticated(session);
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => return Outcome::Unavailable(Arc::new(error)),
@@ -102,6 +113,25 @@ impl Authenticator {
     #[must_use]
     pub fn goes_on(&self, session: &Session) -> bool {
         self.is_of_known_provider(session.identity()) && self.sessions.goes_on(session)
+    }
+
+    /// Has a session refreshed whose time has come, beside whatever is done by it: one whose requests have all become
+    /// streams makes no more of them. Asks for nothing where it is done already.
+    pub fn keep_fresh(&self, session: &Arc<Session>) {
+        let now = self.clock.now();
+        if session.is_due(now) && !session.is_outdated() {
+            self.refresher.begin(session, now);
+        }
+    }
+
+    /// Has `told` called of each attempt to refresh a session, now and under all configurations to come.
+    pub fn observe_refreshes(&self, told: impl Fn(&RefreshEvent<'_>) + Send + Sync + 'static) {
+        self.sessions.store.refreshes().observe(told);
+    }
+
+    /// Waits, for some seconds at most, until no provider is asked for a refresh any more: its answer must not be lost.
+    pub async fn settle(&self) {
+        self.sessions.store.refreshes().settle().await;
     }
 
     /// Returns all live sessions, the newest first, for operators.

@@ -244,8 +244,8 @@ fn may_try(failed: Option<&(Instant, TokenError)>, now: Instant) -> bool {
     failed.is_none_or(|(when, _)| now.saturating_duration_since(*when) >= PAUSE)
 }
 
-/// RFC 6749 §2.3.1: both are form-encoded before they are joined.
-fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, String> {
+/// Returns how a client proves itself in a header. RFC 6749 §2.3.1: both are form-encoded before they are joined.
+pub(crate) fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, String> {
     let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
     let pair = STANDARD.encode(format!("{}:{}", encoded(client_id), encoded(secret.expose())));
     let mut value = HeaderValue::try_from(format!("Basic {pair}")).map_err(|error| error.to_string())?;

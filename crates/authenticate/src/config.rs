@@ -31,8 +31,8 @@ pub struct Provider {
     pub client_id: String,
     /// The client secret; public clients have none.
     pub client_secret: Option<Secret>,
-    /// The scopes asked for.
-    pub scopes: Vec<String>,
+    /// The scopes asked for; else `openid profile email`, and `offline_access` where the provider lists it.
+    pub scopes: Option<Vec<String>>,
     /// Further parameters of the authorization request.
     pub extra_params: Vec<(String, String)>,
     /// Where the provider keeps what policies need.

@@ -6,6 +6,7 @@ mod error;
 mod logout_token;
 mod metadata;
 mod provider;
+mod refresh;
 mod sign_in;
 mod sign_out;
 #[cfg(test)]
@@ -19,7 +20,8 @@ use identity::{Clock, Origin, ProviderId};
 
 pub(crate) use callback::SignedIn;
 pub(crate) use error::{ProviderError, SignInError};
-pub(crate) use provider::Provider;
+pub(crate) use provider::{MAX_BACK_OFF, Provider, back_off};
+pub(crate) use refresh::{Refresh, RefreshError, ends};
 pub(crate) use sign_in::{Attempt, Prompt};
 
 use crate::{AuthenticateError, Config};

@@ -1,12 +1,15 @@
 //! Our record that somebody signed in, with idle and absolute expiry.
 
 mod find;
+mod life;
 mod live;
 mod record;
+mod renew;
 mod sessions;
+mod term;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,8 +21,10 @@ use crate::SessionConfig;
 use crate::assertion::AssertionCache;
 use crate::store::Hash;
 
+use self::life::{Life, Vouched};
 pub(crate) use self::live::Live;
 pub(crate) use self::sessions::Sessions;
+use self::term::{Term, Turn};
 
 /// What logs and policies call a session: a prefix of a hash, no credential. It is the same on every host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,31 +43,12 @@ impl SessionId {
 pub struct Session {
     id: SessionId,
     sign_in: SignInId,
-    identity: Identity,
     provider_session: Option<Box<str>>,
     created: Timestamp,
     expires: Timestamp,
+    // A request is decided and recorded by what was vouched for when it came.
+    vouched: Arc<Vouched>,
     life: Arc<Life>,
-    assertions: AssertionCache,
-    // How the records of its requests tell of it, once there was one.
-    described: OnceLock<Box<str>>,
-}
-
-/// What all copies of a session in memory share: one may be held by a stream long after another took its place.
-#[derive(Debug)]
-struct Life {
-    ended: AtomicBool,
-    // In microseconds, as `Timestamp` counts them: when the last request came, and the last such time that was noted
-    // for the store.
-    seen: AtomicI64,
-    noted: AtomicI64,
-}
-
-impl Life {
-    fn new(seen: Timestamp) -> Self {
-        let seen = seen.as_microsecond();
-        Self { ended: AtomicBool::new(false), seen: AtomicI64::new(seen), noted: AtomicI64::new(seen) }
-    }
 }
 
 impl Session {
@@ -74,8 +60,8 @@ impl Session {
 
     /// Returns who signed in.
     #[must_use]
-    pub const fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> &Identity {
+        &self.vouched.identity
     }
 
     /// Returns when the user signed in.
@@ -98,12 +84,59 @@ impl Session {
 
     /// Returns how records tell of it: the same for all its requests, so it is written out once.
     pub fn described(&self, describe: impl FnOnce(&Self) -> Box<str>) -> &str {
-        self.described.get_or_init(|| describe(self))
+        self.vouched.described.get_or_init(|| describe(self))
     }
 
     /// Returns the assertions that were signed for it.
-    pub(crate) const fn assertions(&self) -> &AssertionCache {
-        &self.assertions
+    pub(crate) fn assertions(&self) -> &AssertionCache {
+        &self.vouched.assertions
+    }
+
+    /// Returns whether its provider has said since who the user is now.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        !Arc::ptr_eq(&self.vouched, &self.life.vouched.load())
+    }
+
+    /// Returns the session with what its provider has said since.
+    #[must_use]
+    pub fn renewed(&self) -> Option<Arc<Self>> {
+        let vouched = self.life.vouched.load_full();
+        (!Arc::ptr_eq(&self.vouched, &vouched)).then(|| {
+            let (id, provider_session, life) = (self.id.clone(), self.provider_session.clone(), Arc::clone(&self.life));
+            let Self { sign_in, created, expires, .. } = *self;
+            Arc::new(Self { id, sign_in, provider_session, created, expires, vouched, life })
+        })
+    }
+
+    /// Returns whether its provider is to be asked again.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        now >= self.vouched.refresh_from
+    }
+
+    /// Returns whether the ID token has not ended yet; one that nobody refreshes does not end.
+    pub(crate) fn is_vouched_for(&self, now: Timestamp) -> bool {
+        self.vouched.term.is_none_or(|term| now < term.until)
+    }
+
+    /// Returns whose turn it is to ask the provider.
+    pub(crate) fn turn(&self) -> &Turn {
+        &self.life.turn
+    }
+
+    /// Returns the provider's own session (`sid`).
+    pub(crate) fn provider_session(&self) -> Option<&str> {
+        self.provider_session.as_deref()
+    }
+
+    /// Returns how long the provider vouches for what it said.
+    pub(crate) fn term(&self) -> Option<Term> {
+        self.vouched.term
+    }
+
+    /// Returns how long it vouches for what it says now.
+    pub(crate) fn next_term(&self, now: Timestamp, until: Option<Timestamp>) -> Option<Term> {
+        self.vouched.term.map(|term| term.next(now, until))
     }
 
     fn seen(&self) -> Timestamp {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::StoreLocation;
+use crate::refresh::Refreshes;
 use crate::session::Live;
 
 /// The session store. Outlives snapshots.
@@ -18,6 +19,7 @@ use crate::session::Live;
 pub struct Store {
     backend: Arc<dyn Backend>,
     live: Live,
+    refreshes: Refreshes,
 }
 
 impl Store {
@@ -34,7 +36,7 @@ impl Store {
 
     /// Takes a backend.
     pub(crate) fn with_backend(backend: impl Backend + 'static) -> Self {
-        Self { backend: Arc::new(backend), live: Live::default() }
+        Self { backend: Arc::new(backend), live: Live::default(), refreshes: Refreshes::default() }
     }
 
     /// Returns the backend, for the start, where blocking is no harm.
@@ -45,6 +47,11 @@ impl Store {
     /// Returns the sessions that are in memory.
     pub(crate) const fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Returns the refreshes of sessions that are under way.
+    pub(crate) const fn refreshes(&self) -> &Refreshes {
+        &self.refreshes
     }
 
     /// Runs work on the backend where it may block.
@@ -78,6 +85,9 @@ pub(crate) trait Backend: Debug + Send + Sync {
 
     /// Puts a row unless it is there; returns whether it was put.
     fn put_new(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Replaces a row that is there; returns whether it was.
+    fn replace(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Removes a row and returns its value: of several callers at once, one gets it.
     fn take(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError>;

@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::guard::{Ends, Operator};
+pub(crate) use self::sessions::user;
 use self::sign_in_metrics::SessionCount;
 use self::socket::Socket;
 use crate::config::Config;

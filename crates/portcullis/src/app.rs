@@ -17,6 +17,7 @@ use crate::admin::{InForce, State};
 use crate::assembly::Assembly;
 use crate::audit_metrics;
 use crate::config::{Config, Watched};
+use crate::refreshes::RefreshMetrics;
 use crate::reload::{Hangups, ReloadMetrics, Request};
 use crate::span_metrics;
 use crate::tables::{TableMetrics, Tables};
@@ -107,7 +108,9 @@ impl App {
             (config.admin.address, config.drain_timeout, config.warnings.watched().clone());
         let in_force = InForce::of(&config);
         let sinks = config.sinks.clone();
-        let (assembly, snapshot) = Assembly::start(config, metrics, Arc::clone(&tables), Arc::new(SystemClock))?;
+        let refreshes = RefreshMetrics::register(&mut registry);
+        let (assembly, snapshot) =
+            Assembly::start(config, metrics, refreshes, Arc::clone(&tables), Arc::new(SystemClock))?;
 
         // Ports last: whoever can connect is served.
         let server = Server::bind(snapshot, handed_over).map_err(StartError::Listeners)?;

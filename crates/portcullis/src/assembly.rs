@@ -11,6 +11,7 @@ use telemetry::{Prepared, Shippers, SpanCounts, Tracer, Traces};
 
 use crate::app::StartError;
 use crate::config::{Config, SignIn};
+use crate::refreshes::RefreshMetrics;
 use crate::tables::Tables;
 
 /// What outlives a configuration, and what the one in force was made with.
@@ -18,6 +19,7 @@ use crate::tables::Tables;
 pub(crate) struct Assembly {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    refreshes: RefreshMetrics,
     tables: Arc<Tables>,
     audit: Log,
     shippers: Arc<Shippers>,
@@ -65,6 +67,7 @@ impl Assembly {
     pub(crate) fn start(
         config: Config,
         metrics: Arc<Metrics>,
+        refreshes: RefreshMetrics,
         tables: Arc<Tables>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Snapshot), StartError> {
@@ -74,7 +77,9 @@ impl Assembly {
         // The log before the routes: a proxy that cannot record may not decide.
         let audit = Log::open(&config.audit)?;
         let (shippers, spans) = (Arc::new(Shippers::new(config.audit.clone())), Arc::default());
-        let assembly = Self { clock, metrics, tables, audit, shippers, fixed: Fixed::of(&config), sign_in, spans };
+        let fixed = Fixed::of(&config);
+        let assembly = Self { clock, metrics, refreshes, tables, audit, shippers, fixed, sign_in, spans };
+        assembly.sign_in.iter().for_each(|open| assembly.observe(open));
         let snapshot = assembly.snapshot(config, assembly.sign_in.as_ref(), None)?;
         Ok((assembly, snapshot))
     }
@@ -87,7 +92,11 @@ impl Assembly {
         self.fixed.check(&Fixed::of(&config))?;
         let sign_in = match (&config.sign_in, &self.sign_in) {
             (None, _) => None,
-            (Some(sign_in), None) => Some(OpenSignIn::open(sign_in, &self.clock)?),
+            (Some(sign_in), None) => {
+                let open = OpenSignIn::open(sign_in, &self.clock)?;
+                self.observe(&open);
+                Some(open)
+            }
             (Some(sign_in), Some(open)) => Some(open.next(sign_in)?),
         };
         let receivers = self.shippers.prepare(config.sinks.clone()).map_err(StartError::Shipping)?;
@@ -105,6 +114,12 @@ impl Assembly {
             now.authenticator.forget_opened();
         }
         rotated
+    }
+
+    /// Has the refreshes of its sessions counted and recorded.
+    fn observe(&self, open: &OpenSignIn) {
+        let (refreshes, log) = (self.refreshes.clone(), self.audit.clone());
+        open.authenticator.observe_refreshes(move |refresh| refreshes.take_note(&log, refresh));
     }
 
     pub(crate) const fn tables(&self) -> &Arc<Tables> {

@@ -10,6 +10,7 @@ mod audit_metrics;
 pub mod cli;
 pub mod config;
 mod recorded;
+mod refreshes;
 mod reload;
 pub mod serve;
 mod situation;

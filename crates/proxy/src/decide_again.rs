@@ -70,7 +70,12 @@ impl Closed {
 /// The stream is to be closed.
 pub(crate) fn decide_again(exchange: &mut Exchange) -> Result<(), Closed> {
     let current = exchange.connection.snapshot();
-    match refusal(exchange, &current) {
+    let renewed = exchange.session.as_deref().and_then(Session::renewed);
+    let anew = renewed.is_some() || !Arc::ptr_eq(&current, exchange.decided_by());
+    if renewed.is_some() {
+        exchange.session = renewed;
+    }
+    match refusal(exchange, &current, anew) {
         None => {
             exchange.decided_again(current);
             Ok(())
@@ -79,14 +84,16 @@ pub(crate) fn decide_again(exchange: &mut Exchange) -> Result<(), Closed> {
     }
 }
 
-fn refusal(exchange: &Exchange, current: &Arc<Snapshot>) -> Option<(&'static str, Option<Arc<str>>)> {
+/// Returns why it is refused by the configuration in force, over what is known of its user now; the rules are asked `anew`
+/// where one of the two is another than before.
+fn refusal(exchange: &Exchange, current: &Arc<Snapshot>, anew: bool) -> Option<(&'static str, Option<Arc<str>>)> {
     let because = |reason| Some((reason, None));
     if let Some(session) = exchange.session.as_deref()
         && !current.authenticator.as_ref().is_some_and(|known| known.goes_on(session))
     {
         return because("session-ended");
     }
-    if Arc::ptr_eq(current, exchange.decided_by()) {
+    if !anew {
         return None;
     }
     let now = current.clock.now();

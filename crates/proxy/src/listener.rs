@@ -152,6 +152,11 @@ impl Server {
         self.accepting.wait().await;
         serving.drain(drain).await;
         watch.abort();
+        // Before the threads end: what a provider answers to a refresh must not be lost with them.
+        let authenticator = serving.snapshot.load().authenticator().cloned();
+        if let Some(authenticator) = authenticator {
+            authenticator.settle().await;
+        }
     }
 
     fn doors(&self) -> MutexGuard<'_, Doors> {

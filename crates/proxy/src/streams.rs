@@ -1,5 +1,5 @@
 //! What is open for long: downloads, event streams, gRPC, WebSockets, TLS connections that pass undecrypted. Each is decided again when the configuration
-//! changes, and when its session ends.
+//! changes, and when its session ends or its user's claims change.
 //!
 //! Whoever sends a stream registers when it has to wait, and decides for itself when it is woken in doubt. An answer that
 //! never waits costs nothing but a look at one counter.
@@ -56,7 +56,7 @@ pub(crate) struct Stream {
 
 impl Streams {
     /// Wakes those streams about which there is a doubt, until `serving` is stopped: every one that another configuration
-    /// admitted than that in force, and every one whose session has ended.
+    /// admitted than that in force, and every one whose session has ended, or whose provider says something else of its user.
     pub(crate) async fn watch(serving: Serving) {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,9 +71,8 @@ impl Streams {
             // What ends within this time was a request, and ends by the configuration that admitted it.
             let settled = since.elapsed() >= GRACE;
             let is_doubtful = |waiting: &Waiting| {
-                let goes_on = |session| current.authenticator.as_ref().is_some_and(|known| known.goes_on(session));
                 settled && !Arc::ptr_eq(&waiting.decided_by, &current)
-                    || waiting.session.as_deref().is_some_and(|session| !goes_on(session))
+                    || waiting.session.as_ref().is_some_and(|session| !is_as_before(&current, session))
             };
             serving.streams.wake(is_doubtful);
         }
@@ -158,6 +157,13 @@ impl Lasting for Exchange {
     fn decided_by(&self) -> &Arc<Snapshot> {
         self.decided_by()
     }
+}
+
+/// Returns whether a session goes on as it was. One whose requests have all become streams is refreshed by being looked at.
+fn is_as_before(current: &Snapshot, session: &Arc<Session>) -> bool {
+    let Some(known) = current.authenticator.as_ref().filter(|known| known.goes_on(session)) else { return false };
+    known.keep_fresh(session);
+    !session.is_outdated()
 }
 
 fn lock(part: &Mutex<HashMap<usize, Waiting>>) -> MutexGuard<'_, HashMap<usize, Waiting>> {

@@ -380,7 +380,7 @@ fn authenticator(url: Origin, look: &Arc<Look>) -> Arc<Authenticator> {
         issuer: identity::Issuer::new("https://idp.example.com").unwrap(),
         client_id: "portcullis".into(),
         client_secret: None,
-        scopes: vec!["openid".into()],
+        scopes: None,
         extra_params: Vec::new(),
         claims: ClaimNames::default(),
         allowed_email_domains: Vec::new(),

@@ -20,7 +20,7 @@ fn config(provider: &str) -> Config {
             issuer: Issuer::new("https://idp.example.com").unwrap(),
             client_id: "portcullis".into(),
             client_secret: None,
-            scopes: vec!["openid".into()],
+            scopes: None,
             extra_params: Vec::new(),
             claims: ClaimNames::default(),
             allowed_email_domains: Vec::new(),

@@ -51,14 +51,17 @@ pub(super) async fn sign_out(
         }
         Outcome::Unavailable(error) => return not_ended(&shared, &endpoint, error),
     };
-    let id_token = shared.sessions.id_token(session).await;
+    let tokens = shared.sessions.tokens(session).await.ok().flatten().unwrap_or_default();
     if let Err(error) = shared.sessions.end(session).await {
         return not_ended(&shared, &endpoint, &error);
     }
     let at_provider = match shared.providers.get(session.identity().provider()) {
         Some(provider) => {
+            if let Some(refresh_token) = tokens.refresh_token {
+                shared.sessions.store.refreshes().give_back(provider, refresh_token);
+            }
             let signed_out = format!("{}{SIGNED_OUT_PATH}", shared.config.url);
-            provider.end_session_url(id_token.as_ref(), &signed_out).await
+            provider.end_session_url(tokens.id_token.as_ref(), &signed_out).await
         }
         None => None,
     };

@@ -2,6 +2,7 @@
 
 mod flow;
 mod hostile;
+mod refresh;
 mod sign_out;
 mod step_up;
 
@@ -45,7 +46,7 @@ pub(crate) fn configured(provider: &TestProvider) -> Provider {
         issuer: Issuer::new(provider.issuer.as_str()).unwrap(),
         client_id: CLIENT.into(),
         client_secret: Some(Secret::new("hush".into())),
-        scopes: vec!["openid".into(), "profile".into(), "email".into()],
+        scopes: None,
         extra_params: vec![("audience".into(), "x y".into())],
         claims: ClaimNames::default(),
         allowed_email_domains: Vec::new(),

@@ -11,6 +11,7 @@ use openidconnect::{
 use serde_json::{Map, Value};
 
 use super::provider::Known;
+use super::token::Occasion;
 use super::transport::TransportError;
 use super::{Attempt, Provider, SignInError, claims, token};
 
@@ -52,15 +53,13 @@ impl Provider {
             .map_err(|error| exchange_failed(&error))?;
         let id_token =
             answer.id_token().ok_or_else(|| SignInError::TokenInvalid("the token endpoint sent none".into()))?;
-        let mut verified = self.verify(&known, id_token, attempt, answer.access_token()).await?;
-        if claims::wants_userinfo(&verified, &self.config.claims)
-            && let Some(url) = &known.metadata.userinfo_endpoint
-        {
-            let userinfo = self.userinfo(url, answer.access_token()).await?;
-            claims::merge_userinfo(&mut verified, userinfo)?;
-        }
+        let occasion = Occasion::SignIn { nonce: &attempt.nonce };
+        let verified = self
+            .verify(&known, id_token, occasion, answer.access_token())
+            .await
+            .map_err(|refused| SignInError::TokenInvalid(refused.to_string()))?;
         let provider_session = verified.get("sid").and_then(Value::as_str).map(str::to_owned);
-        let identity = claims::identity(&self.config, verified)?;
+        let identity = self.identify(&known, verified, answer.access_token()).await?;
         Ok(SignedIn {
             identity,
             id_token: Secret::new(id_token.to_string()),
@@ -69,27 +68,43 @@ impl Provider {
         })
     }
 
-    async fn verify(
+    /// Verifies an ID token, with newer keys where it names one that is not known.
+    pub(super) async fn verify(
         &self,
         known: &Arc<Known>,
         id_token: &CoreIdToken,
-        attempt: &Attempt,
+        occasion: Occasion<'_>,
         access_token: &AccessToken,
-    ) -> Result<Map<String, Value>, SignInError> {
+    ) -> Result<Map<String, Value>, token::Refused> {
         let expected = token::Expected {
             issuer: self.config.issuer.as_str(),
             client_id: &self.config.client_id,
-            nonce: &attempt.nonce,
+            occasion,
             now: self.clock.now(),
         };
-        let verified = match token::verify_id_token(known, id_token, &expected, access_token) {
+        match token::verify_id_token(known, id_token, &expected, access_token) {
             Err(token::Refused::UnknownKey) => match self.newer_keys(known).await {
                 Some(newer) => token::verify_id_token(&newer, id_token, &expected, access_token),
                 None => Err(token::Refused::UnknownKey),
             },
             verified => verified,
-        };
-        verified.map_err(|refused| SignInError::TokenInvalid(refused.to_string()))
+        }
+    }
+
+    /// Makes an identity of the claims of an ID token, and of userinfo where the token lacks something.
+    pub(super) async fn identify(
+        &self,
+        known: &Known,
+        mut claims: Map<String, Value>,
+        access_token: &AccessToken,
+    ) -> Result<Identity, SignInError> {
+        if claims::wants_userinfo(&claims, &self.config.claims)
+            && let Some(url) = &known.metadata.userinfo_endpoint
+        {
+            let userinfo = self.userinfo(url, access_token).await?;
+            claims::merge_userinfo(&mut claims, userinfo)?;
+        }
+        claims::identity(&self.config, claims)
     }
 
     async fn userinfo(&self, url: &url::Url, access_token: &AccessToken) -> Result<Map<String, Value>, SignInError> {
@@ -103,7 +118,7 @@ impl Provider {
 }
 
 /// Says why the code was not redeemed, without what the provider sent: that may hold tokens.
-fn exchange_failed(error: &CoreRequestTokenError<TransportError>) -> SignInError {
+pub(super) fn exchange_failed(error: &CoreRequestTokenError<TransportError>) -> SignInError {
     match error {
         RequestTokenError::ServerResponse(answer) => {
             let code: String = answer.error().as_ref().chars().filter(char::is_ascii_graphic).take(64).collect();
@@ -118,6 +133,6 @@ fn exchange_failed(error: &CoreRequestTokenError<TransportError>) -> SignInError
     }
 }
 
-fn holds_id_token(body: &[u8]) -> bool {
+pub(super) fn holds_id_token(body: &[u8]) -> bool {
     serde_json::from_slice::<Map<String, Value>>(body).is_ok_and(|answer| answer.get("id_token").is_some())
 }

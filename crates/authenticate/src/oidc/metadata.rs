@@ -16,6 +16,9 @@ pub(crate) struct Metadata {
     pub(crate) jwks_uri: Url,
     pub(crate) userinfo_endpoint: Option<Url>,
     pub(crate) end_session_endpoint: Option<Url>,
+    pub(crate) revocation_endpoint: Option<Url>,
+    #[serde(default)]
+    scopes_supported: Vec<String>,
     #[serde(default)]
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]
@@ -53,6 +56,7 @@ impl Metadata {
         for (name, url) in [
             ("userinfo_endpoint", &metadata.userinfo_endpoint),
             ("end_session_endpoint", &metadata.end_session_endpoint),
+            ("revocation_endpoint", &metadata.revocation_endpoint),
         ] {
             if let Some(url) = url {
                 permitted(name, url, cleartext)?;
@@ -73,6 +77,11 @@ impl Metadata {
         } else {
             listed
         }
+    }
+
+    /// Returns whether the provider lists `offline_access`, by which refresh tokens are asked for (OpenID Connect Core 1.0 §11).
+    pub(crate) fn lists_offline_access(&self) -> bool {
+        self.scopes_supported.iter().any(|scope| scope == OFFLINE_ACCESS)
     }
 
     /// Returns whether the client secret goes into the body because the provider lists only that.
@@ -120,6 +129,8 @@ fn issuer_hint(found: &str, configured: &str) -> String {
     };
     format!("calls itself `{found}`, the configuration says `{configured}`{hint}")
 }
+
+pub(super) const OFFLINE_ACCESS: &str = "offline_access";
 
 #[cfg(test)]
 mod tests;

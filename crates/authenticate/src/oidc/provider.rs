@@ -243,14 +243,18 @@ fn within(since: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
 
 /// Returns how long a provider is left alone after so many failures: up to half a minute, and jittered, so that many
 /// instances do not ask at the same moment.
-fn back_off(failures: u32) -> SignedDuration {
-    let full = 1_000_u32.saturating_mul(1 << failures.min(5)).min(30_000);
+pub(crate) fn back_off(failures: u32) -> SignedDuration {
+    let full = 1_000_u32.saturating_mul(1 << failures.min(5)).min(MAX_BACK_OFF_MS);
     let mut random = [0; 4];
     // Without randomness the wait is merely not jittered.
     let _unjittered = aws_lc_rs::rand::fill(&mut random);
     let jitter = u32::from_le_bytes(random) % (full / 2);
     SignedDuration::from_millis(i64::from(full - jitter))
 }
+
+/// The longest that a provider is left alone after a failure.
+pub(crate) const MAX_BACK_OFF: SignedDuration = SignedDuration::from_millis(MAX_BACK_OFF_MS as i64);
+const MAX_BACK_OFF_MS: u32 = 30_000;
 
 const REDISCOVER_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// Without it, tokens with made-up key ids would make us flood the provider.

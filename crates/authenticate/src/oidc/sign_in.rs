@@ -8,6 +8,7 @@ use openidconnect::{AuthenticationFlow, CsrfToken, Nonce, PkceCodeChallenge, Pkc
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::metadata::{Metadata, OFFLINE_ACCESS};
 use super::{Provider, ProviderError};
 use crate::StepUp;
 use crate::keys::random_token;
@@ -78,12 +79,11 @@ impl Provider {
         let mut request = client
             .authorize_url(AuthenticationFlow::<CoreResponseType>::AuthorizationCode, move || state, move || nonce)
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
-        // `openid` is added by the library.
-        for scope in self.config.scopes.iter().filter(|scope| *scope != "openid") {
-            request = request.add_scope(Scope::new(scope.clone()));
+        for scope in self.scopes(&known.metadata) {
+            request = request.add_scope(Scope::new(scope.to_owned()));
         }
         let asked: Vec<_> = prompt
-            .map(|prompt| ("prompt", prompt.as_str().to_owned()))
+            .map(|prompt| ("prompt", self.prompt(prompt)))
             .into_iter()
             .chain(step_up.into_iter().flat_map(StepUp::parameters))
             .collect();
@@ -97,5 +97,22 @@ impl Provider {
         }
         let (url, _state, _nonce) = request.url();
         Ok(url)
+    }
+
+    /// Where the provider is always to ask for consent, because it gives no refresh token else (OpenID Connect Core 1.0 §11), it
+    /// is to ask for that as well.
+    fn prompt(&self, prompt: Prompt) -> String {
+        let mut configured = self.config.extra_params.iter().filter(|(name, _)| name == "prompt");
+        let consents = configured.any(|(_, prompts)| prompts.split(' ').any(|prompt| prompt == "consent"));
+        format!("{}{}", prompt.as_str(), if consents { " consent" } else { "" })
+    }
+
+    /// Returns what is asked for beside `openid`, which the library adds.
+    fn scopes<'a>(&'a self, metadata: &Metadata) -> Vec<&'a str> {
+        match &self.config.scopes {
+            Some(scopes) => scopes.iter().map(String::as_str).filter(|scope| *scope != "openid").collect(),
+            None if metadata.lists_offline_access() => vec!["profile", "email", OFFLINE_ACCESS],
+            None => vec!["profile", "email"],
+        }
     }
 }

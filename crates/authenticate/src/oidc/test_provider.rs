@@ -29,6 +29,18 @@ pub(crate) struct Shared {
     pub(crate) lies: Mutex<Lies>,
     pub(crate) asked: Mutex<HashMap<String, u32>>,
     pub(crate) last_token_request: Mutex<(HeaderMap, HashMap<String, String>)>,
+    pub(crate) grant: Mutex<Grant>,
+}
+
+/// How the provider refreshes: every token once.
+#[derive(Default)]
+pub(crate) struct Grant {
+    /// How many tokens were given; none is where refresh tokens are not given at all.
+    given: u32,
+    /// Whether a spent token came: all that was given is worthless from then on.
+    pub(crate) reused: bool,
+    /// What came to be revoked, with how the client proved itself: the header, or the secret of the form.
+    pub(crate) revoked: Vec<(String, String, String)>,
 }
 
 /// What is not as it should be. Members that are null are removed from what is said.
@@ -41,6 +53,10 @@ pub(crate) struct Lies {
     pub(crate) userinfo: Map<String, Value>,
     pub(crate) keys: Option<Value>,
     pub(crate) signing: Signing,
+    /// Whether refresh tokens are given.
+    pub(crate) refreshes: bool,
+    /// Seconds that have passed since the first sign-in.
+    pub(crate) passed: i64,
     /// Answers by path: status and body, instead of the right ones.
     pub(crate) answers: HashMap<&'static str, (StatusCode, String)>,
 }
@@ -70,6 +86,7 @@ impl TestProvider {
             lies: Mutex::default(),
             asked: Mutex::default(),
             last_token_request: Mutex::default(),
+            grant: Mutex::default(),
         });
         let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -134,6 +151,19 @@ impl Shared {
         }))
     }
 
+    fn give(&self) -> String {
+        let mut grant = self.grant.lock().unwrap();
+        grant.given += 1;
+        format!("refresh-{}", grant.given)
+    }
+
+    /// RFC 9700 §4.14.2: a token that comes twice was stolen, and nobody knows by whom.
+    fn takes(&self, presented: &str) -> bool {
+        let mut grant = self.grant.lock().unwrap();
+        grant.reused |= presented != format!("refresh-{}", grant.given);
+        !grant.reused
+    }
+
     pub(crate) fn public_key(&self) -> Value {
         jwk(&self.key, "k1")
     }
@@ -144,8 +174,9 @@ impl Shared {
     }
 
     fn id_claims(&self, nonce: &str) -> Map<String, Value> {
+        let now = NOW + self.lies.lock().unwrap().passed;
         object(json!({
-            "iss": self.issuer, "aud": CLIENT, "sub": "ada", "exp": NOW + 600, "iat": NOW,
+            "iss": self.issuer, "aud": CLIENT, "sub": "ada", "exp": now + 600, "iat": now,
             "nonce": nonce, "sid": "provider-session",
             "email": "ada@example.com", "email_verified": true, "name": "Ada", "groups": ["sre"],
         }))
@@ -198,10 +229,29 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             let (head, body) = request.into_parts();
             let body = to_bytes(body, 10_000).await.unwrap();
             let form: HashMap<_, _> = url::form_urlencoded::parse(&body).into_owned().collect();
-            let id_token = shared.sign(shared.id_claims(&form["code"]));
+            let mut claims = shared.id_claims(form.get("code").map_or("", String::as_str));
+            if let Some(presented) = form.get("refresh_token") {
+                claims.remove("nonce");
+                if !shared.takes(presented) {
+                    return respond(StatusCode::BAD_REQUEST, r#"{"error":"invalid_grant"}"#.into());
+                }
+            }
+            let id_token = shared.sign(claims);
             *shared.last_token_request.lock().unwrap() = (head.headers, form);
-            let truth = json!({ "access_token": "at", "token_type": "Bearer", "id_token": id_token });
-            told(object(truth), &lies.token)
+            let mut truth = object(json!({ "access_token": "at", "token_type": "Bearer", "id_token": id_token }));
+            if lies.refreshes {
+                truth.insert("refresh_token".into(), shared.give().into());
+            }
+            told(truth, &lies.token)
+        }
+        "/revoke" => {
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, 10_000).await.unwrap();
+            let mut form: HashMap<_, _> = url::form_urlencoded::parse(&body).into_owned().collect();
+            let authorization = head.headers.get("authorization").map_or("", |value| value.to_str().unwrap());
+            let secret = form.remove("client_secret").unwrap_or_default();
+            shared.grant.lock().unwrap().revoked.push((form["token"].clone(), authorization.into(), secret));
+            Map::new()
         }
         "/userinfo" => told(object(json!({ "sub": "ada" })), &lies.userinfo),
         _ => return respond(StatusCode::NOT_FOUND, String::new()),

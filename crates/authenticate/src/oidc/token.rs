@@ -21,8 +21,23 @@ use super::provider::Known;
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,
-    pub(super) nonce: &'a Secret,
+    pub(super) occasion: Occasion<'a>,
     pub(super) now: Timestamp,
+}
+
+/// What an ID token was made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Occasion<'a> {
+    /// A sign-in, which sent this nonce.
+    SignIn {
+        /// Ties the token to the request.
+        nonce: &'a Secret,
+    },
+    /// The refresh of a session whose last token said this.
+    Refresh {
+        /// Its claims.
+        before: &'a Map<String, Value>,
+    },
 }
 
 /// Why a token is refused.
@@ -63,8 +78,8 @@ pub(super) fn verify_id_token(
     // Else the library would trust whatever the provider lists, and by default RS256 alone.
     .set_allowed_algs(known.metadata.signing_algorithms())
     .set_time_fn(move || now - TimeDelta::seconds(LEEWAY));
-    let nonce = Nonce::new(expected.nonce.expose().to_owned());
-    let claims = token.claims(&verifier, &nonce).map_err(refusal)?;
+    let claims =
+        token.claims(&verifier, |nonce: Option<&Nonce>| expected.occasion.check_nonce(nonce)).map_err(refusal)?;
     if let Some(hash) = claims.access_token_hash() {
         let algorithm = token.signing_alg().map_err(|_| Refused::Header("names no algorithm"))?;
         let key = token.signing_key(&verifier).map_err(|_| Refused::UnknownKey)?;
@@ -76,7 +91,38 @@ pub(super) fn verify_id_token(
     }
     check_times(&signed, expected.now)?;
     check_parties(&signed, expected.client_id)?;
+    if let Occasion::Refresh { before } = expected.occasion {
+        check_continuity(&signed, before)?;
+    }
     Ok(signed)
+}
+
+impl Occasion<'_> {
+    /// At a refresh the nonce may be missing; where it is there, it is that of the sign-in (OpenID Connect Core 1.0 §12.2).
+    fn check_nonce(&self, found: Option<&Nonce>) -> Result<(), String> {
+        let (expected, may_be_missing) = match self {
+            Self::SignIn { nonce } => (Some(nonce.expose()), false),
+            Self::Refresh { before } => (before.get("nonce").and_then(Value::as_str), true),
+        };
+        // The library compares nonces in constant time.
+        let same = match (found, expected) {
+            (None, _) => may_be_missing,
+            (Some(found), Some(expected)) => *found == Nonce::new(expected.to_owned()),
+            (Some(_), None) => false,
+        };
+        if same { Ok(()) } else { Err("the nonce is another".into()) }
+    }
+}
+
+/// OpenID Connect Core 1.0 §12.2: a refresh is about the same user, and brings a token that was made since.
+fn check_continuity(claims: &Map<String, Value>, before: &Map<String, Value>) -> Result<(), Refused> {
+    if claims.get("sub") != before.get("sub") {
+        return Err(Refused::Claim("sub", "names another user than the session"));
+    }
+    if instant(claims, "iat")? < instant(before, "iat")?.map(|issued| issued - LEEWAY) {
+        return Err(Refused::Claim("iat", "lies before that of the token before"));
+    }
+    Ok(())
 }
 
 /// Refuses headers that let the sender choose the key, and such as name none: with several keys in the set, a token

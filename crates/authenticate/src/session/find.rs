@@ -33,6 +33,10 @@ impl Sessions {
                 return Ok(None);
             }
             match self.standing(&bound.session, now) {
+                // Its provider has said something else since: what that is, is read where it was written.
+                Standing::Live if bound.session.is_due(now) && bound.session.is_outdated() => {
+                    self.live().forget(&hash, &bound.session.sign_in);
+                }
                 Standing::Live => {
                     self.touch(&bound.session, now).await;
                     return Ok(Some(Arc::clone(&bound.session)));
@@ -81,6 +85,7 @@ impl Sessions {
         let now = self.clock.now();
         if let Some(session) = self.live().session(sign_in)
             && self.standing(&session, now) == Standing::Live
+            && !session.is_outdated()
         {
             return Ok(Some(session));
         }

@@ -9,7 +9,7 @@ use identity::Origin;
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 
-use super::{Life, Session, SignInId};
+use super::{Life, Session, SignInId, Vouched};
 use crate::store::Hash;
 
 /// A session as one host knows it.
@@ -85,8 +85,8 @@ impl Live {
         self.handles.clear();
     }
 
-    /// Returns what all copies of a session share.
-    pub(super) fn life(&self, sign_in: &SignInId, seen: Timestamp) -> Arc<Life> {
+    /// Returns what all copies of a session share. Where there is one, what is vouched for in it is at least as new.
+    pub(super) fn life(&self, sign_in: &SignInId, seen: Timestamp, vouched: Vouched) -> Arc<Life> {
         let mut lives = self.lives();
         if let Some(life) = lives.get(sign_in).and_then(Weak::upgrade) {
             life.seen.fetch_max(seen.as_microsecond(), Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl Live {
         if lives.len() == lives.capacity() {
             lives.retain(|_, life| life.strong_count() > 0);
         }
-        let life = Arc::new(Life::new(seen));
+        let life = Arc::new(Life::new(seen, Arc::new(vouched)));
         lives.insert(*sign_in, Arc::downgrade(&life));
         life
     }

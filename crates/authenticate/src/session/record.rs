@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Live, NewSession, Session, SignInId};
+use super::{Live, NewSession, Session, SignInId, Term, Vouched};
 use crate::Keys;
 use crate::store::Hash;
 
@@ -31,11 +31,22 @@ pub(super) struct SignInRecord {
     #[serde(with = "token")]
     refresh_token: Option<Secret>,
     provider_session: Option<Box<str>>,
+    #[serde(default)]
+    term: Option<Term>,
+}
+
+/// The tokens of a sign-in.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    /// The last ID token.
+    pub(crate) id_token: Option<Secret>,
+    /// The refresh token that is good now.
+    pub(crate) refresh_token: Option<Secret>,
 }
 
 impl SignInRecord {
     /// Describes a sign-in.
-    pub(super) fn new(new: &NewSession, created: Timestamp, expires: Timestamp) -> Self {
+    pub(super) fn new(new: &NewSession, created: Timestamp, expires: Timestamp, term: Option<Term>) -> Self {
         let identity = &new.identity;
         let proof = identity.proof();
         Self {
@@ -55,6 +66,7 @@ impl SignInRecord {
             id_token: new.id_token.clone(),
             refresh_token: new.refresh_token.clone(),
             provider_session: new.provider_session.as_deref().map(Into::into),
+            term,
         }
     }
 
@@ -70,9 +82,9 @@ impl SignInRecord {
         serde_json::from_slice(&plain).ok()
     }
 
-    /// Returns the ID token.
-    pub(super) fn into_id_token(self) -> Option<Secret> {
-        self.id_token
+    /// Returns the tokens.
+    pub(super) fn into_tokens(self) -> Tokens {
+        Tokens { id_token: self.id_token, refresh_token: self.refresh_token }
     }
 
     /// Makes the session that was last seen at `seen`, or not since it was made.
@@ -88,17 +100,16 @@ impl SignInRecord {
             claims: Claims::verified(self.claims),
             proof: Proof { auth_time: self.auth_time, acr: self.acr, amr: self.amr },
         });
-        let life = live.life(&sign_in, seen.unwrap_or(self.created));
+        let vouched = Vouched::new(identity, self.term, &sign_in, self.expires);
+        let life = live.life(&sign_in, seen.unwrap_or(self.created), vouched);
         Some(Session {
             id: sign_in.session_id(),
             sign_in,
-            identity,
             provider_session: self.provider_session,
             created: self.created,
             expires: self.expires,
+            vouched: life.vouched.load_full(),
             life,
-            assertions: crate::assertion::AssertionCache::default(),
-            described: std::sync::OnceLock::new(),
         })
     }
 }

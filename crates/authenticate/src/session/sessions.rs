@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use identity::{Clock, Identity, Issuer, Origin, Secret, Subject};
+use identity::{Clock, Identity, Issuer, Origin, Subject};
 use jiff::Timestamp;
 
 use super::live::Live;
 use super::record::{HandleRecord, SignInRecord};
-use super::{NewSession, Session, SessionId, SignInId, after, sha256};
+use super::{NewSession, Session, SessionId, SignInId, Term, after, sha256};
 use crate::cookie::{self, Handle};
 use crate::store::{Change, Hash, Key};
 use crate::{Keys, SessionConfig, Store, StoreError};
@@ -45,7 +45,7 @@ impl Sessions {
         let now = self.clock.now();
         let expires = after(now, self.bounds.lifetime);
         let id = SignInId::random();
-        let record = SignInRecord::new(&new, now, expires);
+        let record = SignInRecord::new(&new, now, expires, Term::of(&new, now));
         let sealed = record.seal(&self.keys, &id).ok_or_else(|| StoreError::Failed("a record has no JSON".into()))?;
         let identity = &new.identity;
         let mut changes = vec![
@@ -93,7 +93,7 @@ impl Sessions {
     /// Ends a session on every host: its record and all of its handles go, first from the store, then from memory.
     pub(crate) async fn end(&self, session: &Session) -> Result<(), StoreError> {
         let (id, now) = (session.sign_in, self.clock.now());
-        let identity = &session.identity;
+        let identity = session.identity();
         let mut changes = vec![
             Change::Remove(Key::sign_in(id.as_bytes())),
             Change::Remove(Key::seen(id.as_bytes())),
@@ -133,17 +133,12 @@ impl Sessions {
         };
         for sign_in in sign_ins {
             let Some(session) = self.load(&sign_in).await? else { continue };
-            if subject.is_none_or(|subject| session.identity.subject() == subject) {
+            if subject.is_none_or(|subject| session.identity().subject() == subject) {
                 self.end(&session).await?;
                 ended.push(session);
             }
         }
         Ok(())
-    }
-
-    /// Returns the ID token of the sign-in.
-    pub(crate) async fn id_token(&self, session: &Session) -> Option<Secret> {
-        self.record(&session.sign_in).await.ok().flatten()?.into_id_token()
     }
 
     /// Returns the live sessions of a user, the newest first.

@@ -126,7 +126,9 @@ async fn a_session_survives_a_restart_with_the_file_store() {
     let session = after.sessions.find(&handle, &app(), after.clock.now()).await.unwrap().unwrap();
     assert_eq!(*session.identity(), identity("ada"));
     assert_eq!(*session.id(), id);
-    assert_eq!(after.sessions.id_token(&session).await.unwrap().expose(), "the-id-token");
+    let tokens = after.sessions.tokens(&session).await.unwrap().unwrap();
+    assert_eq!(tokens.id_token.unwrap().expose(), "the-id-token");
+    assert_eq!(tokens.refresh_token.unwrap().expose(), "the-refresh-token");
 }
 
 #[tokio::test]
@@ -172,7 +174,7 @@ async fn ending_a_session_ends_it_on_every_host_at_once_and_no_other() {
     assert!(!world.finds(&elsewhere, &other).await);
     assert!(world.finds(&bystander, &app()).await);
     assert!(world.sessions.sign_in_of(&session).await.is_none());
-    assert!(world.sessions.id_token(&session).await.is_none());
+    assert!(world.sessions.tokens(&session).await.unwrap().is_none());
     assert!(world.sessions.issue_handle(&sign_in, &app()).await.unwrap().is_none());
 }
 

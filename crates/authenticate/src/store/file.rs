@@ -91,13 +91,22 @@ impl Backend for File {
 
     fn put_new(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         self.write(|tables| {
-            let row = tables.rows.get(&*key.0).map_err(failed)?;
-            if row.is_some_and(|row| live_value(row.value(), now).is_some()) {
+            if tables.is_live(key, now)? {
                 return Ok(false);
             }
             tables.put(key, value, expires)?;
             tables.purge(now)?;
             Ok(true)
+        })
+    }
+
+    fn replace(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(|tables| {
+            let is_there = tables.is_live(key, now)?;
+            if is_there {
+                tables.put(key, value, expires)?;
+            }
+            Ok(is_there)
         })
     }
 
@@ -121,6 +130,11 @@ impl<'t> Tables<'t> {
             rows: transaction.open_table(ROWS).map_err(failed)?,
             ends: transaction.open_table(ENDS).map_err(failed)?,
         })
+    }
+
+    fn is_live(&self, key: &Key, now: Timestamp) -> Result<bool, StoreError> {
+        let row = self.rows.get(&*key.0).map_err(failed)?;
+        Ok(row.is_some_and(|row| live_value(row.value(), now).is_some()))
     }
 
     fn put(&mut self, key: &Key, value: &[u8], expires: Timestamp) -> Result<(), StoreError> {

@@ -106,6 +106,15 @@ impl Backend for Memory {
         Ok(true)
     }
 
+    fn replace(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        let mut rows = self.rows();
+        let is_there = rows.get(key, now).is_some();
+        if is_there {
+            rows.put(key, value.to_vec(), expires);
+        }
+        Ok(is_there)
+    }
+
     fn take(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.rows().remove(key).filter(|(_, expires)| now < *expires).map(|(value, _)| value))
     }

@@ -33,6 +33,9 @@ impl Backend for Broken {
     fn put_new(&self, _: &Key, _: &[u8], _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
         broken()
     }
+    fn replace(&self, _: &Key, _: &[u8], _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
+        broken()
+    }
     fn take(&self, _: &Key, _: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
         broken()
     }
@@ -73,6 +76,10 @@ impl Backend for Failing {
     fn put_new(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         self.change()?;
         self.memory.put_new(key, value, expires, now)
+    }
+    fn replace(&self, key: &Key, value: &[u8], expires: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.change()?;
+        self.memory.replace(key, value, expires, now)
     }
     fn take(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
         self.change()?;
@@ -139,6 +146,19 @@ fn a_place_is_free_again_when_its_row_has_ended() {
         assert!(backend.put_new(&key, b"x", at(10), at(0)).unwrap());
         assert!(backend.put_new(&key, b"y", at(20), at(10)).unwrap());
         assert_eq!(backend.take(&key, at(20)).unwrap(), None);
+    });
+}
+
+#[test]
+fn only_what_is_there_is_replaced() {
+    on_each(|backend| {
+        let key = Key::sign_in(b"a");
+        assert!(!backend.replace(&key, b"x", at(10), at(0)).unwrap());
+        assert_eq!(backend.get(&key, at(0)).unwrap(), None);
+        backend.commit(&[put(key.clone(), b"x", 10)], at(0)).unwrap();
+        assert!(backend.replace(&key, b"y", at(20), at(9)).unwrap());
+        assert_eq!(backend.get(&key, at(19)).unwrap().as_deref(), Some(&b"y"[..]));
+        assert!(!backend.replace(&key, b"z", at(30), at(20)).unwrap());
     });
 }
 

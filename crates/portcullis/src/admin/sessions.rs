@@ -112,7 +112,7 @@ fn unavailable(error: &StoreError) -> Response {
     refusal(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", &error.to_string(), &[])
 }
 
-fn user(session: &Session) -> audit::User<'_> {
+pub(crate) fn user(session: &Session) -> audit::User<'_> {
     let identity = session.identity();
     audit::User {
         id: identity.id().into(),

@@ -82,9 +82,9 @@ fn provider(builder: &mut Builder<'_>, node: &Node) -> Option<Provider> {
                     "`scopes` lacks `openid`, without which no provider signs anybody in: add it",
                 );
             }
-            scopes
+            Some(scopes)
         }
-        None => ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+        None => None,
     };
     for (name, value) in fields.table("extra_params") {
         if OWN_PARAMETERS.contains(&name) {

@@ -13,7 +13,7 @@ fn provider() -> Provider {
         issuer: Issuer::new("https://idp.example.com").unwrap(),
         client_id: "portcullis".into(),
         client_secret: None,
-        scopes: Vec::new(),
+        scopes: None,
         extra_params: Vec::new(),
         claims: ClaimNames::default(),
         allowed_email_domains: Vec::new(),

@@ -44,7 +44,7 @@ pub(crate) const PROVIDER: Section = Section {
         key(
             "scopes",
             list(&Kind::Text),
-            Presence::Default("[openid, profile, email]"),
+            Presence::Optional("`[openid, profile, email]`, and `offline_access` where the provider lists it"),
             "What is asked for; `openid` is required.",
         ),
         key(

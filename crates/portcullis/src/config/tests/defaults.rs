@@ -58,7 +58,7 @@ fn sign_in_has_its_defaults() {
     let sign_in = folder.load().unwrap().sign_in.unwrap();
     let provider = &sign_in.config.providers[0];
     assert_eq!(provider.name, "corp");
-    assert_eq!(provider.scopes, ["openid", "profile", "email"]);
+    assert_eq!(provider.scopes, None);
     assert_eq!(provider.claims, ClaimNames::default());
     assert!(provider.require_verified_email && provider.client_secret.is_none() && provider.ca_file.is_none());
     assert!(provider.allowed_email_domains.is_empty() && provider.extra_params.is_empty());
