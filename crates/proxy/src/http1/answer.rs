@@ -159,7 +159,7 @@ impl Encoder {
             }
             Framing::Close => {}
         }
-        out.data = data;
+        out.put(data);
         Ok(match self.framing {
             Framing::Length(left) => left == 0,
             Framing::Empty | Framing::Chunked | Framing::Close => is_last,

@@ -1,6 +1,8 @@
 //! What is to be written of a message: a head or the size of a chunk, data behind it, and the end of a chunk.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::iter::once;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -14,8 +16,10 @@ pub(crate) struct Outbox {
     pub(crate) line: Vec<u8>,
     // How much of the line was written.
     written: usize,
-    /// Data of the body, behind the line.
-    pub(crate) data: Bytes,
+    // Data of the body, behind the line.
+    data: Bytes,
+    // What lies behind it. Invariant: empty where there is no data.
+    rest: VecDeque<Bytes>,
     /// The end of a chunk, behind the data.
     pub(crate) end: &'static [u8],
     // How many bytes the peer was sent in all.
@@ -38,6 +42,20 @@ impl Outbox {
     /// Returns whether there is room for data: the line may be there, and nothing behind it.
     pub(crate) fn is_ready_for_data(&self) -> bool {
         self.data.is_empty() && self.end.is_empty()
+    }
+
+    /// Returns whether more data may be put behind what is there.
+    pub(crate) fn has_room(&self) -> bool {
+        self.rest.len() < MOST_PARTS - 1
+    }
+
+    /// Puts data behind what is there.
+    pub(crate) fn put(&mut self, data: Bytes) {
+        if self.data.is_empty() {
+            self.data = data;
+        } else {
+            self.rest.push_back(data);
+        }
     }
 
     /// Returns how many bytes were written so far.
@@ -65,8 +83,12 @@ impl Outbox {
             let written = if self.data.is_empty() && self.end.is_empty() {
                 ready!(stream.as_mut().poll_write(cx, line))?
             } else {
-                let parts = [IoSlice::new(line), IoSlice::new(&self.data), IoSlice::new(self.end)];
-                ready!(stream.as_mut().poll_write_vectored(cx, &parts))?
+                let data = once(&self.data).chain(&self.rest).map(|part| &**part);
+                let parts = once(line).chain(data).chain(once(self.end));
+                let mut slices = [IoSlice::new(&[]); MOST_PARTS + 2];
+                slices.iter_mut().zip(parts).for_each(|(slice, part)| *slice = IoSlice::new(part));
+                let slices = slices.get(..self.rest.len() + 3).unwrap_or_default();
+                ready!(stream.as_mut().poll_write_vectored(cx, slices))?
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -92,8 +114,21 @@ impl Outbox {
         self.is_unflushed = true;
         let of_line = written.min(self.line.len() - self.written);
         self.written += of_line;
-        let of_data = (written - of_line).min(self.data.len());
-        self.data.advance(of_data);
-        self.end = self.end.get(written - of_line - of_data..).unwrap_or_default();
+        let mut left = written - of_line;
+        while !self.data.is_empty() && left > 0 {
+            let of_data = left.min(self.data.len());
+            self.data.advance(of_data);
+            left -= of_data;
+            if self.data.is_empty() {
+                self.data = self.rest.pop_front().unwrap_or_default();
+            }
+        }
+        self.end = self.end.get(left..).unwrap_or_default();
     }
 }
+
+/// Parts of a body that are written in one go.
+const MOST_PARTS: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
 use super::broken::Broken;
@@ -22,6 +22,8 @@ pub(super) struct Outgoing {
     out: Outbox,
     /// Where more comes from.
     body: Option<RequestBody>,
+    /// How the body has ended, until all that came before is written: with these trailers, or broken.
+    ending: Option<Result<Option<HeaderMap>, Broken>>,
     framing: RequestFraming,
     /// The trailers that the request has announced: no others are sent (RFC 9112 §7.1.2).
     trailers: Vec<HeaderName>,
@@ -37,7 +39,7 @@ impl Outgoing {
             RequestFraming::Chunked => fields::announced_trailers(request.headers()),
             RequestFraming::Empty | RequestFraming::Length(_) => Vec::new(),
         };
-        Self { out, body: None, framing, trailers }
+        Self { out, body: None, ending: None, framing, trailers }
     }
 
     /// Returns whether a body follows the head.
@@ -76,7 +78,9 @@ impl Outgoing {
     {
         loop {
             ready!(self.out.poll_write(cx, stream.as_mut()))?;
-            if self.body.is_some() {
+            if let Some(ending) = self.ending.take() {
+                self.finish(ending?.as_ref())?;
+            } else if self.body.is_some() {
                 // The body may be waiting for the answer to what lies in a buffer.
                 let _later = self.out.poll_flush(cx, stream.as_mut())?;
                 ready!(self.poll_body(cx)?);
@@ -86,23 +90,35 @@ impl Outgoing {
         }
     }
 
-    /// Takes the next part of the body.
+    /// Takes what there is of the body. Few long writes cost less than many short ones, for both sides of the connection.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Broken> {
-        let Some(body) = &mut self.body else { return Ok(Poll::Ready(())) };
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return Ok(Poll::Pending) };
-        match frame.transpose()? {
-            None => self.finish(None)?,
-            Some(frame) => match frame.into_data() {
-                Ok(data) => self.take(data)?,
-                Err(frame) => self.finish(frame.into_trailers().ok().as_ref())?,
-            },
+        let mut taken = 0;
+        while let Some(body) = self.body.as_mut().filter(|_| taken < MOST_AT_ONCE && self.out.has_room()) {
+            let frame = match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending if taken == 0 => return Ok(Poll::Pending),
+                Poll::Pending => break,
+            };
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => {
+                    taken += data.len();
+                    self.take(data)?;
+                }
+                Some(Ok(Err(frame))) => self.end(Ok(frame.into_trailers().ok())),
+                Some(Err(error)) => self.end(Err(error.into())),
+                None => self.end(Ok(None)),
+            }
+        }
+        // No chunk is empty but the last one.
+        if self.framing == RequestFraming::Chunked && taken > 0 {
+            write!(self.out.line, "{taken:x}\r\n")?;
+            self.out.end = b"\r\n";
         }
         Ok(Poll::Ready(()))
     }
 
     fn take(&mut self, data: Bytes) -> Result<(), Broken> {
         match &mut self.framing {
-            // No chunk is empty but the last one.
             _ if data.is_empty() => return Ok(()),
             RequestFraming::Empty => return Err(Broken::RequestLength),
             RequestFraming::Length(left) => {
@@ -111,17 +127,18 @@ impl Outgoing {
                     self.body = None;
                 }
             }
-            RequestFraming::Chunked => {
-                write!(self.out.line, "{:x}\r\n", data.len())?;
-                self.out.end = b"\r\n";
-            }
+            RequestFraming::Chunked => {}
         }
-        self.out.data = data;
+        self.out.put(data);
         Ok(())
     }
 
-    fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Broken> {
+    fn end(&mut self, ending: Result<Option<HeaderMap>, Broken>) {
         self.body = None;
+        self.ending = Some(ending);
+    }
+
+    fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Broken> {
         match self.framing {
             RequestFraming::Empty | RequestFraming::Length(0) => {}
             RequestFraming::Length(_) => return Err(Broken::RequestLength),
@@ -132,3 +149,6 @@ impl Outgoing {
         Ok(())
     }
 }
+
+/// How much of a body is written in one go: once it is taken, the client may send as much again, and it is held here.
+const MOST_AT_ONCE: usize = 128 * 1024;
