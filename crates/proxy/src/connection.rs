@@ -121,18 +121,12 @@ impl Connection {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(
-    stream: std::net::TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     mut place: Place,
     entrance: Arc<Entrance>,
     serving: Serving,
 ) {
-    let mut stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            return tracing::warn!(listener.name = entrance.config.name, %error, "cannot serve a connection");
-        }
-    };
     // Small frames wait for nobody: Nagle's algorithm and delayed acknowledgements together cost 40 ms.
     let _ = stream.set_nodelay(true);
     bound_unread(&stream, entrance.config.limits.idle_timeout);

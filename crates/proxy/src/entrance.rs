@@ -171,6 +171,11 @@ impl EntranceId {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// Returns its number, the same for nobody else.
+    pub(crate) const fn number(self) -> usize {
+        self.0 as usize
+    }
 }
 
 fn of_listener(name: &str, errors: Vec<BuildError>) -> impl Iterator<Item = ServeError> {

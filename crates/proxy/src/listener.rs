@@ -1,16 +1,17 @@
 //! Accepts connections: a permit before each accept, one task each, on the thread that serves the fewest.
+//!
+//! Each socket is accepted on by one of the threads that serve: a connection that stays there wakes nobody.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -209,14 +210,15 @@ impl Door {
 
     /// Starts to accept, unless it has.
     fn open(&mut self, accepting: &TaskTracker) {
-        match self.socket.take().map(TcpListener::from_std) {
-            Some(Ok(socket)) => {
-                accepting.spawn(accept(socket, self.entrance.subscribe(), self.serving.clone()));
+        let Some(socket) = self.socket.take() else { return };
+        let entrance = self.entrance.borrow().clone();
+        let Some(worker) = self.serving.desks.of(entrance.id) else { return };
+        let _entered = worker.enter();
+        match TcpListener::from_std(socket) {
+            Ok(socket) => {
+                accepting.spawn_on(accept(socket, self.entrance.subscribe(), self.serving.clone()), worker);
             }
-            Some(Err(error)) => {
-                tracing::error!(listener.name = self.entrance.borrow().config.name, %error, "cannot accept");
-            }
-            None => {}
+            Err(error) => tracing::error!(listener.name = entrance.config.name, %error, "cannot accept"),
         }
     }
 
@@ -293,10 +295,11 @@ async fn accept(socket: TcpListener, mut entrance: watch::Receiver<Arc<Entrance>
                 biased;
                 // Whoever comes after a reload comes to what it made of the listener.
                 changed = entrance.changed() => if changed.is_err() { return },
-                accepted = accept_one(&socket, &current, &serving.desks) => {
-                    let Some((stream, peer, place, worker)) = accepted else { return };
-                    let connection = connection::serve(stream, peer, place, current, serving.clone());
-                    serving.connections.spawn_on(connection, worker);
+                accepted = accept_one(&socket, &current) => {
+                    let Some((stream, peer, permit)) = accepted else { return };
+                    if let Err(error) = hand_over(stream, peer, permit, current, &serving) {
+                        tracing::warn!(client.address = %peer, %error, "cannot serve a connection");
+                    }
                 }
             }
         }
@@ -304,25 +307,42 @@ async fn accept(socket: TcpListener, mut entrance: watch::Receiver<Arc<Entrance>
     stop.run_until_cancelled(accepting).await;
 }
 
+/// Has a connection served by the thread that serves the fewest.
+fn hand_over(
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    entrance: Arc<Entrance>,
+    serving: &Serving,
+) -> io::Result<()> {
+    let Some((seat, worker)) = serving.desks.next() else { return Ok(()) };
+    let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat, of_client: None };
+    let serve = |stream| connection::serve(stream, peer, place, entrance, serving.clone());
+    match worker {
+        None => serving.connections.spawn(serve(stream)),
+        Some(worker) => {
+            // Its own runtime is going to wait for it.
+            let stream = stream.into_std()?;
+            let _entered = worker.enter();
+            serving.connections.spawn_on(serve(TcpStream::from_std(stream)?), worker)
+        }
+    };
+    Ok(())
+}
+
 /// Accepts one connection, whatever it takes: an error must never end the loop.
-async fn accept_one<'a>(
+async fn accept_one(
     socket: &TcpListener,
     entrance: &Entrance,
-    desks: &'a Desks,
-) -> Option<(StdTcpStream, SocketAddr, Place, &'a Handle)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     // The permit comes first: past the limit clients wait in the kernel's queue and cost us nothing.
     if entrance.places.available_permits() == 0 {
         entrance.metrics.limit_reached(Limit::MaxConnections);
     }
     let permit = Arc::clone(&entrance.places).acquire_owned().await.ok()?;
     loop {
-        // Another runtime than ours is going to wait for it.
-        match socket.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-            Ok((stream, peer)) => {
-                let (seat, worker) = desks.next()?;
-                let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat, of_client: None };
-                return Some((stream, peer, place, worker));
-            }
+        match socket.accept().await {
+            Ok((stream, peer)) => return Some((stream, peer, permit)),
             // The client left between the handshake of TCP and our accept: its problem alone.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }

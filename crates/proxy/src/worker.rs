@@ -11,6 +11,8 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
+use crate::entrance::EntranceId;
+
 /// The threads. Dropping them ends what they still do, and waits for it.
 #[derive(Debug)]
 pub(crate) struct Workers(Vec<Worker>);
@@ -84,11 +86,21 @@ impl Worker {
 }
 
 impl Desks {
-    /// Returns the thread that serves the fewest connections, and a seat there.
-    pub(crate) fn next(&self) -> Option<(Seat, &Handle)> {
-        let desk = self.0.iter().min_by_key(|desk| desk.connections.load(Ordering::Relaxed))?;
+    /// Returns a seat at the thread that serves the fewest connections, and that thread where it is not the one that asks.
+    pub(crate) fn next(&self) -> Option<(Seat, Option<&Handle>)> {
+        let own = NUMBER.get();
+        let (number, desk) = self.0.iter().enumerate().min_by_key(|(number, desk)| {
+            // Whoever stays where it was accepted wakes nobody.
+            (desk.connections.load(Ordering::Relaxed), own != Some(*number))
+        })?;
         desk.connections.fetch_add(1, Ordering::Relaxed);
-        Some((Seat { connections: Arc::clone(&desk.connections) }, &desk.runtime))
+        let seat = Seat { connections: Arc::clone(&desk.connections) };
+        Some((seat, Some(&desk.runtime).filter(|_| own != Some(number))))
+    }
+
+    /// Returns the thread that accepts on a socket: each has one, and they are spread over all.
+    pub(crate) fn of(&self, socket: EntranceId) -> Option<&Handle> {
+        Some(&self.0.get(socket.number().checked_rem(self.0.len())?)?.runtime)
     }
 }
 

@@ -16,6 +16,25 @@ fn connections_go_to_the_thread_that_serves_the_fewest() {
 }
 
 #[test]
+fn a_connection_stays_on_the_thread_that_accepted_it_unless_another_serves_fewer() {
+    let workers = Workers::start().unwrap();
+    let desks = workers.desks();
+    let (tell, told) = mpsc::channel();
+    for worker in &workers.0 {
+        let (desks, tell) = (desks.clone(), tell.clone());
+        worker.desk.runtime.spawn(async move {
+            let (seats, stayed): (Vec<_>, Vec<_>) =
+                (0..count()).filter_map(|_| desks.next()).map(|(seat, elsewhere)| (seat, elsewhere.is_none())).unzip();
+            drop(seats);
+            tell.send(stayed).unwrap();
+        });
+        let stayed = told.recv().unwrap();
+        assert!(stayed[0], "all serve as few");
+        assert_eq!(stayed.iter().filter(|stayed| **stayed).count(), 1, "each of the others serves fewer then");
+    }
+}
+
+#[test]
 fn each_thread_has_a_value_of_its_own_and_all_others_share_one() {
     let workers = Workers::start().unwrap();
     let values: Arc<PerWorker<Mutex<Vec<String>>>> = Arc::default();

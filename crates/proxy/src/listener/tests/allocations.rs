@@ -69,6 +69,8 @@ fn a_forwarded_request_asks_for_memory_no_more_often_than_it_did() {
     let (seat, _) = serving.desks.next().unwrap();
     let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat, of_client: None };
     // On this thread, which is the one that is counted.
+    let _entered = runtime.enter();
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
     runtime.spawn(connection::serve(stream, peer, place, entrance, serving));
     go.send(()).unwrap();
     runtime.block_on(finished.recv()).unwrap();
