@@ -154,6 +154,8 @@ impl Terms {
         config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
         // Early data can be replayed by whoever recorded it.
         config.max_early_data_size = 0;
+        // Each connection brings the ticket of one that follows it (RFC 8446 §C.4). A second one would be made in vain.
+        config.send_tls13_tickets = 1;
         if clients.is_some() {
             // A resumed session is not verified: a certificate that was revoked, or has ended, would come in again.
             config.session_storage = Arc::new(NoServerSessionStorage {});

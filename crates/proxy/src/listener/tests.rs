@@ -134,6 +134,24 @@ async fn an_older_version_than_the_least_is_refused() {
 }
 
 #[tokio::test]
+async fn each_connection_brings_the_ticket_of_the_next() {
+    let tls = Tls::new(&["a.test"]);
+    let proxy = tls.start(TlsVersion::V1_3).await;
+    let connector = TlsConnector::from(tls.client(&[&rustls::version::TLS13], b"http/1.1"));
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        let stream = TcpStream::connect(proxy.address).await.unwrap();
+        let mut stream = connector.connect(ServerName::try_from("a.test").unwrap(), stream).await.unwrap();
+        kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+        // The ticket comes before the answer.
+        stream.write_all(GET_A.as_bytes()).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    use rustls::HandshakeKind::{Full, Resumed};
+    assert_eq!(kinds, [Full, Resumed, Resumed]);
+}
+
+#[tokio::test]
 async fn a_renewed_certificate_is_served_without_a_restart() {
     let tls = Tls::new(&["a.test"]);
     let proxy = tls.start(TlsVersion::V1_2).await;
