@@ -25,6 +25,7 @@ use crate::http2;
 use crate::interim::Interim;
 use crate::listener::Serving;
 use crate::metrics::{Handshake, Limit, OpenConnection};
+use crate::seldom::Seldom;
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
 use crate::worker::Seat;
 use crate::{Snapshot, passthrough, proxy_protocol, sanitize};
@@ -316,6 +317,33 @@ where
     C: Future<Output = Result<(), E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
+    let end = pin!(end(connection));
+    let end = tokio::select! {
+        biased;
+        // First, so that what is answered now says that it is the last.
+        end = Seldom::new(end) => end,
+        ended = http.as_mut() => return ended.map_err(io::Error::other),
+    };
+    finish(http.as_mut());
+    let ended = match end {
+        End::Stopping => connection.serving.close.run_until_cancelled(http).await,
+        // Time to say so; what has not ended then is dropped.
+        End::Over => timeout(LINGER, http).await.ok(),
+    };
+    ended.map_or(Ok(()), |ended| ended.map_err(io::Error::other))
+}
+
+/// Why a connection ends that its client has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The server stops.
+    Stopping,
+    /// It came to a limit.
+    Over,
+}
+
+/// Waits until a connection is to end.
+async fn end(connection: &Connection) -> End {
     // A token of its own: all connections polling one would meet at its lock.
     let stop = connection.serving.stop.child_token();
     let mut stopping = pin!(stop.cancelled());
@@ -323,22 +351,16 @@ where
     loop {
         tokio::select! {
             biased;
-            // First, so that what is answered now says that it is the last.
-            () = stopping.as_mut() => break,
-            ended = http.as_mut() => return ended.map_err(io::Error::other),
+            () = stopping.as_mut() => return End::Stopping,
             () = alarm.as_mut() => match connection.activity.look() {
                 Rest::Until(at) => alarm.as_mut().reset(at),
                 Rest::Over(limit) => {
                     connection.entrance.metrics.limit_reached(limit);
-                    finish(http.as_mut());
-                    // Time to say so; what has not ended then is dropped.
-                    return timeout(LINGER, http).await.map_or(Ok(()), |ended| ended.map_err(io::Error::other));
+                    return End::Over;
                 }
             },
         }
     }
-    finish(http.as_mut());
-    connection.serving.close.run_until_cancelled(http).await.map_or(Ok(()), |ended| ended.map_err(io::Error::other))
 }
 
 /// The first bytes of a cleartext HTTP/2 connection (RFC 9113 §3.4).

@@ -48,6 +48,7 @@ mod exchange;
 mod expiry;
 mod metrics;
 mod request_id;
+mod seldom;
 mod snapshot;
 
 #[cfg(test)]
