@@ -66,7 +66,10 @@ pub(crate) fn assert_identity(
         return Ok(());
     };
     let authenticator = authenticator.ok_or(AssertError::NoAuthenticator)?;
-    let assertion = authenticator.assertion(session, audience, time)?;
+    let mut assertion = authenticator.assertion(session, audience, time)?;
+    // HPACK spells out what is sensitive in each request (RFC 7541 §7.1.3), lest somebody guess at it in requests of their
+    // own. Here nobody can: this header is removed from all that come.
+    assertion.set_sensitive(false);
     identity.names().for_each(|name| told.leave(name));
     set_claims(headers, identity, session.identity())?;
     headers.insert(identity.assertion_header.clone(), assertion);

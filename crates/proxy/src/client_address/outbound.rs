@@ -25,8 +25,11 @@ impl Told {
         scheme: Scheme,
         host: HeaderValue,
         port: Option<u16>,
-        request_id: HeaderValue,
+        mut request_id: HeaderValue,
     ) -> Self {
+        // It never comes again: in the tables of HPACK, for which this is the way to keep it out (RFC 7541 §6.2.3), it would
+        // push out what does, and each later one would be compared with it.
+        request_id.set_sensitive(true);
         let port = match port.unwrap_or(scheme.default_port()) {
             443 => HeaderValue::from_static("443"),
             80 => HeaderValue::from_static("80"),

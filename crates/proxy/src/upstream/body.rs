@@ -506,6 +506,7 @@ impl Body for UpstreamBody {
                 if let Some((idle, _)) = &mut this.idle {
                     idle.moved();
                 }
+                this.ended |= frame.is_trailers();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Upstream(error)))),
