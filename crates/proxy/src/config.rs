@@ -380,6 +380,8 @@ pub enum UpstreamProtocol {
     Http2,
     /// HTTP/2 without TLS, prior knowledge.
     H2c,
+    /// Only HTTP/3.
+    Http3,
 }
 
 /// TLS towards an upstream.

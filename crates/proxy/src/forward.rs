@@ -94,7 +94,7 @@ pub(crate) struct Forwarded {
     pub(crate) response: Response<UpstreamBody>,
     /// The endpoint that answered.
     pub(crate) endpoint: Arc<str>,
-    /// `http/1.1`, `h2` or `h2c`.
+    /// `http/1.1`, `h2`, `h2c` or `h3`.
     pub(crate) protocol: &'static str,
     /// `configured`, `alpn`, `probed` or `fallback`.
     pub(crate) protocol_reason: &'static str,
@@ -425,6 +425,7 @@ fn protocol(spoken: Spoken, target: &Target) -> &'static str {
         Spoken::Http1 => "http/1.1",
         Spoken::Http2 if target.endpoint.scheme() == Scheme::HTTPS => "h2",
         Spoken::Http2 => "h2c",
+        Spoken::Http3 => "h3",
     }
 }
 

@@ -12,6 +12,7 @@ mod defaults;
 mod doc_examples;
 mod docs;
 mod examples;
+mod http3;
 mod listeners;
 mod mistakes;
 mod policies;

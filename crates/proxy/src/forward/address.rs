@@ -8,7 +8,7 @@ use crate::client_address::Told;
 use crate::upstream::{FailureKind, FixedHost, Lease, RequestBody, Target, UpstreamFailure};
 
 /// Writes whom the request is for: in origin-form with `Host` for HTTP/1.1 (RFC 9112 §3.2.1), with scheme and authority
-/// for HTTP/2 (RFC 9113 §8.3.1).
+/// for HTTP/2 (RFC 9113 §8.3.1) and HTTP/3 (RFC 9114 §4.3.1).
 pub(super) fn address(
     request: &mut Request<RequestBody>,
     target: &Target,
@@ -20,8 +20,8 @@ pub(super) fn address(
             if request.uri().authority().is_some() {
                 *request.uri_mut() = origin_form(request.uri());
             }
-            // A try over HTTP/2 has added them; here they are written behind the headers.
-            let was_tried = std::mem::replace(request.version_mut(), Version::HTTP_11) == Version::HTTP_2;
+            // A try over another version has added them; here they are written behind the headers.
+            let was_tried = std::mem::replace(request.version_mut(), Version::HTTP_11) != Version::HTTP_11;
             let headers = request.headers_mut();
             if was_tried {
                 told.remove_from(headers);
@@ -30,7 +30,7 @@ pub(super) fn address(
             headers
                 .insert(HOST, target.host.as_ref().map_or_else(|| told.host().clone(), |fixed| fixed.header.clone()));
         }
-        Lease::Http2(_) => {
+        Lease::Http2(..) | Lease::Http3(_) => {
             let authority = match &target.host {
                 Some(FixedHost { authority, .. }) => authority.clone(),
                 None => Authority::try_from(told.host().as_bytes())
@@ -41,12 +41,15 @@ pub(super) fn address(
             parts.authority = Some(authority);
             parts.path_and_query = Some(path_and_query(request.uri()));
             *request.uri_mut() = Uri::from_parts(parts)
-                .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the path cannot be sent over HTTP/2"))?;
-            *request.version_mut() = Version::HTTP_2;
+                .map_err(|_| UpstreamFailure::new(FailureKind::Protocol, "the path cannot be sent"))?;
+            let version = if matches!(lease, Lease::Http2(..)) { Version::HTTP_2 } else { Version::HTTP_3 };
+            *request.version_mut() = version;
             let headers = request.headers_mut();
             headers.remove(HOST);
-            // HTTP/2 streams the body at once.
-            headers.remove(EXPECT);
+            if version == Version::HTTP_2 {
+                // HTTP/2 streams the body at once.
+                headers.remove(EXPECT);
+            }
             told.add_to(headers);
         }
     }

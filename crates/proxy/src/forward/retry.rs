@@ -145,9 +145,13 @@ pub(super) fn reason_of_status(status: StatusCode) -> Option<RetryOn> {
 }
 
 /// Returns what an error under a request is in the words of `retry.on`. A stream that the peer refused, or that came after
-/// the last one that it takes, was not looked at (RFC 9113 §6.8, §8.7).
+/// the last one that it takes, was not looked at (RFC 9113 §6.8, §8.7; RFC 9114 §4.1.1, §5.2).
 pub(super) fn reason_of_loss(error: &ConnectionError) -> RetryOn {
-    let ConnectionError::Http2(error) = error else { return RetryOn::Reset };
+    let error = match error {
+        ConnectionError::Http2(error) => error,
+        ConnectionError::Http3(broken) if broken.is_refusal() => return RetryOn::RefusedStream,
+        ConnectionError::Http1(_) | ConnectionError::Http3(_) | ConnectionError::Hyper(_) => return RetryOn::Reset,
+    };
     match error.reason() {
         Some(h2::Reason::REFUSED_STREAM) if error.is_reset() && error.is_remote() => RetryOn::RefusedStream,
         Some(h2::Reason::NO_ERROR) if error.is_go_away() && error.is_remote() => RetryOn::RefusedStream,

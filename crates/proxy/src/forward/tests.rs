@@ -2,6 +2,7 @@
 
 mod balancing;
 mod grpc;
+mod http3;
 mod misbehaving;
 mod names;
 mod patience;

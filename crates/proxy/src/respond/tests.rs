@@ -43,6 +43,7 @@ fn every_failure_of_an_upstream_has_its_status_and_code() {
         assert_eq!((told.status.as_u16(), told.code, told.grpc), (status, code, grpc));
     };
     check(FailureKind::Connect, 502, "upstream_connect_error", 14);
+    check(FailureKind::Silence, 502, "upstream_connect_error", 14);
     check(FailureKind::Tls, 502, "upstream_tls_error", 14);
     check(FailureKind::Protocol, 502, "upstream_protocol_error", 14);
     check(FailureKind::Credential, 502, "upstream_credential_error", 14);

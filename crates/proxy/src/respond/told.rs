@@ -126,7 +126,7 @@ pub(super) fn told_of_upstream(kind: FailureKind) -> Told<'static> {
         grpc: grpc_code::UNAVAILABLE,
     };
     match kind {
-        FailureKind::Connect => {
+        FailureKind::Connect | FailureKind::Silence => {
             bad_gateway("upstream_connect_error", "The app does not answer. Try again in a moment.")
         }
         FailureKind::Tls => {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::endpoint::Active;
 use super::failure::{ConnectionError, FailureKind, UpstreamFailure};
 use super::kept::{Kept, Part, Reader};
-use super::{http1, http2};
+use super::{http1, http2, http3};
 use crate::Underscores;
 use crate::idle::Idle;
 use crate::incoming::{Incoming, IncomingError};
@@ -45,6 +45,7 @@ pub(crate) struct Asked(pub(crate) CancellationToken);
 #[derive(Debug)]
 enum Source {
     Empty,
+    Whole(Bytes),
     Downstream(Incoming),
     Kept(Reader),
 }
@@ -73,8 +74,17 @@ pub(crate) enum RequestBodyError {
 impl RequestBody {
     /// The body of a request without one.
     pub(crate) const fn empty() -> Self {
+        Self::unwatched(Source::Empty)
+    }
+
+    /// A body of our own.
+    pub(super) const fn whole(bytes: Bytes) -> Self {
+        Self::unwatched(Source::Whole(bytes))
+    }
+
+    const fn unwatched(source: Source) -> Self {
         Self {
-            source: Source::Empty,
+            source,
             ahead: None,
             progress: None,
             given_up: None,
@@ -150,7 +160,7 @@ impl RequestBody {
 
     fn report(&self, state: u8) {
         let is_current = match &self.source {
-            Source::Empty | Source::Downstream(_) => true,
+            Source::Empty | Source::Whole(_) | Source::Downstream(_) => true,
             Source::Kept(reader) => reader.is_current(),
         };
         if let Some(progress) = self.progress.as_ref().filter(|_| is_current) {
@@ -171,6 +181,10 @@ impl Source {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, RequestBodyError>>> {
         match self {
             Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let whole = std::mem::take(bytes);
+                Poll::Ready((!whole.is_empty()).then(|| Ok(Part::Again(Frame::data(whole)))))
+            }
             Self::Downstream(inner) => {
                 let polled = ready!(Pin::new(inner).poll_frame(cx));
                 Poll::Ready(polled.map(|frame| frame.map(Part::New).map_err(RequestBodyError::Downstream)))
@@ -239,6 +253,7 @@ impl Body for RequestBody {
         match &self.source {
             _ if self.ahead.is_some() => false,
             Source::Empty => true,
+            Source::Whole(bytes) => bytes.is_empty(),
             Source::Downstream(inner) => inner.is_end_stream(),
             Source::Kept(reader) => reader.is_end_stream(),
         }
@@ -248,6 +263,7 @@ impl Body for RequestBody {
         match &self.source {
             _ if self.ahead.is_some() => SizeHint::default(),
             Source::Empty => SizeHint::with_exact(0),
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Downstream(inner) => inner.size_hint(),
             Source::Kept(reader) => reader.size_hint(),
         }
@@ -429,6 +445,8 @@ pub(crate) enum Arriving {
     Http2(http2::Arrived),
     /// An upgrade that was refused.
     Hyper(hyper::body::Incoming),
+    /// A stream of HTTP/3.
+    Http3(Box<http3::Body>),
 }
 
 /// What breaks off a response's body.
@@ -470,6 +488,7 @@ impl Body for Arriving {
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Hyper(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http3(body) => Pin::new(&mut **body).poll_frame(cx).map_err(Into::into),
         }
     }
 
@@ -478,6 +497,7 @@ impl Body for Arriving {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
             Self::Hyper(body) => body.is_end_stream(),
+            Self::Http3(body) => body.is_end_stream(),
         }
     }
 
@@ -486,6 +506,7 @@ impl Body for Arriving {
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
             Self::Hyper(body) => body.size_hint(),
+            Self::Http3(body) => body.size_hint(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Opens connections: name, address, TCP or a Unix socket, TLS.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::dial::{Dial, cannot_connect, too_slow};
-use super::http2;
+use super::http3::{self, Quic};
+use super::shared::Retire;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tls::{self, Material, SystemRoots};
@@ -36,6 +37,7 @@ pub(super) struct Connector {
     pub(super) limit: Duration,
     place: Place,
     tls: Option<Tls>,
+    quic: Option<Quic>,
 }
 
 /// What is spoken to an endpoint.
@@ -47,6 +49,8 @@ pub(super) enum Speaks {
     Http2,
     /// What ALPN chooses.
     Negotiated,
+    /// HTTP/3, as configured.
+    Http3,
     /// HTTP/2 where the endpoint shows it, without TLS, else HTTP/1.1. A new connection is HTTP/1.1 until then.
     Probed,
 }
@@ -56,6 +60,7 @@ pub(super) enum Speaks {
 pub(crate) enum Spoken {
     Http1,
     Http2,
+    Http3,
 }
 
 /// What the connection is wanted for.
@@ -86,6 +91,7 @@ struct Tls {
 struct Clients {
     exchange: Arc<ClientConfig>,
     upgrade: Arc<ClientConfig>,
+    quic: tls::Client,
     fingerprint: [u8; 32],
     expiries: Vec<Expiry>,
 }
@@ -102,6 +108,7 @@ impl Connector {
         let speaks = match (route.upstream_protocol, address.scheme) {
             (UpstreamProtocol::FromScheme | UpstreamProtocol::Auto, EndpointScheme::Https) => Speaks::Negotiated,
             (UpstreamProtocol::Auto, EndpointScheme::Http) => Speaks::Probed,
+            (UpstreamProtocol::Http3, _) => Speaks::Http3,
             (UpstreamProtocol::FromScheme, EndpointScheme::Http)
             | (_, EndpointScheme::Unix)
             | (UpstreamProtocol::Http1, _) => Speaks::Http1,
@@ -127,7 +134,9 @@ impl Connector {
             EndpointScheme::H2c => format!("h2c://{host}:{}", address.port),
             EndpointScheme::Unix => format!("unix://{}", address.host),
         };
-        Ok(Self { name: name.into(), authority: super::written(address).into(), speaks, limit, place, tls })
+        let authority = super::written(address).into();
+        let quic = (speaks == Speaks::Http3).then(|| Quic::new(&route.upstream.http2));
+        Ok(Self { name: name.into(), authority, speaks, limit, place, tls, quic })
     }
 
     /// Reads the files of TLS again.
@@ -158,7 +167,7 @@ impl Connector {
     }
 
     /// Stops using connections of `pool` for new requests when an address of the name is gone.
-    pub(super) fn retire_in(&self, pool: &Arc<http2::Pool>) {
+    pub(super) fn retire_in(&self, pool: Weak<dyn Retire>) {
         if let Place::Tcp(dial) = &self.place {
             dial.retire_in(pool);
         }
@@ -176,13 +185,25 @@ impl Connector {
         }
     }
 
+    /// Opens a connection of QUIC to one of the addresses, trying each.
+    pub(super) async fn connect_over_quic(&self) -> Result<quinn::Connection, UpstreamFailure> {
+        let (Place::Tcp(dial), Some(tls), Some(quic)) = (&self.place, &self.tls, &self.quic) else {
+            return Err(UpstreamFailure::new(FailureKind::Tls, "HTTP/3 needs TLS"));
+        };
+        let clients = tls.clients.load_full();
+        let late = |address| http3::silent(address, self.limit);
+        dial.each(late, |address| quic.connect(address, &tls.server_name, &clients.quic)).await
+    }
+
     /// Settles what is spoken over a connection.
     async fn speak(&self, tcp: TcpStream, purpose: Purpose) -> Result<(Stream, Spoken), UpstreamFailure> {
         let socket = Socket::from(tcp);
         let Some(tls) = &self.tls else {
             let spoken = match (self.speaks, purpose) {
                 (Speaks::Http2, Purpose::Exchange) => Spoken::Http2,
-                (Speaks::Http1 | Speaks::Negotiated | Speaks::Probed, _) | (_, Purpose::Upgrade) => Spoken::Http1,
+                (Speaks::Http1 | Speaks::Negotiated | Speaks::Probed | Speaks::Http3, _) | (_, Purpose::Upgrade) => {
+                    Spoken::Http1
+                }
             };
             return Ok((Stream::Clear(socket), spoken));
         };
@@ -244,14 +265,16 @@ impl Clients {
         roots: &SystemRoots,
     ) -> Result<Self, BuildError> {
         let (fingerprint, expiries) = (material.fingerprint, material.expiries.clone());
-        let mut upgrade = material.client(settings, roots)?;
-        let mut exchange = upgrade.clone();
+        let mut client = material.client(settings, roots)?;
+        let mut upgrade = client.config.clone();
+        let mut exchange = client.config.clone();
         upgrade.alpn_protocols = vec![b"http/1.1".to_vec()];
+        client.config.alpn_protocols = vec![b"h3".to_vec()];
         exchange.alpn_protocols = match speaks {
             Speaks::Http1 => vec![b"http/1.1".to_vec()],
             Speaks::Http2 => vec![b"h2".to_vec()],
-            Speaks::Negotiated | Speaks::Probed => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Speaks::Negotiated | Speaks::Probed | Speaks::Http3 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
-        Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), fingerprint, expiries })
+        Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), quic: client, fingerprint, expiries })
     }
 }

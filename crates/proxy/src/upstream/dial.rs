@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::http2;
 use super::names::Names;
+use super::shared::Retire;
 use super::{FailureKind, UpstreamFailure};
 use crate::config::upstream::Dns;
 
@@ -55,7 +55,7 @@ impl Dial {
     }
 
     /// Stops using connections of `pool` for new requests when an address of the name is gone.
-    pub(super) fn retire_in(&self, pool: &Arc<http2::Pool>) {
+    pub(super) fn retire_in(&self, pool: Weak<dyn Retire>) {
         if let Place::Name(names) = &self.place {
             names.retire_in(pool);
         }
@@ -69,6 +69,20 @@ impl Dial {
         &self,
         then: impl Fn(TcpStream) -> F,
     ) -> Result<T, UpstreamFailure> {
+        let late = |_| too_slow("connection", self.limit);
+        let then = &then;
+        self.each(late, |address| async move { then(tcp(address).await?).await }).await
+    }
+
+    /// Connects to one of the addresses, trying each; `late` says what it means that one took too long.
+    ///
+    /// # Errors
+    /// What was wrong with the last address, or the name has none.
+    pub(super) async fn each<T, F: Future<Output = Result<T, UpstreamFailure>>>(
+        &self,
+        late: impl Fn(SocketAddr) -> UpstreamFailure,
+        connect: impl Fn(SocketAddr) -> F,
+    ) -> Result<T, UpstreamFailure> {
         let deadline = Instant::now() + self.limit;
         let addresses = match timeout_at(deadline, self.addresses()).await {
             Ok(addresses) => addresses?,
@@ -80,10 +94,10 @@ impl Dial {
             // A silent address leaves the later ones their share of the time.
             let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left.max(1);
             left = left.saturating_sub(1);
-            match timeout_at(share, async { then(tcp(address).await?).await }).await {
+            match timeout_at(share, connect(address)).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => failure = error,
-                Err(_) => failure = too_slow("connection", self.limit),
+                Err(_) => failure = late(address),
             }
         }
         Err(failure)

@@ -1,8 +1,7 @@
 //! One endpoint: the connections to it, and which protocol they speak.
 
-use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use http::uri::Scheme;
 use http::{Request, Response};
@@ -13,12 +12,14 @@ use super::connect::{Connector, Purpose, Speaks, Spoken};
 use super::failure::{FailureKind, UpstreamFailure};
 use super::health::Health;
 use super::http1::{self, Unanswered};
-use super::http2::{self, Slot, Turn};
+use super::http2::{self, Slot};
+use super::http3;
 use super::prior_knowledge;
+use super::shared::Retire;
 use super::stream::Stream;
 use crate::BuildError;
 use crate::client_address::Told;
-use crate::config::UpstreamSettings;
+use crate::config::{UpstreamHttp2, UpstreamSettings};
 use crate::expiry::Expiry;
 use crate::worker::PerWorker;
 
@@ -29,6 +30,9 @@ pub(crate) struct Endpoint {
     // One for each thread that serves connections: none waits for another's lock, or wakes another's runtime.
     http1: PerWorker<Arc<http1::Pool>>,
     http2: Arc<http2::Pool>,
+    http3: Arc<http3::Pool>,
+    /// Of the connections that requests share.
+    settings: UpstreamHttp2,
     /// ALPN or the probe chose HTTP/1.1 last time, so connections are not shared and need not wait for each other.
     chose_http1: AtomicBool,
     /// The probe has found HTTP/2.
@@ -48,7 +52,9 @@ pub(crate) enum Lease {
     /// An HTTP/1.1 connection; `reused` has served before, and may be closing.
     Http1 { connection: Box<http1::Connection>, reused: bool },
     /// A stream of an HTTP/2 connection.
-    Http2(Slot),
+    Http2(Slot, http2::Sender),
+    /// A stream of an HTTP/3 connection.
+    Http3(Box<(http3::Slot, http3::Stream)>),
 }
 
 /// The connections of an endpoint, now.
@@ -58,8 +64,8 @@ pub(crate) struct Counts {
     pub(crate) http1: usize,
     /// Those of them that wait for a request.
     pub(crate) idle: usize,
-    /// Of HTTP/2.
-    pub(crate) http2: usize,
+    /// Of HTTP/2 and HTTP/3.
+    pub(crate) shared: usize,
     /// Requests on those.
     pub(crate) streams: usize,
 }
@@ -73,14 +79,19 @@ pub(crate) enum Freshness {
 
 impl Endpoint {
     pub(super) fn new(connector: Connector, settings: &UpstreamSettings) -> Self {
-        let http2 = Arc::new(http2::Pool::new(settings.http2.clone()));
-        connector.retire_in(&http2);
+        let (http2, http3) = (Arc::new(http2::Pool::default()), Arc::new(http3::Pool::default()));
+        connector.retire_in(match connector.speaks {
+            Speaks::Http3 => Arc::downgrade(&http3) as Weak<dyn Retire>,
+            Speaks::Http1 | Speaks::Http2 | Speaks::Negotiated | Speaks::Probed => Arc::downgrade(&http2) as _,
+        });
         Self {
             health: settings.health_check.clone().map(Health::new),
             active: AtomicUsize::new(0),
             connector,
             http1: PerWorker::default(),
             http2,
+            http3,
+            settings: settings.http2.clone(),
             chose_http1: AtomicBool::new(false),
             shows_http2: AtomicBool::new(false),
         }
@@ -117,10 +128,11 @@ impl Endpoint {
 
     /// Returns how many connections and requests there are.
     pub(super) fn counts(&self) -> Counts {
-        let (http2, streams) = self.http2.counts();
+        let (over_tcp, over_quic) = (self.http2.counts(), self.http3.counts());
+        let (shared, streams) = (over_tcp.0 + over_quic.0, over_tcp.1 + over_quic.1);
         let of_threads = self.http1.all().map(|pool| pool.counts());
         let (http1, idle) = of_threads.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
-        Counts { http1, idle, http2, streams }
+        Counts { http1, idle, shared, streams }
     }
 
     /// Returns the scheme of requests.
@@ -131,9 +143,9 @@ impl Endpoint {
     /// Returns why the protocol is spoken that is spoken.
     pub(crate) const fn protocol_reason(&self, spoken: Spoken) -> &'static str {
         match (self.connector.speaks, spoken) {
-            (Speaks::Http1 | Speaks::Http2, _) => "configured",
+            (Speaks::Http1 | Speaks::Http2 | Speaks::Http3, _) => "configured",
             (Speaks::Negotiated, _) => "alpn",
-            (Speaks::Probed, Spoken::Http2) => "probed",
+            (Speaks::Probed, Spoken::Http2 | Spoken::Http3) => "probed",
             (Speaks::Probed, Spoken::Http1) => "fallback",
         }
     }
@@ -173,21 +185,41 @@ impl Endpoint {
         if self.takes_http1(grpc) {
             return self.lease_http1(freshness).await;
         }
+        if self.speaks_http3() {
+            return match self.http3.take() {
+                Some(taken) => Ok(Lease::Http3(Box::new(taken))),
+                None => Box::pin(self.lease_http3()).await,
+            };
+        }
         match self.http2.take() {
-            Some(slot) => Ok(Lease::Http2(slot)),
+            Some((slot, sender)) => Ok(Lease::Http2(slot, sender)),
             None => Box::pin(self.lease_shared(grpc)).await,
         }
     }
 
+    /// Returns whether HTTP/3 is spoken, and nothing else.
+    pub(super) fn speaks_http3(&self) -> bool {
+        self.connector.speaks == Speaks::Http3
+    }
+
+    /// Opens a connection of QUIC.
+    pub(super) async fn connect_over_quic(&self) -> Result<quinn::Connection, UpstreamFailure> {
+        self.connector.connect_over_quic().await
+    }
+
     /// Opens a connection for an upgrade: HTTP/1.1, and nobody else's.
     pub(crate) async fn connect_for_upgrade(&self) -> Result<Stream, UpstreamFailure> {
+        if self.speaks_http3() {
+            let detail = "no WebSocket goes over HTTP/3: give it a route of its own without `upstream_protocol: http3`";
+            return Err(UpstreamFailure::new(FailureKind::Protocol, detail));
+        }
         Ok(self.connector.connect(Purpose::Upgrade).await?.0)
     }
 
     fn takes_http1(&self, grpc: bool) -> bool {
         match self.connector.speaks {
             Speaks::Http1 => true,
-            Speaks::Http2 => false,
+            Speaks::Http2 | Speaks::Http3 => false,
             Speaks::Negotiated => self.chose_http1.load(Ordering::Relaxed),
             Speaks::Probed => !grpc && self.chose_http1.load(Ordering::Relaxed),
         }
@@ -203,9 +235,9 @@ impl Endpoint {
         let (stream, spoken) = Box::pin(self.connector.connect(Purpose::Exchange)).await?;
         match spoken {
             Spoken::Http1 => Ok(Lease::Http1 { connection: self.http1.own().open(stream), reused: false }),
-            Spoken::Http2 => {
+            Spoken::Http2 | Spoken::Http3 => {
                 self.chose_http1.store(false, Ordering::Relaxed);
-                self.http2.open(stream).await?;
+                http2::open(&self.http2, &self.settings, stream).await?;
                 Box::pin(self.lease_shared(false)).await
             }
         }
@@ -213,34 +245,31 @@ impl Endpoint {
 
     /// Waits until some connection has room, and connects where nobody does yet.
     async fn lease_shared(self: &Arc<Self>, grpc: bool) -> Result<Lease, UpstreamFailure> {
-        let _waiter = self.http2.waiter();
-        let patience = Instant::now() + self.connector.limit * 2;
-        let mut awaited = None;
-        loop {
-            let mut changed = pin!(self.http2.changed.notified());
-            changed.as_mut().enable();
-            match self.http2.turn(awaited) {
-                Turn::Go(slot) => return Ok(Lease::Http2(slot)),
-                Turn::Fail(failure) => return Err(failure),
-                Turn::Connect(attempt) => {
-                    awaited = Some(attempt);
-                    tokio::spawn(Arc::clone(self).attempt(attempt));
-                }
-                Turn::Wait(attempt) => awaited = attempt,
-            }
-            if timeout_at(patience, changed).await.is_err() {
-                return Err(UpstreamFailure::new(FailureKind::Timeout, "no connection had room for another stream"));
-            }
-            if self.takes_http1(grpc) {
-                return self.lease_http1(Freshness::Any).await;
-            }
+        let connect = |attempt| drop(tokio::spawn(Arc::clone(self).attempt(attempt)));
+        match self.http2.wait(self.connector.limit, connect, || self.takes_http1(grpc)).await? {
+            Some((slot, sender)) => Ok(Lease::Http2(slot, sender)),
+            None => self.lease_http1(Freshness::Any).await,
         }
+    }
+
+    async fn lease_http3(self: &Arc<Self>) -> Result<Lease, UpstreamFailure> {
+        let connect = |attempt| drop(tokio::spawn(Arc::clone(self).attempt_http3(attempt)));
+        let waited = self.http3.wait(self.connector.limit, connect, || false).await?;
+        let none = || UpstreamFailure::new(FailureKind::Protocol, "no connection had room for another stream");
+        Ok(Lease::Http3(Box::new(waited.ok_or_else(none)?)))
     }
 
     /// Connects on behalf of all requests that wait; none of them owns the attempt, so none that leaves ends it.
     async fn attempt(self: Arc<Self>, attempt: u64) {
         let outcome = self.open().await;
         self.http2.settle(attempt, outcome);
+    }
+
+    async fn attempt_http3(self: Arc<Self>, attempt: u64) {
+        let connected = self.connect_over_quic().await;
+        let outcome =
+            connected.and_then(|connection| http3::open(&self.http3, self.settings.max_concurrent_streams, connection));
+        self.http3.settle(attempt, outcome);
     }
 
     async fn open(&self) -> Result<(), UpstreamFailure> {
@@ -255,7 +284,7 @@ impl Endpoint {
                 self.chose_http1.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            (stream, _) => self.http2.open(stream).await,
+            (stream, _) => http2::open(&self.http2, &self.settings, stream).await,
         }
     }
 
@@ -288,13 +317,18 @@ impl Endpoint {
                 }
                 Ok(answer?.map(Arriving::Http1))
             }
-            Lease::Http2(slot) => {
-                let shown = is_probed.then(|| slot.shown());
-                let answer = slot.send(request, self.connector.limit).await;
+            Lease::Http2(slot, sender) => {
+                let shown = is_probed.then(|| http2::shown(&slot));
+                let answer = http2::send(slot, sender, request, self.connector.limit).await;
                 if answer.is_err() && shown.is_some_and(|shown| !shown()) {
                     self.shows_http2.store(false, Ordering::Relaxed);
                 }
                 Ok(answer?.map(Arriving::Http2))
+            }
+            Lease::Http3(taken) => {
+                let (slot, stream) = *taken;
+                let answer = Box::pin(http3::send(slot, stream, request)).await;
+                Ok(answer?.map(|body| Arriving::Http3(Box::new(body))))
             }
         }
     }
@@ -311,7 +345,8 @@ impl Lease {
     pub(crate) const fn spoken(&self) -> Spoken {
         match self {
             Self::Http1 { .. } => Spoken::Http1,
-            Self::Http2(_) => Spoken::Http2,
+            Self::Http2(..) => Spoken::Http2,
+            Self::Http3(_) => Spoken::Http3,
         }
     }
 

@@ -5,13 +5,15 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use super::{Target, http1, tls};
+use super::{Target, http1, http3, tls};
 
 /// What went wrong, as the downstream is told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureKind {
     /// No connection: the name does not resolve, or nobody listens.
     Connect,
+    /// No connection over UDP, where silence is all that tells so.
+    Silence,
     /// TLS failed: certificate, version or handshake.
     Tls,
     /// The upstream broke the protocol, or the connection in the middle of an exchange.
@@ -34,7 +36,7 @@ impl FailureKind {
     /// Names it for traces.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Connect => "connect",
+            Self::Connect | Self::Silence => "connect",
             Self::Tls => "tls",
             Self::Protocol => "protocol",
             Self::NoHealthyUpstream => "unhealthy",
@@ -57,6 +59,9 @@ pub(crate) enum ConnectionError {
     /// A connection that was to be upgraded.
     #[error(transparent)]
     Hyper(#[from] hyper::Error),
+    /// An HTTP/3 connection, or one stream of it.
+    #[error(transparent)]
+    Http3(#[from] http3::Broken),
 }
 
 /// An exchange that ended without a response.
@@ -106,10 +111,11 @@ pub(crate) struct Failures {
 impl Failures {
     pub(crate) fn add(&mut self, target: &Target, failure: UpstreamFailure) {
         self.endpoints += 1;
-        if !matches!(failure.kind, FailureKind::Connect | FailureKind::Timeout) {
+        let is_silent = matches!(failure.kind, FailureKind::Timeout | FailureKind::Silence);
+        if !(is_silent || failure.kind == FailureKind::Connect) {
             self.others += 1;
         }
-        self.silent += u32::from(failure.kind == FailureKind::Timeout);
+        self.silent += u32::from(is_silent);
         self.last = Some(UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), ..failure });
     }
 

@@ -31,6 +31,7 @@ use crate::client_address::Told;
 
 pub(crate) use body::Body;
 pub(crate) use broken::Broken;
+pub(super) use head::digits;
 use side::Side;
 
 /// Connections of one endpoint that wait for a request.

@@ -127,13 +127,15 @@ impl Collector for Reader {
             let (sum, counts) = (endpoints.entry(Arc::clone(endpoint.name())).or_default(), endpoint.counts());
             sum.http1 += counts.http1;
             sum.idle += counts.idle;
-            sum.http2 += counts.http2;
+            sum.shared += counts.shared;
             sum.streams += counts.streams;
         }
         let of_endpoints: [(_, _, Count); 3] = [
-            ("portcullis_upstream_connections", "Upstream connections open now", |counts| counts.http1 + counts.http2),
+            ("portcullis_upstream_connections", "Upstream connections open now", |counts| counts.http1 + counts.shared),
             ("portcullis_upstream_connections_idle", "Those of HTTP/1.1 that wait for a request", |counts| counts.idle),
-            ("portcullis_upstream_streams", "Requests open on upstream connections of HTTP/2", |counts| counts.streams),
+            ("portcullis_upstream_streams", "Requests open on upstream connections of HTTP/2 and HTTP/3", |counts| {
+                counts.streams
+            }),
         ];
         for (name, help, count) in of_endpoints {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use super::failure::{FailureKind, UpstreamFailure};
-use super::http2;
+use super::shared::Retire;
 use crate::config::upstream::{Dns, DnsMode};
 
 /// A name and what is known of it.
@@ -32,7 +32,7 @@ struct Shared {
     known: watch::Sender<Known>,
     failures: Counter,
     /// Whose connections are no longer used where their address may be gone.
-    pool: OnceLock<Weak<http2::Pool>>,
+    pool: OnceLock<Weak<dyn Retire>>,
 }
 
 /// What is known of a name.
@@ -57,8 +57,8 @@ impl Names {
     }
 
     /// Stops using connections of `pool` for new requests when an address that they may have is gone.
-    pub(super) fn retire_in(&self, pool: &Arc<http2::Pool>) {
-        let _only_once = self.shared.pool.set(Arc::downgrade(pool));
+    pub(super) fn retire_in(&self, pool: Weak<dyn Retire>) {
+        let _only_once = self.shared.pool.set(pool);
     }
 
     /// Begins to look up, once.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs as provider};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
@@ -68,27 +69,40 @@ impl Material {
     ///
     /// # Errors
     /// An authority or the client certificate is refused.
-    pub(super) fn client(self, settings: &UpstreamTls, system: &SystemRoots) -> Result<ClientConfig, BuildError> {
+    pub(super) fn client(self, settings: &UpstreamTls, system: &SystemRoots) -> Result<Client, BuildError> {
+        let unfit = |error: &dyn std::fmt::Display| unusable(Path::new("upstream_tls"), error.to_string());
         let algorithms = Arc::new(provider::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&algorithms))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(Path::new("upstream_tls"), error.to_string()))?;
-        let builder = if settings.danger_skip_verify {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified::new(&algorithms)))
+        let verifier: Arc<dyn ServerCertVerifier> = if settings.danger_skip_verify {
+            Arc::new(Unverified::new(&algorithms))
         } else {
             let roots = match (self.authorities, &settings.ca_file) {
                 (Some(authorities), Some(path)) => Arc::new(private_roots(path, authorities)?),
                 _ => system.get(),
             };
-            builder.with_root_certificates(roots)
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&algorithms)).build();
+            verifier.map_err(|error| unfit(&error))?
         };
-        match (self.presented, &settings.client_certificate) {
+        let builder = ClientConfig::builder_with_provider(algorithms)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unfit(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier));
+        let config = match (self.presented, &settings.client_certificate) {
             (Some((chain, key)), Some(pair)) => builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| unusable(&pair.key_file, client_certificate_problem(&error, &pair.cert_file))),
-            _ => Ok(builder.with_no_client_auth()),
-        }
+                .map_err(|error| unusable(&pair.key_file, client_certificate_problem(&error, &pair.cert_file)))?,
+            _ => builder.with_no_client_auth(),
+        };
+        Ok(Client { config, verifier })
     }
+}
+
+/// The client side of TLS.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) config: ClientConfig,
+    /// What `config` verifies the upstream's certificate with.
+    pub(super) verifier: Arc<dyn ServerCertVerifier>,
 }
 
 /// The system's authorities, read when first needed.

@@ -26,7 +26,7 @@ pub struct EndpointView {
     pub connections: usize,
     /// Those of HTTP/1.1 that wait for a request.
     pub idle: usize,
-    /// Requests on connections of HTTP/2.
+    /// Requests on connections of HTTP/2 and HTTP/3.
     pub streams: usize,
 }
 
@@ -76,7 +76,7 @@ impl Target {
             weight: self.weight,
             state,
             ejections: self.outlier.ejections(),
-            connections: counts.http1 + counts.http2,
+            connections: counts.http1 + counts.shared,
             idle: counts.idle,
             streams: counts.streams,
         }

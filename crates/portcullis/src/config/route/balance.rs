@@ -17,7 +17,7 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> UpstreamS
     let checks = fields.section("health_check", &schema::HEALTH_CHECK);
     UpstreamSettings {
         load_balancing: load_balancing(builder, fields),
-        health_check: fields.get("health_check").and_then(|_| health_check(builder, &checks)),
+        health_check: fields.get("health_check").and_then(|_| health_check(builder, fields, &checks)),
         panic_threshold: checks.number("panic_threshold").unwrap_or_default(),
         outlier_detection: outlier_detection(builder, fields),
         retry: retry(builder, fields),
@@ -53,8 +53,16 @@ fn load_balancing(builder: &mut Builder<'_>, fields: &Fields<'_>) -> LoadBalanci
     LoadBalancing::ConsistentHash(by)
 }
 
-fn health_check(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<HealthCheck> {
+fn health_check(builder: &mut Builder<'_>, route: &Fields<'_>, fields: &Fields<'_>) -> Option<HealthCheck> {
     let kind = fields.text("type")?;
+    if let Some(node) = fields.get("type").filter(|_| kind == "tcp" && route.text("upstream_protocol") == Some("http3"))
+    {
+        builder.error(
+            node.place,
+            "`type: tcp` says nothing of an endpoint with `upstream_protocol: http3`, which listens for UDP: write `http` \
+             or `grpc`",
+        );
+    }
     for (key, owner) in [("path", "http"), ("host", "http"), ("service", "grpc")] {
         if let Some(node) = fields.own(key).filter(|_| kind != owner) {
             builder.error(node.place, format!("`{key}` goes with `type: {owner}`: write that, or remove it"));

@@ -65,11 +65,13 @@ fn protocol(builder: &mut Builder<'_>, fields: &Fields<'_>, scheme: EndpointSche
         ("http1", EndpointScheme::Http | EndpointScheme::Https | EndpointScheme::Unix) => UpstreamProtocol::Http1,
         ("http2", EndpointScheme::Https) => UpstreamProtocol::Http2,
         ("h2c", EndpointScheme::Http | EndpointScheme::H2c) => UpstreamProtocol::H2c,
+        ("http3", EndpointScheme::Https) => UpstreamProtocol::Http3,
         ("auto", EndpointScheme::Http | EndpointScheme::Https) => UpstreamProtocol::Auto,
-        ("http1" | "http2" | "h2c" | "auto", scheme) => {
+        ("http1" | "http2" | "h2c" | "http3" | "auto", scheme) => {
             let message = format!(
                 "`upstream_protocol` {} does not fit `to`, which has the scheme `{}`: `http` goes with `http1`, \
-                 `h2c` and `auto`, `https` with `http1`, `http2` and `auto`, `h2c` with `h2c`, `unix` with `http1`",
+                 `h2c` and `auto`, `https` with `http1`, `http2`, `http3` and `auto`, `h2c` with `h2c`, `unix` with \
+                 `http1`",
                 node.shown(),
                 scheme_name(scheme)
             );

@@ -145,9 +145,10 @@ pub(crate) const DEFAULTS: Section = Section {
 
 const UPSTREAM_PROTOCOL: Key = key(
     "upstream_protocol",
-    Kind::Choice(&["http1", "http2", "h2c", "auto"]),
+    Kind::Choice(&["http1", "http2", "h2c", "http3", "auto"]),
     Presence::Optional("HTTP/1.1 for `http` and `unix`, HTTP/2 for `h2c`, ALPN for `https`"),
-    "Speaks only this: `http1`, `http2` (over TLS) or `h2c` (HTTP/2 without TLS); `auto` finds out (below).",
+    "Speaks only this: `http1`, `http2` (over TLS), `h2c` (HTTP/2 without TLS) or `http3` (over QUIC, below); `auto` \
+     finds out (below).",
 );
 
 const AUTHENTICATION: Key = key(

@@ -657,27 +657,9 @@ routes:
 portcullis.yaml:7:19: `upstream_tls` needs `https://` endpoints in `to`: change `to`, or remove it
   7 |     upstream_tls: { server_name: a.test }
     |                   ^
-portcullis.yaml:8:24: `upstream_protocol` `auto` does not fit `to`, which has the scheme `unix`: `http` goes with `http1`, `h2c` and `auto`, `https` with `http1`, `http2` and `auto`, `h2c` with `h2c`, `unix` with `http1`
+portcullis.yaml:8:24: `upstream_protocol` `auto` does not fit `to`, which has the scheme `unix`: `http` goes with `http1`, `h2c` and `auto`, `https` with `http1`, `http2`, `http3` and `auto`, `h2c` with `h2c`, `unix` with `http1`
   8 |     upstream_protocol: auto
     |                        ^^^^
-"#,
-    );
-}
-
-#[test]
-fn http3_upstreams_are_refused() {
-    check(
-        r#"listeners: [{ address: 127.0.0.1:0 }]
-routes:
-  - from: http://a.test
-    to: https://10.0.0.1
-    authenticate: none
-    allow: "true"
-    upstream_protocol: http3
-"#,
-        r#"portcullis.yaml:7:24: `upstream_protocol` cannot be `http3`: write one of `http1`, `http2`, `h2c`, `auto`
-  7 |     upstream_protocol: http3
-    |                        ^^^^^
 "#,
     );
 }
@@ -714,7 +696,7 @@ routes:
     allow: "true"
     upstream_protocol: http2
 "#,
-        r#"portcullis.yaml:7:24: `upstream_protocol` `http2` does not fit `to`, which has the scheme `http`: `http` goes with `http1`, `h2c` and `auto`, `https` with `http1`, `http2` and `auto`, `h2c` with `h2c`, `unix` with `http1`
+        r#"portcullis.yaml:7:24: `upstream_protocol` `http2` does not fit `to`, which has the scheme `http`: `http` goes with `http1`, `h2c` and `auto`, `https` with `http1`, `http2`, `http3` and `auto`, `h2c` with `h2c`, `unix` with `http1`
   7 |     upstream_protocol: http2
     |                        ^^^^^
 "#,

@@ -14,14 +14,14 @@ use crate::expiry::{Expiry, Kind};
 use crate::{BuildError, Certificate};
 
 /// An authority and a folder for its files.
-struct Authority {
-    folder: TempDir,
+pub(super) struct Authority {
+    pub(super) folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
+    pub(super) certificate: CertificateDer<'static>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let folder = tempfile::tempdir().unwrap();
@@ -33,7 +33,7 @@ impl Authority {
         Self { folder, certificate: certificate.der().clone(), issuer: Issuer::new(params, key) }
     }
 
-    fn issue(&self, params: &CertificateParams) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    pub(super) fn issue(&self, params: &CertificateParams) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         fs::write(self.folder.path().join("leaf.pem"), certificate.pem()).unwrap();
@@ -41,16 +41,16 @@ impl Authority {
         (certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
     }
 
-    fn trusted(&self) -> UpstreamTls {
+    pub(super) fn trusted(&self) -> UpstreamTls {
         UpstreamTls { ca_file: Some(self.folder.path().join("ca.pem")), ..UpstreamTls::default() }
     }
 }
 
-fn leaf() -> CertificateParams {
+pub(super) fn leaf() -> CertificateParams {
     CertificateParams::new(vec!["127.0.0.1".to_owned(), "app.internal".to_owned()]).unwrap()
 }
 
-fn server(authority: &Authority, params: &CertificateParams, alpn: &[&str]) -> ServerConfig {
+pub(super) fn server(authority: &Authority, params: &CertificateParams, alpn: &[&str]) -> ServerConfig {
     let (certificate, key) = authority.issue(params);
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

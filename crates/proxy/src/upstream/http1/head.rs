@@ -202,7 +202,7 @@ impl Said {
 }
 
 /// Reads a number of nothing but digits: `u64::from_str` also takes a sign.
-fn digits(text: &[u8]) -> Option<u64> {
+pub(in crate::upstream) fn digits(text: &[u8]) -> Option<u64> {
     let first = text.first().filter(|byte| byte.is_ascii_digit())?;
     text.iter().skip(1).try_fold(u64::from(first - b'0'), |number, byte| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;

@@ -12,11 +12,12 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::AbortHandle;
 
-use super::Slot;
+use super::{Sender, Slot};
 use crate::http2::{Body, Of, Outflow};
 use crate::interim::Interim;
 use crate::upstream::body::{Asked, RequestBody};
 use crate::upstream::http1::Unanswered;
+use crate::upstream::shared::Carrier as _;
 
 /// The body of a response, with the place that it takes of its connection's.
 #[derive(Debug)]
@@ -37,9 +38,13 @@ struct Call {
 }
 
 /// Sends a request and waits for the head of its response.
-pub(super) async fn call(mut slot: Slot, request: Request<RequestBody>) -> Result<Response<Arrived>, Unanswered> {
-    if poll_fn(|cx| slot.sender.poll_ready(cx)).await.is_err() {
-        slot.connection.retire(&slot.pool);
+pub(super) async fn call(
+    slot: Slot,
+    mut sender: Sender,
+    request: Request<RequestBody>,
+) -> Result<Response<Arrived>, Unanswered> {
+    if poll_fn(|cx| sender.poll_ready(cx)).await.is_err() {
+        slot.retire();
         return Err(Unanswered::NotSent(Box::new(request)));
     }
     let (mut parts, body) = request.into_parts();
@@ -50,12 +55,12 @@ pub(super) async fn call(mut slot: Slot, request: Request<RequestBody>) -> Resul
         parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     let lost = |slot: &Slot, error: h2::Error| {
-        if error.is_go_away() || error.is_io() || !slot.connection.is_settled() {
-            slot.connection.retire(&slot.pool);
+        if error.is_go_away() || error.is_io() || !slot.connection().carrier().is_settled() {
+            slot.retire();
         }
         Unanswered::Lost { error: error.into(), request: None }
     };
-    let sent = slot.sender.send_request(Request::from_parts(parts, ()), is_empty);
+    let sent = sender.send_request(Request::from_parts(parts, ()), is_empty);
     let (response, stream) = sent.map_err(|error| lost(&slot, error))?;
     let outflow = (!is_empty).then(|| Outflow::new(body, stream, Reason::CANCEL));
     let mut call = Call { outflow, response, asked, interim };

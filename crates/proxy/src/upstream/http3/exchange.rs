@@ -1,0 +1,131 @@
+//! One request, and its response until the body.
+
+use std::future::{pending, poll_fn};
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use quinn::WriteError;
+use tokio::sync::watch;
+
+use super::body::Body;
+use super::broken::Broken;
+use super::frame::{Frame, Frames};
+use super::stream::Sending;
+use super::upload::Upload;
+use super::{Slot, Stream, message};
+use crate::interim::Interim;
+use crate::upstream::body::{Asked, RequestBody};
+use crate::upstream::http1::Unanswered;
+
+/// Sends a request over a stream and waits for the head of its response.
+pub(in crate::upstream) async fn send(
+    slot: Slot,
+    stream: Stream,
+    request: Request<RequestBody>,
+) -> Result<Response<Body>, Unanswered> {
+    let (Stream { mut sending, receiving }, mut last) = (stream, slot.connection().carrier().last.clone());
+    let id = sending.id();
+    let mut head = Vec::new();
+    message::request(&request, &mut head);
+    if let Err(WriteError::ConnectionLost(_)) = sending.write(&mut [Bytes::from(head)]).await {
+        slot.retire();
+        // Without the end of its head nobody can have acted on it.
+        return Err(Unanswered::NotSent(Box::new(request)));
+    }
+    let exchanged = tokio::select! {
+        biased;
+        response = exchange(sending, Frames::new(receiving), request) => response,
+        () = gone(&mut last, id) => Err(Broken::Refused),
+    };
+    match exchanged {
+        Ok(response) => Ok(response.map(|body: Body| body.of(slot))),
+        Err(broken) => {
+            if broken.is_of_peer() {
+                slot.retire();
+            }
+            // Where the peer has gone away before it got there, the request is as good as refused (RFC 9114 §5.2).
+            let broken = if id >= *last.borrow() { Broken::Refused } else { broken };
+            Err(Unanswered::Lost { error: broken.into(), request: None })
+        }
+    }
+}
+
+/// Ends when the peer has said that it does not look at the stream.
+async fn gone(last: &mut watch::Receiver<u64>, id: u64) {
+    if last.wait_for(|last| id >= *last).await.is_err() {
+        // The connection ended, which its streams tell.
+        pending::<()>().await;
+    }
+}
+
+async fn exchange(
+    mut sending: Sending,
+    mut frames: Frames,
+    mut request: Request<RequestBody>,
+) -> Result<Response<Body>, Broken> {
+    let (asked, interim) = (request.extensions_mut().remove::<Asked>(), request.body().interim().cloned());
+    let method = request.method().clone();
+    let body = request.into_body();
+    let mut upload = if body.is_end_stream() {
+        sending.finish();
+        None
+    } else {
+        Some(Upload::start(body, sending))
+    };
+    let response = {
+        let failed = async {
+            match &mut upload {
+                Some(upload) => upload.failed().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            response = response(&mut frames, asked, interim.as_ref()) => response?,
+            broken = failed => return Err(broken),
+        }
+    };
+    finish(frames, &method, response, upload).await
+}
+
+/// Waits for the head of the response, which others may precede.
+async fn response(
+    frames: &mut Frames,
+    mut asked: Option<Asked>,
+    interim: Option<&Interim>,
+) -> Result<Response<()>, Broken> {
+    loop {
+        let frame = poll_fn(|cx| frames.poll_next(cx)).await?;
+        let Some(Frame::Headers(section)) = frame else {
+            return Err(if frame.is_some() { Broken::Invalid("a response without a head") } else { Broken::Closed });
+        };
+        let response = message::read_response(&section)?;
+        match response.status() {
+            // RFC 9114 §4.5.
+            StatusCode::SWITCHING_PROTOCOLS => return Err(Broken::Invalid("101, which HTTP/3 does not have")),
+            StatusCode::CONTINUE => drop(asked.take().map(|asked| asked.0.cancel())),
+            status if status.is_informational() => {
+                interim.into_iter().for_each(|interim| interim.say(status, response.headers()));
+            }
+            _ => return Ok(response),
+        }
+    }
+}
+
+async fn finish(
+    frames: Frames,
+    method: &Method,
+    response: Response<()>,
+    upload: Option<Upload>,
+) -> Result<Response<Body>, Broken> {
+    let mut body = Body::new(frames, message::length(method, &response)?, upload);
+    // The end of a response without a body mostly comes with its head.
+    poll_fn(|cx| {
+        body.look(cx);
+        Poll::Ready(())
+    })
+    .await;
+    Ok(response.map(|()| body))
+}
