@@ -1,6 +1,6 @@
 //! HTTP/3 (RFC 9114) to upstreams, over QUIC as quinn speaks it.
 //!
-//! What is above QUIC is ours: see `docs/adr/0024-http3-to-upstreams.md`. There is no server push, no dynamic table of
+//! What is above QUIC is ours: see `docs/adr/0026-http3-to-upstreams.md`. There is no server push, no dynamic table of
 //! QPACK and no 0-RTT.
 
 mod body;

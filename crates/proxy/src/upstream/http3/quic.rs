@@ -111,10 +111,10 @@ pub(super) fn tls_error(error: &ConnectionError) -> Option<Error> {
     let alert = |code: u64| u8::try_from(code.checked_sub(CRYPTO)?).ok().map(AlertDescription::from);
     match error {
         ConnectionError::ConnectionClosed(close) => alert(close.error_code.into()).map(Error::AlertReceived),
-        ConnectionError::TransportError(own) => Some(match alert(own.code.into())? {
-            AlertDescription::NoApplicationProtocol => Error::NoApplicationProtocol,
-            _ => Error::General(own.reason.clone()),
-        }),
+        ConnectionError::TransportError(own) => {
+            let has_no_protocol = alert(own.code.into())? == AlertDescription::NoApplicationProtocol;
+            Some(if has_no_protocol { Error::NoApplicationProtocol } else { Error::General(own.reason.clone()) })
+        }
         ConnectionError::VersionMismatch
         | ConnectionError::ApplicationClosed(_)
         | ConnectionError::Reset
