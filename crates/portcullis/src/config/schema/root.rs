@@ -214,7 +214,7 @@ pub(crate) const HTTP2: Section = Section {
             "keepalive_interval",
             Kind::Format(Format::Duration),
             Presence::Default("1m"),
-            "How often a client is pinged.",
+            "How often a client is pinged; an answer may take 20s.",
         ),
     ],
 };
