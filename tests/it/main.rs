@@ -27,6 +27,7 @@ mod step_up;
 mod streams;
 mod tables;
 mod tidy;
+mod tunnel;
 mod upstream_protocols;
 mod websocket;
 

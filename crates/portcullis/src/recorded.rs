@@ -22,6 +22,8 @@ use line::{Certificate, Input, User};
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) situation: Situation,
+    /// The port that a `CONNECT` named.
+    pub(crate) port: Option<u16>,
     pub(crate) signed_in: SignedIn,
     /// What the record says was decided.
     pub(crate) decision: Box<str>,
@@ -104,6 +106,10 @@ impl Recorded {
         let tls = line.tls.as_ref();
         let who =
             user.as_ref().map_or("", |user| if user.email().is_empty() { user.id() } else { user.email() }).into();
+        let (host, port) = match line.host.rsplit_once(':') {
+            Some((host, port)) if line.method == "CONNECT" => (host, Some(port.parse().ok()?)),
+            _ => (&*line.host, None),
+        };
         let time = |name: &str| text_input(&inputs, name).and_then(|text| text.parse::<Timestamp>().ok());
         Some(Self {
             situation: Situation {
@@ -112,7 +118,7 @@ impl Recorded {
                 ip_source: word(&IP_SOURCES, line.client_ip_source.as_deref()?)?,
                 method: line.method.clone().into_owned(),
                 scheme: word(&SCHEMES, &line.scheme)?,
-                host: line.host.clone().into_owned(),
+                host: host.to_owned(),
                 path: line.path.clone().into_owned(),
                 query: query(&inputs),
                 headers: headers(&inputs),
@@ -132,6 +138,7 @@ impl Recorded {
                 route: String::new(),
                 route_host: String::new(),
             },
+            port,
             signed_in,
             decision: (*line.decision).into(),
             reason: (*line.reason).into(),

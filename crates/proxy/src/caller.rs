@@ -17,6 +17,10 @@ impl Caller {
     /// Looks at the head of a request.
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
+        // Whoever asks for a tunnel takes any 2xx for one, and follows no redirect: whatever it says of itself.
+        if *request.method() == Method::CONNECT {
+            return Self::Program;
+        }
         if let Some(content_type) = grpc_content_type(headers) {
             return Self::Grpc(content_type);
         }

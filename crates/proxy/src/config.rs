@@ -233,8 +233,11 @@ pub struct Route {
     pub scheme: Scheme,
     /// The host of `from`.
     pub host: Host,
-    /// The port of `from`: part of the URLs we make, not of matching (a load balancer may map ports).
+    /// The port of `from`: part of the URLs we make, not of matching (a load balancer may map ports). Of a tunnel, the one
+    /// where the pages of its host are.
     pub port: u16,
+    /// Opens tunnels for each `CONNECT` that names its host and this port, and takes no other request.
+    pub tunnel: Option<u16>,
     /// Which paths.
     pub path: Path,
     /// Which methods; empty for any.
@@ -365,6 +368,8 @@ pub enum EndpointScheme {
     H2c,
     /// HTTP/1.1 over a Unix socket.
     Unix,
+    /// Whatever its client speaks: the end of a tunnel.
+    Tcp,
 }
 
 /// `upstream_protocol`.
@@ -457,7 +462,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the end of the request to the response's headers; never for gRPC.
     pub response_headers: Option<Duration>,
-    /// Without a byte in either direction; never for WebSocket, gRPC and server-sent events.
+    /// Without a byte in either direction, tunnels included; never for WebSocket, gRPC and server-sent events.
     pub idle: Option<Duration>,
     /// The whole exchange.
     pub total: Option<Duration>,

@@ -116,7 +116,7 @@ fn refusal(exchange: &Exchange, current: &Arc<Snapshot>, anew: bool) -> Option<(
     {
         return because("step-up-required");
     }
-    if let Some(headers) = exchange.headers.as_deref().filter(|_| exchange.is_tunnel()) {
+    if let Some(headers) = exchange.headers.as_deref().filter(|_| exchange.is_websocket()) {
         let Some(origin) = route.origin(&exchange.host) else { return because("no-route") };
         if websocket_origin::check(headers, &route.config.websockets, &origin).is_err() {
             return because("websocket-refused");
@@ -137,6 +137,9 @@ fn refusal(exchange: &Exchange, current: &Arc<Snapshot>, anew: bool) -> Option<(
 
 /// Returns the route that the request would have now.
 fn route(exchange: &Exchange, current: &Snapshot) -> Option<usize> {
+    if let Some(port) = exchange.port {
+        return current.table.tunnel(&exchange.host, port);
+    }
     let host = current.table.host(exchange.connection.scheme(), &exchange.host)?;
     let question = if exchange.query().is_empty() { "" } else { "?" };
     let target = format!("{}{question}{}", exchange.path(), exchange.query());

@@ -21,7 +21,7 @@ use crate::caller::Caller;
 use crate::client_address::TrustedProxies;
 use crate::connection::{Connection, TlsFacts};
 use crate::decide_again::Closed;
-use crate::forward::{Traffic, Tunnel, Upgrade};
+use crate::forward::{Carried, Traffic, Tunnel, Upgrade};
 use crate::metrics::Times;
 use crate::request_id::RequestId;
 use crate::streams::Streams;
@@ -38,6 +38,8 @@ pub(crate) struct Exchange {
     pub(crate) method: Method,
     pub(crate) protocol: &'static str,
     pub(crate) host: Box<str>,
+    /// The port that a `CONNECT` names.
+    pub(crate) port: Option<u16>,
     // Shares what came. Without query where it was refused before it had its normal form; none where there is no path.
     pub(crate) target: Option<PathAndQuery>,
     pub(crate) address: Option<ClientAddress>,
@@ -52,11 +54,11 @@ pub(crate) struct Exchange {
     pub(crate) caller: Caller,
     /// The headers that policies see, where one has looked, for when it decides again.
     pub(crate) headers: Option<Box<HeaderMap>>,
-    /// How it asks for a WebSocket.
+    /// What it asks to become.
     pub(crate) upgrade: Upgrade,
     /// What the route's rules read and the record has no other field for.
     pub(crate) inputs: Box<[(Arc<str>, audit::Input)]>,
-    /// The WebSocket that this request opened.
+    /// The WebSocket or tunnel that this request opened.
     pub(crate) tunnel: Option<Tunnel>,
     /// The trace that it belongs to, where requests are traced.
     pub(crate) trace: Option<Arc<Trace>>,
@@ -111,6 +113,7 @@ impl Exchange {
             method: logical_method(request),
             protocol: if request.version() == Version::HTTP_2 { "h2" } else { "http/1.1" },
             host: Box::default(),
+            port: None,
             target: None,
             address: None,
             route: None,
@@ -216,9 +219,19 @@ impl Exchange {
         &self.connection.serving.streams
     }
 
-    /// Returns whether it asks for a WebSocket.
+    /// Returns whether it asks for a WebSocket or a tunnel.
     pub(crate) fn is_tunnel(&self) -> bool {
         self.upgrade != Upgrade::None
+    }
+
+    /// Returns whether it asks for a WebSocket.
+    pub(crate) const fn is_websocket(&self) -> bool {
+        matches!(self.upgrade, Upgrade::WebSocket | Upgrade::ExtendedConnect)
+    }
+
+    /// Returns the host, with the port where that tells what is asked for.
+    fn authority(&self) -> Cow<'_, str> {
+        self.port.map_or(Cow::Borrowed(&self.host), |port| Cow::Owned(format!("{}:{port}", self.host)))
     }
 
     /// Returns the configuration that has allowed it last.
@@ -238,9 +251,12 @@ impl Exchange {
         self.broke_off(format!("closed: {}", closed.reason));
     }
 
-    /// Ends with what the WebSocket carried that this request opened.
-    pub(crate) fn carried(mut self: Box<Self>, traffic: Traffic) {
-        self.tunnelled = traffic;
+    /// Ends with what the WebSocket or tunnel carried that this request opened.
+    pub(crate) fn carried(mut self: Box<Self>, carried: Carried) {
+        self.tunnelled = carried.traffic;
+        if let Some(why) = carried.broke_off {
+            self.broke_off(why);
+        }
     }
 
     /// Notes what one of our own endpoints did.
@@ -296,7 +312,7 @@ impl Exchange {
             caller: self.session.as_deref().map(|session| self.caller_of(session)),
             method: self.method.as_str().into(),
             scheme: self.connection.scheme().as_str(),
-            host: (&*self.host).into(),
+            host: self.authority(),
             path: self.path().into(),
             query_keys: query_keys(self.query()),
             protocol: self.protocol,

@@ -1,11 +1,14 @@
 //! Sends an allowed request to its upstream and hands the response back as it comes.
 
 mod address;
+mod carry;
 mod frames;
 mod leg;
 mod outgoing;
+mod reach;
 mod response;
 mod retry;
+mod tunnel;
 mod upgrade;
 
 use std::sync::Arc;
@@ -37,17 +40,17 @@ use crate::upstream::{
 use address::address;
 use response::downstream;
 
+pub(crate) use carry::{Carried, Counter, DRAINED, Traffic, Tunnel, both_ways};
 pub(crate) use leg::Farewell;
 #[cfg(test)]
 pub(crate) use upgrade::accept_of;
-pub(crate) use upgrade::{Counted, Traffic, Tunnel};
 
 /// What forwarding must know of a request beside the request.
 #[derive(Debug)]
 pub(crate) struct Forward<'a> {
     /// The call is gRPC: it has deadlines of its own, so only `timeout.total` limits it.
     pub(crate) grpc: bool,
-    /// Whether the request opens a WebSocket.
+    /// What the request asks to become.
     pub(crate) upgrade: Upgrade,
     /// What the upstream learns beside the request's own headers. The host in it is sent where the route preserves it.
     pub(crate) told: &'a Told,
@@ -76,14 +79,16 @@ impl Forward<'_> {
     }
 }
 
-/// How a request opens a WebSocket.
+/// What a request asks to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Upgrade {
-    /// Not at all.
+    /// Nothing else than it is.
     None,
-    /// By `Upgrade: websocket`, over HTTP/1.1 (RFC 6455).
+    /// A tunnel, by `CONNECT` (RFC 9110 §9.3.6).
+    Connect,
+    /// A WebSocket, by `Upgrade: websocket`, over HTTP/1.1 (RFC 6455).
     WebSocket,
-    /// By extended CONNECT with `:protocol` `websocket`, over HTTP/2 (RFC 8441).
+    /// A WebSocket, by extended CONNECT with `:protocol` `websocket`, over HTTP/2 (RFC 8441).
     ExtendedConnect,
 }
 
@@ -94,13 +99,13 @@ pub(crate) struct Forwarded {
     pub(crate) response: Response<UpstreamBody>,
     /// The endpoint that answered.
     pub(crate) endpoint: Arc<str>,
-    /// `http/1.1`, `h2`, `h2c` or `h3`.
+    /// `http/1.1`, `h2`, `h2c`, `h3` or `tcp`.
     pub(crate) protocol: &'static str,
     /// `configured`, `alpn`, `probed` or `fallback`.
     pub(crate) protocol_reason: &'static str,
     /// How often a connection or a request was tried.
     pub(crate) attempts: u32,
-    /// The WebSocket that was opened.
+    /// The WebSocket or tunnel that was opened.
     pub(crate) tunnel: Option<Tunnel>,
 }
 
@@ -145,6 +150,7 @@ async fn dispatch_within(
     }
     match forward.upgrade {
         Upgrade::None => Exchange::new(cluster, &forward, deadline).run(request).await,
+        Upgrade::Connect => Box::pin(tunnel::open(cluster, request, forward)).await,
         Upgrade::WebSocket | Upgrade::ExtendedConnect => Box::pin(upgrade::open(cluster, request, forward)).await,
     }
 }

@@ -16,7 +16,7 @@ mod turn;
 pub(crate) use head::Refused;
 pub(crate) use incoming::Body;
 pub(crate) use leaving::Client;
-pub(crate) use server::{Server, Tunnel, Tunnelling, tunnel};
+pub(crate) use server::{Server, Tunnel, Tunnelling, is_ahead, tunnel};
 
 /// Why what a peer sent is no HTTP/1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -82,7 +82,8 @@ fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {
 }
 
 const RESERVED: [&str; 2] = ["/.portcullis", "/.well-known/portcullis"];
-const ACCOUNT: &str = "/.portcullis/";
+/// The page of the user.
+pub(crate) const ACCOUNT: &str = "/.portcullis/";
 /// Forms and logout tokens are small; whoever sends more wants something else.
 const MAX_BODY: usize = 64 * 1024;
 

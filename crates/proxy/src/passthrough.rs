@@ -12,12 +12,12 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use identity::ClientAddress;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::entrance::Entrance;
-use crate::forward::{Counted, Traffic};
+use crate::forward::{Counter, DRAINED, both_ways};
 use crate::listener::Serving;
 use crate::metrics::Limit;
 use crate::streams::Stream;
@@ -64,22 +64,21 @@ async fn pass(visit: &mut Visit, stream: &mut TcpStream, hello: &Hello, serving:
     let permit = visit.decide(&route)?;
     visit.write_ahead().await?;
     let mut upstream = visit.connect(&route, permit).await?;
-    let mut traffic = Traffic::default();
+    let counter = Counter::default();
     let carrying = async {
         upstream.write_all(&hello.bytes).await?;
-        traffic.sent += hello.bytes.len() as u64;
-        let mut client = Counted { stream, traffic: &mut traffic };
-        copy_bidirectional(&mut client, &mut upstream).await
+        counter.sent(hello.bytes.len());
+        both_ways(stream, upstream, &counter, None).await
     };
     let broke_off = watch(visit, serving.close.run_until_cancelled(carrying), serving).await;
-    visit.carried(traffic, broke_off);
+    visit.carried(counter.traffic(), broke_off);
     Ok(())
 }
 
 /// Decides again on a connection where there is a doubt, until it has ended; returns why it broke off, if it did.
 async fn watch(
     visit: &mut Visit,
-    carrying: impl Future<Output = Option<io::Result<(u64, u64)>>>,
+    carrying: impl Future<Output = Option<io::Result<()>>>,
     serving: &Serving,
 ) -> Option<String> {
     let mut carrying = pin!(carrying);
@@ -90,9 +89,9 @@ async fn watch(
             () = stream.doubt(visit) => None,
         };
         match carried {
-            Some(None) => break Some("closed when the drain timeout had passed".to_owned()),
+            Some(None) => break Some(DRAINED.to_owned()),
             Some(Some(Err(error))) => break Some(error.to_string()),
-            Some(Some(Ok(_))) => break None,
+            Some(Some(Ok(()))) => break None,
             None => match visit.decide_again(serving.snapshot.load_full()) {
                 Ok(()) => stream.leave(&serving.streams),
                 Err(closed) => break Some(format!("closed: {}", closed.reason)),

@@ -10,7 +10,7 @@ use authorize::{Decision, Permit, ShadowDecision};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
 use http_body::Body as _;
-use identity::{AddressSource, ClientAddress, Origin};
+use identity::{AddressSource, ClientAddress, Origin, Scheme};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ pub(crate) async fn answer(
     match exchange.tunnel.take() {
         None => response.map(|content| ResponseBody::new(content, exchange)),
         Some(tunnel) => {
-            // The exchange lasts as long as the WebSocket that it opened.
+            // The exchange lasts as long as the WebSocket or tunnel that it opened.
             let tunnels = exchange.connection.serving.tunnels.clone();
             tunnels.spawn(watch_tunnel(exchange, tunnel));
             response.map(ResponseBody::of_tunnel)
@@ -70,13 +70,13 @@ pub(crate) fn refuse(connection: Arc<Connection>, head: http1::Refused) -> Respo
     response.map(|content| ResponseBody::new(content, exchange))
 }
 
-/// Decides again on a WebSocket where there is a doubt, until it has ended.
+/// Decides again on a WebSocket or tunnel where there is a doubt, until it has ended.
 async fn watch_tunnel(mut exchange: Box<Exchange>, tunnel: Tunnel) {
     let Tunnel { mut carried, part } = tunnel;
     let mut stream = Stream::new(exchange.streams());
-    let traffic = loop {
+    let carried = loop {
         tokio::select! {
-            traffic = &mut carried => break traffic,
+            carried = &mut carried => break carried,
             () = stream.doubt(&*exchange) => {}
         }
         match decide_again(&mut exchange) {
@@ -90,7 +90,7 @@ async fn watch_tunnel(mut exchange: Box<Exchange>, tunnel: Tunnel) {
         }
     };
     stream.leave(exchange.streams());
-    exchange.carried(traffic.unwrap_or_default());
+    exchange.carried(carried.unwrap_or_default());
 }
 
 async fn phases(
@@ -171,13 +171,15 @@ enum Destination {
 fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> Result<(Arrived, Destination), Refused> {
     let connection = Arc::clone(&exchange.connection);
     let entrance = connection.entrance_in(snapshot);
-    if matches!(exchange.method, Method::CONNECT | Method::TRACE) {
+    if exchange.method == Method::TRACE {
         return Err(Refused::MethodNotAllowed(None));
     }
-    let authority = sanitize::authority(parts)?;
+    let connects = exchange.method == Method::CONNECT;
+    let authority = if connects { sanitize::connect_authority(parts) } else { sanitize::authority(parts) }?;
     let asked = authority.to_header(parts.headers.get(header::HOST)).map_err(|_| Refused::NotFound)?;
     let port = authority.port();
     exchange.host = authority.into_host();
+    exchange.port = port.filter(|_| connects);
     if connection.is_misdirected(&exchange.host) {
         return Err(Refused::Misdirected);
     }
@@ -186,16 +188,22 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     }
     let host = snapshot.table.host(connection.scheme(), &exchange.host);
     let strictness = host.map_or(Strictness::Lenient, HostRoutes::strictness);
-    let target = sanitize::target(&exchange.method, &parts.uri, strictness)?;
-    let normal = target.to_path_and_query().map_err(|_| Refused::NotFound)?;
-    exchange.target = Some(normal.clone());
+    // RFC 9110 §9.3.6: a CONNECT has no path.
+    let target = (!connects).then(|| sanitize::target(&exchange.method, &parts.uri, strictness)).transpose()?;
+    let normal = target.as_ref().map(Target::to_path_and_query).transpose().map_err(|_| Refused::NotFound)?;
+    exchange.target.clone_from(&normal);
     let trusted = &entrance.trusted_proxies;
     let address = client_address(connection.address, &parts.headers, trusted, &entrance.config.forwarded_header)?;
     exchange.address = Some(address);
     exchange.begin_trace(&parts.headers, trusted);
     watch_for_lost_addresses(&entrance.config.name, &address, &parts.headers, trusted, &entrance.metrics);
-    let destination = destination(exchange, snapshot, host, &target)?;
-    parts.uri = Uri::from(normal);
+    let destination = match &target {
+        Some(target) => destination(exchange, snapshot, host, target)?,
+        None => tunnel(exchange, snapshot, parts)?,
+    };
+    if let Some(normal) = normal {
+        parts.uri = Uri::from(normal);
+    }
     let removed = sanitize::headers(&mut parts.headers, &snapshot.removed, entrance.config.limits.underscore_headers)?;
     let upgrade = upgrade(parts, removed)?;
     Ok((Arrived { host: asked, port, address, upgrade }, destination))
@@ -214,14 +222,33 @@ fn destination(
     if own_endpoints::is_own(target.path()) {
         return snapshot.own_origin(scheme, &exchange.host).map(Destination::Own).ok_or(Refused::NotFound);
     }
-    match host.ok_or(Refused::NotFound)?.find(target, &exchange.method)? {
+    let no_host = || match scheme {
+        Scheme::Https if snapshot.table.has_tunnels(&exchange.host) => Refused::OnlyTunnels,
+        Scheme::Http | Scheme::Https => Refused::NotFound,
+    };
+    match host.ok_or_else(no_host)?.find(target, &exchange.method)? {
         Match::Route(index) => Ok(Destination::Route(index)),
         Match::MethodNotAllowed(allow) => Err(Refused::MethodNotAllowed(Some(allow.to_header()))),
         Match::NotFound => Err(Refused::NotFound),
     }
 }
 
-/// Returns how a request opens a WebSocket. A WebSocket is asked for with `GET`, or by extended CONNECT.
+/// Finds the route of a `CONNECT`. To anywhere else there is none: we are nobody's forward proxy.
+fn tunnel(exchange: &Exchange, snapshot: &Snapshot, parts: &Parts) -> Result<Destination, Refused> {
+    let port = exchange.port.filter(|_| exchange.connection.scheme() == Scheme::Https);
+    let route = port.and_then(|port| snapshot.table.tunnel(&exchange.host, port));
+    let index = route.ok_or(Refused::MethodNotAllowed(None))?;
+    // RFC 9110 §9.3.6: it has no content. What somebody between us takes for content we would take for the tunnel's.
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    let has_content =
+        parts.headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0");
+    if has_content || http1::is_ahead(&parts.extensions) {
+        return Err(Refused::Malformed(respond::AHEAD));
+    }
+    Ok(Destination::Route(index))
+}
+
+/// Returns what a request asks to become. A WebSocket is asked for with `GET`, or by extended CONNECT.
 fn upgrade(parts: &Parts, asked: sanitize::Upgrade) -> Result<Upgrade, Refused> {
     if let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() {
         return if protocol.as_str() == "websocket" {
@@ -229,6 +256,9 @@ fn upgrade(parts: &Parts, asked: sanitize::Upgrade) -> Result<Upgrade, Refused> 
         } else {
             Err(Refused::UpgradeUnsupported)
         };
+    }
+    if parts.method == Method::CONNECT {
+        return Ok(Upgrade::Connect);
     }
     match asked {
         sanitize::Upgrade::WebSocket if parts.method == Method::GET && parts.version == Version::HTTP_11 => {
@@ -243,7 +273,7 @@ fn upgrade(parts: &Parts, asked: sanitize::Upgrade) -> Result<Upgrade, Refused> 
 
 fn check_upgrade(upgrade: Upgrade, headers: &HeaderMap, allowed: &WebSockets, own: &Origin) -> Result<(), Refused> {
     match upgrade {
-        Upgrade::None => Ok(()),
+        Upgrade::None | Upgrade::Connect => Ok(()),
         Upgrade::WebSocket | Upgrade::ExtendedConnect => websocket_origin::check(headers, allowed, own),
     }
 }
@@ -394,7 +424,9 @@ fn wanting(exchange: &Exchange, route: &Route, stranger: bool) -> Option<Wanting
 }
 
 fn challenge(exchange: &Exchange, route: &LoadedRoute, origin: &Origin, wanting: Wanting) -> Challenge {
-    let sign_in = respond::sign_in_path(exchange.path(), exchange.query(), Some(&route.config));
+    // Nobody can come back to a tunnel by browser.
+    let back = if route.config.tunnel.is_some() { own_endpoints::ACCOUNT } else { exchange.path() };
+    let sign_in = respond::sign_in_path(back, exchange.query(), Some(&route.config));
     let step_up = route.config.step_up.clone();
     Challenge { wanting, sign_in: format!("{origin}{sign_in}"), step_up }
 }
@@ -482,6 +514,9 @@ async fn send(
     exchange.tunnel = tunnel;
     exchange.upstream = Some(Answerer { endpoint, protocol, protocol_reason, attempts });
     let mut response = response.map(Content::Upstream);
+    if exchange.upgrade == Upgrade::Connect {
+        response.headers_mut().insert(respond::REQUEST_ID, exchange.id.to_header());
+    }
     drop_own_cookies(response.headers_mut());
     rewrite::headers(&route.config.rewrites.response_headers, response.headers_mut());
     Ok(response)

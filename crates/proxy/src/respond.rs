@@ -38,6 +38,8 @@ pub(crate) enum Refused {
     CertificateEnded,
     /// No route, and none of our own endpoints.
     NotFound,
+    /// No route for anything but `CONNECT`.
+    OnlyTunnels,
     /// The route opens no WebSockets.
     WebSocketsOff,
     /// The page that opens the WebSocket is of another origin.
@@ -180,7 +182,7 @@ fn note(refused: &Refused, exchange: &mut Exchange) {
         Refused::MethodNotAllowed(_) => deny("method-not-allowed", None),
         Refused::Misdirected => deny("misdirected-request", None),
         Refused::CertificateEnded => deny("client-certificate-ended", None),
-        Refused::NotFound => deny("no-route", None),
+        Refused::NotFound | Refused::OnlyTunnels => deny("no-route", None),
         Refused::RateLimited(_) => deny("rate-limited", None),
         Refused::BodyTooLarge => deny("request-body-too-large", None),
         Refused::WebSocketsOff => deny("websockets-off", None),
@@ -337,6 +339,13 @@ pub(crate) fn sign_in_path(path: &str, query: &str, route: Option<&Route>) -> St
 fn path_and_query(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
+
+/// Why a `CONNECT` with content is refused, and one behind which something came before it was answered: who between us
+/// takes it for a request would see another one than we (S-58).
+pub(crate) const AHEAD: Refusal = Refusal::bad_request(
+    "connect-with-content",
+    "a CONNECT has no content, and nothing may be sent behind it before it is answered with 200",
+);
 
 /// The header of the request id, towards both sides.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -21,16 +21,35 @@ use path::Paths;
 /// All routes of a configuration, by host.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    http: Hosts,
-    https: Hosts,
+    http: Hosts<HostRoutes>,
+    https: Hosts<HostRoutes>,
+    // By port.
+    tunnels: Hosts<HashMap<u16, usize>>,
 }
 
-/// The hosts of one scheme.
+/// The hosts of one scheme, and what each has.
 #[derive(Debug, Default)]
-struct Hosts {
-    exact: HashMap<Box<str>, HostRoutes>,
+struct Hosts<T> {
+    exact: HashMap<Box<str>, T>,
     // By what follows the first label.
-    wildcard: HashMap<Box<str>, HostRoutes>,
+    wildcard: HashMap<Box<str>, T>,
+}
+
+impl<T: Default> Hosts<T> {
+    fn get(&self, host: &str) -> Option<&T> {
+        self.exact.get(host).or_else(|| {
+            let (label, suffix) = host.split_once('.')?;
+            self.wildcard.get(suffix).filter(|_| !label.is_empty())
+        })
+    }
+
+    fn entry(&mut self, host: &Host) -> &mut T {
+        let (hosts, name) = match host {
+            Host::Exact(name) => (&mut self.exact, name),
+            Host::Wildcard(suffix) => (&mut self.wildcard, suffix),
+        };
+        hosts.entry(name.as_str().into()).or_default()
+    }
 }
 
 impl Table {
@@ -48,10 +67,17 @@ impl Table {
             Scheme::Http => &self.http,
             Scheme::Https => &self.https,
         };
-        hosts.exact.get(host).or_else(|| {
-            let (label, suffix) = host.split_once('.')?;
-            hosts.wildcard.get(suffix).filter(|_| !label.is_empty())
-        })
+        hosts.get(host)
+    }
+
+    /// Returns the route of a tunnel to a port of a host: at its place in the configuration.
+    pub(crate) fn tunnel(&self, host: &str, port: u16) -> Option<usize> {
+        self.tunnels.get(host)?.get(&port).copied()
+    }
+
+    /// Returns whether a host has tunnels.
+    pub(crate) fn has_tunnels(&self, host: &str) -> bool {
+        self.tunnels.get(host).is_some()
     }
 
     fn entry(&mut self, scheme: Scheme, host: &Host) -> &mut HostRoutes {
@@ -59,11 +85,7 @@ impl Table {
             Scheme::Http => &mut self.http,
             Scheme::Https => &mut self.https,
         };
-        let (hosts, name) = match host {
-            Host::Exact(name) => (&mut hosts.exact, name),
-            Host::Wildcard(suffix) => (&mut hosts.wildcard, suffix),
-        };
-        hosts.entry(name.as_str().into()).or_default()
+        hosts.entry(host)
     }
 }
 

@@ -36,4 +36,10 @@ impl Router {
             Match::MethodNotAllowed(_) | Match::NotFound => None,
         }
     }
+
+    /// Returns the place of the route that a `CONNECT` to a port of a host has.
+    #[must_use]
+    pub fn find_tunnel(&self, host: &str, port: u16) -> Option<usize> {
+        self.table.tunnel(host, port)
+    }
 }

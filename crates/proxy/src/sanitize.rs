@@ -9,7 +9,7 @@ mod target;
 
 use http::StatusCode;
 
-pub(crate) use authority::authority;
+pub(crate) use authority::{authority, connect_authority};
 pub use headers::is_reserved;
 pub(crate) use headers::{Removed, Upgrade, headers, remove_aliases, trailers};
 pub(crate) use target::{EncodedSlash, Strictness, Target, normalise, target};

@@ -232,6 +232,10 @@ impl Snapshot {
     pub(crate) fn apps(&self, session: &Session, address: ClientAddress) -> Vec<App> {
         let now = self.clock.now();
         let opens = |(index, route): (usize, &LoadedRoute)| {
+            // A browser opens no tunnel.
+            if route.config.tunnel.is_some() {
+                return None;
+            }
             let origin = route.origin.as_ref()?;
             let accepted = route.config.provider.as_ref().is_none_or(|id| id == session.identity().provider());
             let may = accepted && crate::facts::may_open(self, index, route, session, address, now);

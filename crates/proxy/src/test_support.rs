@@ -327,6 +327,7 @@ pub(crate) fn route(host: &str, to: SocketAddr) -> Route {
         scheme: Scheme::Http,
         host: Host::Exact(host.into()),
         port: 80,
+        tunnel: None,
         path: Path::Any,
         methods: Vec::new(),
         to: vec![Endpoint { scheme: EndpointScheme::Http, host: to.ip().to_string(), port: to.port(), weight: 1 }],

@@ -270,6 +270,8 @@ fn written(address: &Address) -> String {
         EndpointScheme::Https => 443,
         // A path is no host (RFC 9110 §7.2).
         EndpointScheme::Unix => return "localhost".to_owned(),
+        // No HTTP is spoken there.
+        EndpointScheme::Tcp => 0,
     };
     if address.port == implied { bracketed } else { format!("{bracketed}:{}", address.port) }
 }

@@ -54,10 +54,15 @@ fn route(route: &Route) -> Value {
         EndpointScheme::Https => format!("https://{}:{}", endpoint.host, endpoint.port),
         EndpointScheme::H2c => format!("h2c://{}:{}", endpoint.host, endpoint.port),
         EndpointScheme::Unix => format!("unix://{}", endpoint.host),
+        EndpointScheme::Tcp => format!("tcp://{}:{}", endpoint.host, endpoint.port),
     });
+    let from = match route.tunnel {
+        Some(port) => format!("tcp+https://{host}:{port}"),
+        None => format!("{}://{host}:{}", route.scheme.as_str(), route.port),
+    };
     json!({
         "name": route.name,
-        "from": format!("{}://{host}:{}", route.scheme.as_str(), route.port),
+        "from": from,
         "match": path,
         "methods": route.methods,
         "to": to.collect::<Vec<_>>(),

@@ -199,7 +199,15 @@ pub(crate) fn tls_from(text: &str) -> Parsed<Host> {
     if is_address { Err(REMEDY) } else { Ok(host) }
 }
 
-/// Reads an endpoint of a route of TLS connections.
+/// Reads `from` of a route of tunnels: the host, and the port of the service behind it, which is 443 unless it is written.
+pub(crate) fn tunnel_from(text: &str) -> Parsed<From> {
+    const REMEDY: &str = "no tunnel: write `tcp+https://host:port`, with the port of the service, such as \
+                          `tcp+https://ssh.example.com:22`";
+    let rest = text.strip_prefix("tcp+https://").ok_or(REMEDY)?;
+    from(&format!("https://{rest}")).map_err(|_| REMEDY)
+}
+
+/// Reads an endpoint over TCP.
 pub(crate) fn tcp_endpoint(text: &str) -> Parsed<TcpEndpoint> {
     const REMEDY: &str = "no TCP endpoint: write `tcp://host:port`";
     let rest = text.strip_prefix("tcp://").ok_or(REMEDY)?;

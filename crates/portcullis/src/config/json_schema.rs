@@ -79,7 +79,7 @@ fn text(format: Format) -> Value {
         Format::Duration => "^([0-9]+(ms|s|m|h|d))+$|\\$\\{",
         Format::DurationOrOff => "^(off|([0-9]+(ms|s|m|h|d))+)$|\\$\\{",
         Format::Endpoint => "^((http|https|h2c|tcp)://[^/?#@]+/?|unix:///[^?#]*[^/?#])$|\\$\\{",
-        Format::From => "^(https?|tls)://[^/?#@]+/?$|\\$\\{",
+        Format::From => "^(https?|tls|tcp\\+https)://[^/?#@]+/?$|\\$\\{",
         Format::Origin => "^https?://[^/?#@]+/?$|\\$\\{",
         Format::HttpsUrl => "^https://|\\$\\{",
         Format::HttpUrl => "^https?://|\\$\\{",

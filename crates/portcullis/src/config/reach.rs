@@ -21,8 +21,18 @@ pub(super) fn check(builder: &mut Builder<'_>, root: &Fields<'_>, listeners: &[L
     let hosts = root.items("routes").iter().filter_map(|route| route.get("from")).chain(sign_in);
     let names = certificate_names(listeners);
     for node in hosts {
-        let Some(from) = node.text().and_then(|text| format::from(text).ok()) else { continue };
-        port(builder, node, &from, listeners);
+        let Some(text) = node.text() else { continue };
+        let from = match format::tunnel_from(text) {
+            Ok(from) => {
+                tunnel(builder, node, listeners);
+                from
+            }
+            Err(_) => {
+                let Ok(from) = format::from(text) else { continue };
+                port(builder, node, &from, listeners);
+                from
+            }
+        };
         if let Some(names) = names.as_ref().filter(|_| from.scheme == Scheme::Https) {
             certificate(builder, node, &from, names);
         }
@@ -37,6 +47,13 @@ fn port(builder: &mut Builder<'_>, node: &Node, from: &From, listeners: &[Listen
             ports.next().map(|port| format!("listen there, or write a port that is listened on, such as {port}"));
         let remedy = known.unwrap_or_else(|| "listen there".to_owned());
         builder.warning(node.place, format!("no listener listens on port {}: {remedy}", from.port));
+    }
+}
+
+/// The port of a tunnel is that of the service behind it.
+fn tunnel(builder: &mut Builder<'_>, node: &Node, listeners: &[Listener]) {
+    if listeners.iter().all(|listener| listener.tls.is_none()) {
+        builder.warning(node.place, "no listener opens tunnels: add one with `tls`");
     }
 }
 

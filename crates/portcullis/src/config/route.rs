@@ -4,6 +4,7 @@ mod balance;
 mod lint;
 mod passthrough;
 mod rewrite;
+mod tunnel;
 mod upstream;
 
 use std::collections::{HashMap, HashSet};
@@ -58,10 +59,14 @@ pub(crate) fn build<'n>(builder: &mut Builder<'n>, root: &Fields<'n>, named: Nam
         root.items("routes").iter().partition(|node| passthrough::is(node));
     for node in of_requests {
         let fields = Fields::new(&schema::ROUTE, Some(node)).inheriting(defaults);
-        if let Some(route) = route(builder, &fields, named) {
-            built.push((node, route));
-        }
+        let route = if tunnel::is(node) {
+            tunnel::route(builder, node, &fields, named)
+        } else {
+            route(builder, &fields, named)
+        };
+        built.extend(route.map(|route| (node, route)));
     }
+    tunnel::find_pages(&mut built, named.sign_in);
     report_twins(builder, &built);
     report_ports(builder, &built, named.sign_in);
     report_identity_edits(builder, &built);
@@ -91,6 +96,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
         scheme: from.scheme,
         host: from.host,
         port: from.port,
+        tunnel: None,
         path,
         methods: fields.read_all("methods", format::method),
         to: upstream.to,
@@ -100,7 +106,7 @@ fn route<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -
         host_header: upstream.host,
         authenticate,
         step_up,
-        provider: fields.text("provider").and_then(|id| ProviderId::new(id).ok()),
+        provider: provider(fields),
         identity,
         timeouts: timeouts(fields),
         encoded_slashes: match fields.text("encoded_slashes") {
@@ -171,6 +177,10 @@ fn check_provider(builder: &mut Builder<'_>, fields: &Fields<'_>, named: Named<'
         let hint = hint(text, known.iter().map(|provider| provider.id.as_str()));
         builder.error(node.place, format!("no provider has the id {}: {hint}", node.shown()));
     }
+}
+
+fn provider(fields: &Fields<'_>) -> Option<ProviderId> {
+    fields.text("provider").and_then(|id| ProviderId::new(id).ok())
 }
 
 fn step_up(builder: &mut Builder<'_>, fields: &Fields<'_>, authenticate: Authentication) -> Option<StepUp> {
@@ -332,8 +342,9 @@ fn report_twins(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))
         };
         let mut methods = route.methods.clone();
         methods.sort();
-        if matches.insert((route.scheme, &route.host, path, methods), ()).is_some() {
-            builder.error(place, "this route never matches: one above has the same host, path and methods; remove one");
+        if matches.insert((route.scheme, &route.host, route.tunnel, path, methods), ()).is_some() {
+            let same = if route.tunnel.is_some() { "host and port" } else { "host, path and methods" };
+            builder.error(place, format!("this route never matches: one above has the same {same}; remove one"));
         } else if names.insert(&route.name, ()).is_some() {
             let place = node.get("name").map_or(place, |name| name.place);
             builder.error(place, format!("two routes are called {}: give one another `name`", quoted(&route.name)));
@@ -348,7 +359,7 @@ fn report_ports(builder: &mut Builder<'_>, built: &[(&Node, (Route, RouteRules))
         .map(|sign_in| &sign_in.config.url)
         .map(|url| ((url.scheme(), Host::Exact(url.host().to_owned())), url.port()));
     let mut ports: HashMap<_, _> = sign_in.into_iter().collect();
-    for (node, (route, _)) in built {
+    for (node, (route, _)) in built.iter().filter(|(_, (route, _))| route.tunnel.is_none()) {
         let known = *ports.entry((route.scheme, route.host.clone())).or_insert(route.port);
         if known != route.port {
             let place = node.get("from").map_or(node.place, |from| from.place);

@@ -171,6 +171,7 @@ impl Shape<'_> {
             Format::Endpoint => format::endpoint(text).err(),
             Format::ForwardedHeader => format::forwarded_header(text).err(),
             Format::From if text.starts_with("tls://") => format::tls_from(text).err(),
+            Format::From if text.starts_with("tcp+https://") => format::tunnel_from(text).err(),
             Format::From => format::from(text).err(),
             Format::HttpUrl => format::http_url(text).err(),
             Format::HttpsUrl => format::https_url(text).err(),

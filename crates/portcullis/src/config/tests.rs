@@ -22,6 +22,7 @@ mod schema;
 mod secrets;
 mod shipping;
 mod step_up;
+mod tunnels;
 mod upstreams;
 
 /// A folder with a configuration and what it names.

@@ -49,6 +49,12 @@ impl<'a> Retries<'a> {
         (Self { cluster, settings, used: 0, is_renewed: false, copy }, outgoing)
     }
 
+    /// Makes those of what only has to be connected to.
+    pub(super) fn of_connections(cluster: &'a Cluster) -> Self {
+        cluster.add_to_retry_budget();
+        Self { cluster, settings: cluster.retry(), used: 0, is_renewed: false, copy: None }
+    }
+
     /// Takes one try from the budget where no endpoint could be connected to.
     pub(super) fn connects_again(&mut self) -> bool {
         self.settings.on.contains(&RetryOn::ConnectFailure) && self.take()

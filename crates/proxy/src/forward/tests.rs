@@ -100,6 +100,7 @@ fn route(scheme: EndpointScheme, addresses: &[SocketAddr]) -> Route {
         scheme: Scheme::Https,
         host: Host::Exact("app.example.com".to_owned()),
         port: 443,
+        tunnel: None,
         path: Path::Any,
         methods: Vec::new(),
         to: addresses

@@ -3,11 +3,9 @@
 //! No byte of the client passes before the upstream's `101` was verified, or a refusal that is taken for an agreement
 //! would open a tunnel past every policy.
 
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -21,22 +19,22 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::origin_form;
+use super::carry::{Carried, Counter, Tunnel, both_ways, no_tunnel};
 use super::frames::Peer;
 use super::leg::{Farewell, Leg};
+use super::reach::{Reached, reach};
 use super::response::downstream;
 use super::{Forward, Forwarded, Upgrade};
 use crate::client_address::Told;
 use crate::http1;
 use crate::upstream::{
-    Arriving, Cluster, FailureKind, Failures, RequestBody, Spoken, Target, UpstreamBody, UpstreamFailure,
-    UpstreamStream, http1_builder,
+    Active, Arriving, Cluster, FailureKind, RequestBody, Spoken, Target, UpstreamBody, UpstreamFailure, UpstreamStream,
+    http1_builder,
 };
 
 /// Opens a WebSocket upstream; answers what the upstream answers where it refuses.
@@ -45,52 +43,39 @@ pub(super) async fn open(
     mut request: Request<crate::incoming::Incoming>,
     forward: Forward<'_>,
 ) -> Result<Forwarded, UpstreamFailure> {
-    let client = http1::tunnel(request.extensions_mut())
-        .ok_or_else(|| UpstreamFailure::new(FailureKind::ClientBody, "no connection to make a tunnel of"))?;
+    let client = http1::tunnel(request.extensions_mut()).ok_or_else(no_tunnel)?;
     let key = match forward.upgrade {
-        Upgrade::WebSocket | Upgrade::None => request.headers().get(SEC_WEBSOCKET_KEY).cloned(),
+        Upgrade::WebSocket | Upgrade::Connect | Upgrade::None => request.headers().get(SEC_WEBSOCKET_KEY).cloned(),
         Upgrade::ExtendedConnect => Some(new_key()?),
     };
     let key = key.ok_or_else(|| UpstreamFailure::new(FailureKind::ClientBody, "no `Sec-WebSocket-Key`"))?;
-    let mut attempts = 0;
-    let mut failures = Failures::default();
-    for target in cluster.select(forward.hash) {
-        attempts += 1;
-        let stream = match target.endpoint.connect_for_upgrade().await {
-            Ok(stream) => stream,
-            Err(failure) => {
-                cluster.failed(target);
-                failures.add(target, failure);
-                continue;
-            }
-        };
-        let failed =
-            |failure| UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts, ..failure };
-        let mut request = opening(request, target, &key, forward.told);
-        let span = forward.begin_attempt(attempts, request.method(), target);
-        if let Some(span) = &span {
-            span.tell(request.headers_mut());
-        }
-        let mut response = send(stream, request, cluster.timeouts().response_headers).await.map_err(failed)?;
-        if let Some(span) = span {
-            span.answered(response.status());
-        }
-        let tunnel = accepts(&response, &key).map_err(failed)?.then(|| {
-            let upstream = hyper::upgrade::on(&mut response);
-            let (part, parting) = oneshot::channel();
-            let (stop, close) = (forward.stop.clone(), forward.close.clone());
-            Tunnel { carried: forward.tunnels.spawn(carry(client, upstream, parting, stop, close)), part }
-        });
-        return Ok(Forwarded {
-            response: answer(response, forward.upgrade),
-            endpoint: Arc::clone(target.endpoint.name()),
-            protocol: "http/1.1",
-            protocol_reason: target.endpoint.protocol_reason(Spoken::Http1),
-            attempts,
-            tunnel,
-        });
+    let Reached { target, stream, attempts, span, active } = reach(cluster, &forward, &Method::GET).await?;
+    let endpoint = Arc::clone(target.endpoint.name());
+    let failed = |failure| UpstreamFailure { endpoint: Some(Arc::clone(&endpoint)), attempts, ..failure };
+    let mut request = opening(request, target, &key, forward.told);
+    if let Some(span) = &span {
+        span.tell(request.headers_mut());
     }
-    Err(failures.exhausted(attempts))
+    let sent = send(stream, request, cluster.timeouts().response_headers).await;
+    let mut response = sent.inspect_err(|_| cluster.failed(target)).map_err(failed)?;
+    cluster.succeeded(target);
+    if let Some(span) = span {
+        span.answered(response.status());
+    }
+    let tunnel = accepts(&response, &key).map_err(failed)?.then(|| {
+        let upstream = hyper::upgrade::on(&mut response);
+        let (part, parting) = oneshot::channel();
+        let ends = Ends { parting, stop: forward.stop.clone(), close: forward.close.clone(), _active: active };
+        Tunnel { carried: forward.tunnels.spawn(carry(client, upstream, ends)), part }
+    });
+    Ok(Forwarded {
+        response: answer(response, forward.upgrade),
+        protocol: "http/1.1",
+        protocol_reason: target.endpoint.protocol_reason(Spoken::Http1),
+        endpoint,
+        attempts,
+        tunnel,
+    })
 }
 
 /// Makes the opening handshake of RFC 6455 §4.1.
@@ -174,7 +159,7 @@ fn answer(response: Response<Incoming>, upgrade: Upgrade) -> Response<UpstreamBo
             parts.status = StatusCode::OK;
             parts.headers.remove(SEC_WEBSOCKET_ACCEPT);
         }
-        (true, Upgrade::WebSocket | Upgrade::None) => {
+        (true, Upgrade::WebSocket | Upgrade::Connect | Upgrade::None) => {
             parts.headers.insert(CONNECTION, UPGRADES);
             parts.headers.insert(UPGRADE, WEBSOCKET);
         }
@@ -183,99 +168,47 @@ fn answer(response: Response<Incoming>, upgrade: Upgrade) -> Response<UpstreamBo
     Response::from_parts(parts, UpstreamBody::new(Arriving::Hyper(body), None, None))
 }
 
-/// What a tunnel carried.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    /// Bytes from the client.
-    pub(crate) sent: u64,
-    /// Bytes to the client.
-    pub(crate) received: u64,
-}
-
-/// A WebSocket that was opened.
-#[derive(Debug)]
-pub(crate) struct Tunnel {
-    /// Ends with what it carried.
-    pub(crate) carried: JoinHandle<Traffic>,
-    /// Ends it.
-    pub(crate) part: oneshot::Sender<Farewell>,
+/// What ends a WebSocket, and what ends with it.
+struct Ends {
+    /// It is no longer allowed.
+    parting: oneshot::Receiver<Farewell>,
+    /// The proxy goes away.
+    stop: CancellationToken,
+    /// It has gone away.
+    close: CancellationToken,
+    _active: Option<Active>,
 }
 
 /// Carries bytes both ways until both sides have ended, one breaks off, or there is a reason to end: then both are told
 /// between two frames. `close` cuts them off.
-async fn carry(
-    client: oneshot::Receiver<http1::Tunnel>,
-    upstream: OnUpgrade,
-    parting: oneshot::Receiver<Farewell>,
-    stop: CancellationToken,
-    close: CancellationToken,
-) -> Traffic {
-    let mut traffic = Traffic::default();
-    {
-        let code = AtomicU16::new(0);
-        let mut tunnel = pin!(async {
-            let (client, upstream) = (client.await?, upstream.await?);
-            let client = Leg::new(client, Peer::Upstream, &code);
-            let mut client = Counted { stream: client, traffic: &mut traffic };
-            copy_bidirectional(&mut client, &mut Leg::new(TokioIo::new(upstream), Peer::Client, &code)).await?;
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-        });
-        let farewell = tokio::select! {
-            ended = tunnel.as_mut() => Err(Some(ended)),
-            () = close.cancelled() => Err(None),
-            () = stop.cancelled() => Ok(Farewell::GoingAway),
-            Ok(farewell) = parting => Ok(farewell),
-        };
-        let ended = match farewell {
-            Err(ended) => ended,
-            Ok(farewell) => {
-                code.store(farewell.code(), Ordering::Relaxed);
-                close.run_until_cancelled(timeout(LINGER, tunnel)).await.and_then(Result::ok)
-            }
-        };
-        match ended {
-            Some(Ok(())) => {}
-            Some(Err(error)) => tracing::debug!(error = %error, "tunnel broken off"),
-            None => tracing::debug!("tunnel closed"),
+async fn carry(client: oneshot::Receiver<http1::Tunnel>, upstream: OnUpgrade, ends: Ends) -> Carried {
+    let counter = Counter::default();
+    let code = AtomicU16::new(0);
+    let mut tunnel = pin!(async {
+        let (client, upstream) = (client.await?, upstream.await?);
+        let client = Leg::new(client, Peer::Upstream, &code);
+        both_ways(client, Leg::new(TokioIo::new(upstream), Peer::Client, &code), &counter, None).await?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    let farewell = tokio::select! {
+        ended = tunnel.as_mut() => Err(Some(ended)),
+        () = ends.close.cancelled() => Err(None),
+        () = ends.stop.cancelled() => Ok(Farewell::GoingAway),
+        Ok(farewell) = ends.parting => Ok(farewell),
+    };
+    let ended = match farewell {
+        Err(ended) => ended,
+        Ok(farewell) => {
+            code.store(farewell.code(), Ordering::Relaxed);
+            ends.close.run_until_cancelled(timeout(LINGER, tunnel)).await.and_then(Result::ok)
         }
+    };
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(error = %error, "tunnel broken off"),
+        None => tracing::debug!("tunnel closed"),
     }
-    traffic
-}
-
-/// Counts as it goes, so that a tunnel that breaks off is counted as well.
-#[derive(Debug)]
-pub(crate) struct Counted<'a, S> {
-    /// The client's side.
-    pub(crate) stream: S,
-    /// What has passed so far.
-    pub(crate) traffic: &'a mut Traffic,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.traffic.sent += (buf.filled().len() - before) as u64;
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.traffic.received += written as u64;
-        }
-        polled
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    Carried { traffic: counter.traffic(), broke_off: None }
 }
 
 fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool {

@@ -30,6 +30,7 @@ pub(super) enum Framing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) is_head: bool,
+    pub(super) is_connect: bool,
     pub(super) version: Version,
     pub(super) wishes: Wishes,
 }
@@ -47,7 +48,12 @@ pub(super) struct WrongLength;
 
 impl Asked {
     pub(super) fn new(method: &Method, version: Version, wishes: Wishes) -> Self {
-        Self { is_head: method == Method::HEAD, version, wishes }
+        Self { is_head: method == Method::HEAD, is_connect: method == Method::CONNECT, version, wishes }
+    }
+
+    /// Returns whether the connection carries something else than HTTP behind the head of an answer.
+    pub(super) fn ends_http(self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect && status.is_success()
     }
 }
 
@@ -56,7 +62,7 @@ impl Framing {
     pub(super) fn of(asked: Asked, status: StatusCode, headers: &HeaderMap, exact: Option<u64>) -> Self {
         let is_bodiless =
             status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if asked.is_head || is_bodiless {
+        if asked.is_head || is_bodiless || asked.ends_http(status) {
             return Self::Empty;
         }
         match (announced(headers).or(exact), asked.version) {
@@ -83,11 +89,12 @@ pub(super) fn write(
 ) {
     status_line(to, parts.status, parts.extensions.get());
     let is_upgrade = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+    let ends_http = asked.ends_http(parts.status);
     let mut is_dated = false;
     for (name, value) in &parts.headers {
         let is_ours = if *name == CONTENT_LENGTH {
             // To HEAD and in 304 it says what there would be (RFC 9110 §8.6).
-            framing != Framing::Empty || parts.status == StatusCode::NO_CONTENT || is_upgrade
+            framing != Framing::Empty || parts.status == StatusCode::NO_CONTENT || ends_http
         } else {
             *name == TRANSFER_ENCODING || *name == CONNECTION && !is_upgrade
         };
@@ -108,7 +115,7 @@ pub(super) fn write(
         date(now(), |date| fields::write(to, &DATE, date));
     }
     match (keeps_alive, asked.version) {
-        _ if is_upgrade => {}
+        _ if ends_http => {}
         (false, _) => to.extend_from_slice(b"connection: close\r\n"),
         (true, Version::Http10) => to.extend_from_slice(b"connection: keep-alive\r\n"),
         (true, Version::Http11) => {}

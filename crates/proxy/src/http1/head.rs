@@ -126,8 +126,10 @@ fn parse(bytes: &Bytes) -> Result<Head, Refused> {
                 // RFC 9110 §10.1.1: to be ignored.
                 headers.remove(EXPECT);
             }
-            // What follows a CONNECT that is refused may be meant for the tunnel.
-            wishes.keeps_alive &= method != Method::CONNECT;
+            if method == Method::CONNECT {
+                // What follows one that is refused may be meant for the tunnel.
+                wishes = Wishes { keeps_alive: false, upgrades: true, ..wishes };
+            }
             Ok(Head { method, target, version, headers, framing, wishes, length })
         }
         Err(refusal) => Err(Refused { refusal, method: Some(method), target: target.path_and_query().cloned() }),

@@ -4,13 +4,16 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Extensions, StatusCode};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
@@ -63,17 +66,39 @@ impl<S: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Duplex for S {}
 
 /// Travels with a request that may open a tunnel.
 #[derive(Clone, Debug)]
-pub(crate) struct Tunnelling(Arc<Mutex<Option<oneshot::Receiver<Tunnel>>>>);
+pub(crate) struct Tunnelling(Arc<Promised>);
+
+#[derive(Debug)]
+struct Promised {
+    tunnel: Mutex<Option<oneshot::Receiver<Tunnel>>>,
+    is_ahead: AtomicBool,
+}
 
 /// Takes the tunnel that a request is going to open, where it may.
 pub(crate) fn tunnel(request: &mut Extensions) -> Option<oneshot::Receiver<Tunnel>> {
     let tunnelling = request.remove::<Tunnelling>()?;
-    tunnelling.0.lock().ok()?.take()
+    tunnelling.0.tunnel.lock().ok()?.take()
+}
+
+/// Returns whether the client has sent something behind a request that may open a tunnel, before it was told that it is
+/// open.
+pub(crate) fn is_ahead(request: &Extensions) -> bool {
+    request.get().is_some_and(Tunnelling::is_ahead)
 }
 
 impl Tunnelling {
     pub(crate) fn new(tunnel: oneshot::Receiver<Tunnel>) -> Self {
-        Self(Arc::new(Mutex::new(Some(tunnel))))
+        Self(Arc::new(Promised { tunnel: Mutex::new(Some(tunnel)), is_ahead: AtomicBool::new(false) }))
+    }
+
+    /// Returns whether something came behind the request.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.0.is_ahead.load(Ordering::Relaxed)
+    }
+
+    /// Notes that something came behind the request.
+    pub(crate) fn note_ahead(&self) {
+        self.0.is_ahead.store(true, Ordering::Relaxed);
     }
 }
 
@@ -92,6 +117,7 @@ impl<S: Client> Server<S> {
     pub(crate) fn hand_over(self) {
         if let Stage::Tunnel(tunnel) = self.stage {
             let Wire { stream, read, .. } = self.wire;
+            watch_over(stream.socket());
             // Whoever was to carry it may have been stopped.
             let _ = tunnel.send(Box::new(Resumed::new(stream, read.into())));
         }
@@ -242,6 +268,19 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         }
     }
 }
+
+/// Has the system find out whether the peer of a tunnel lives while nothing is said, rather than how long it may take
+/// nothing: a tunnel may rest for as long as both sides like.
+fn watch_over(socket: &TcpStream) {
+    let socket = SockRef::from(socket);
+    // A socket that takes no options is about to end.
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(None);
+}
+
+/// How long a tunnel is silent before the system asks whether the client still lives.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Most heads are shorter, and most bodies that come with them.
 const HEAD_ROOM: usize = 8 * 1024;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body as _;
 use tokio::sync::oneshot;
 
@@ -41,7 +41,7 @@ pub(super) struct Turn {
     is_broken: bool,
     /// There once the client has said all that it has to say.
     silence: Option<Silence>,
-    tunnel: Option<oneshot::Sender<Tunnel>>,
+    tunnel: Option<(oneshot::Sender<Tunnel>, Tunnelling)>,
     /// How many bytes of a body that nobody wants may still be read.
     patience: u64,
 }
@@ -83,9 +83,10 @@ impl Turn {
         *request.version_mut() = asked.version.into();
         *request.headers_mut() = head.headers;
         let tunnel = head.wishes.upgrades.then(|| {
-            let (tunnel, tunnelling) = oneshot::channel();
-            request.extensions_mut().insert(Tunnelling::new(tunnelling));
-            tunnel
+            let (tunnel, promised) = oneshot::channel();
+            let tunnelling = Tunnelling::new(promised);
+            request.extensions_mut().insert(tunnelling.clone());
+            (tunnel, tunnelling)
         });
         let pipeline = Box::pin(pipeline::answer(Arc::clone(connection), request, connection.interim.clone()));
         let expects_continue = upload.is_some() && head.wishes.expects_continue;
@@ -94,13 +95,16 @@ impl Turn {
             upload,
             expects_continue,
             tunnel,
+            // What comes behind a CONNECT that is refused is no body.
+            is_broken: asked.is_connect,
             ..Self::empty(Arc::clone(connection), asked)
         })
     }
 
     /// Answers a head that is refused.
     pub(super) fn refused(connection: &Arc<Connection>, refused: Refused) -> Box<Self> {
-        let asked = Asked { is_head: false, version: Version::Http11, wishes: head::Wishes::default() };
+        let asked =
+            Asked { is_head: false, is_connect: false, version: Version::Http11, wishes: head::Wishes::default() };
         let mut turn = Self { is_broken: true, ..Self::empty(Arc::clone(connection), asked) };
         turn.answer(pipeline::refuse(Arc::clone(connection), refused), true);
         Box::new(turn)
@@ -127,6 +131,10 @@ impl Turn {
     /// Goes on as far as possible; ready when both sides have ended.
     pub(super) fn poll<S: Client>(&mut self, wire: &mut Wire<S>, cx: &mut Context<'_>) -> Poll<io::Result<Next>> {
         loop {
+            if self.asked.is_connect && self.pipeline.is_some() {
+                // Before the tunnel may open.
+                self.poll_ahead(wire, cx)?;
+            }
             self.poll_pipeline(wire, cx)?;
             let is_sent = self.poll_send(wire, cx)?.is_ready() && self.encoder.is_some();
             match (self.poll_upload(wire, cx)?, is_sent) {
@@ -144,7 +152,7 @@ impl Turn {
     /// Returns what comes after the turn.
     fn next(&mut self) -> Next {
         match self.tunnel.take() {
-            Some(tunnel) => Next::Tunnel(tunnel),
+            Some((tunnel, _)) => Next::Tunnel(tunnel),
             None if self.keeps_alive => Next::Head,
             None if self.is_broken => Next::Linger,
             None => Next::Close,
@@ -156,7 +164,7 @@ impl Turn {
         let polled = pipeline.as_mut().poll(cx);
         match polled {
             // RFC 6455 §4.1: a client waits for the answer. What it says before was not said to a tunnel.
-            Poll::Ready(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !wire.read.is_empty() => {
+            Poll::Ready(response) if self.asked.ends_http(response.status()) && !wire.read.is_empty() => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "more came before the connection was a tunnel"));
             }
             Poll::Ready(response) => {
@@ -185,7 +193,7 @@ impl Turn {
         // A client that was not asked for its body may send it or not: what comes next is not known (RFC 9110 §10.1.1).
         let is_certain = !self.expects_continue && self.upload.as_ref().is_none_or(Upload::may_be_discarded);
         self.keeps_alive &= !is_last && is_certain && framing != Framing::Close && !answer::closes(&parts.headers);
-        if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+        if !self.asked.ends_http(parts.status) {
             self.tunnel = None;
         }
         let now = || self.connection.snapshot().clock.now();
@@ -299,13 +307,7 @@ impl Turn {
 
     /// Looks whether the client is there; returns whether it is to be sent something that shows it.
     fn poll_leaving<S: Client>(&mut self, wire: &mut Wire<S>, cx: &mut Context<'_>) -> io::Result<bool> {
-        while self.silence.is_none() && wire.read.len() < MAX_AHEAD {
-            match wire.poll_fill(cx, AHEAD)? {
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => self.silence = Some(Silence::new()),
-                Poll::Pending => return Ok(false),
-            }
-        }
+        self.poll_ahead(wire, cx)?;
         let Some(silence) = &mut self.silence else { return Ok(false) };
         if silence.poll(&wire.stream, cx)? == Look::Wait {
             return Ok(false);
@@ -317,6 +319,21 @@ impl Turn {
             None | Some(_) => {}
         }
         Ok(true)
+    }
+
+    /// Reads some of what comes before it is wanted, so that the end of the connection is seen.
+    fn poll_ahead<S: Client>(&mut self, wire: &mut Wire<S>, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.silence.is_none() && wire.read.len() < MAX_AHEAD {
+            match wire.poll_fill(cx, AHEAD)? {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => self.silence = Some(Silence::new()),
+                Poll::Pending => break,
+            }
+        }
+        if let Some((_, tunnelling)) = self.tunnel.as_ref().filter(|_| !wire.read.is_empty()) {
+            tunnelling.note_ahead();
+        }
+        Ok(())
     }
 }
 

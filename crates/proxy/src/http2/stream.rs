@@ -30,8 +30,9 @@ use crate::pipeline;
 pub(super) async fn serve(connection: Arc<Connection>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let interim = Interim::default();
     interim.open();
-    let (request, opening) = taken(&connection, request, &interim);
-    let Some(response) = answer(&connection, request, &interim, &mut respond).await else { return };
+    let (request, mut opening) = taken(&connection, request, &interim);
+    let answering = answer(&connection, request, &interim, &mut respond, opening.as_mut());
+    let Some(response) = answering.await else { return };
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONNECTION);
     if !parts.headers.contains_key(DATE) {
@@ -60,15 +61,23 @@ pub(super) async fn serve(connection: Arc<Connection>, request: Request<RecvStre
 struct Opening {
     stream: RecvStream,
     tunnel: oneshot::Sender<http1::Tunnel>,
+    tunnelling: Tunnelling,
 }
 
 impl Opening {
-    fn open(self, mut respond: SendResponse<Bytes>, head: Response<()>) {
-        let Self { mut stream, tunnel } = self;
-        // What comes before the answer was sent to somebody who had not agreed to a tunnel.
-        if stream.poll_data(&mut Context::from_waker(Waker::noop())).is_ready() {
+    /// Looks whether something came before the answer: it was sent to somebody who had not agreed to a tunnel.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        if self.stream.poll_data(cx).is_ready() {
+            self.tunnelling.note_ahead();
+        }
+    }
+
+    fn open(mut self, mut respond: SendResponse<Bytes>, head: Response<()>) {
+        self.look(&mut Context::from_waker(Waker::noop()));
+        if self.tunnelling.is_ahead() {
             return respond.send_reset(Reason::PROTOCOL_ERROR);
         }
+        let Self { stream, tunnel, .. } = self;
         if let Ok(sending) = respond.send_response(head, false) {
             // Whoever was to carry it may have been stopped.
             let _ = tunnel.send(Box::new(Tunnel::new(sending, stream)));
@@ -84,9 +93,10 @@ fn taken(
 ) -> (Request<Incoming>, Option<Opening>) {
     let (mut parts, stream) = request.into_parts();
     if parts.method == Method::CONNECT {
-        let (tunnel, tunnelling) = oneshot::channel();
-        parts.extensions.insert(Tunnelling::new(tunnelling));
-        return (Request::from_parts(parts, Incoming::Empty), Some(Opening { stream, tunnel }));
+        let (tunnel, promised) = oneshot::channel();
+        let tunnelling = Tunnelling::new(promised);
+        parts.extensions.insert(tunnelling.clone());
+        return (Request::from_parts(parts, Incoming::Empty), Some(Opening { stream, tunnel, tunnelling }));
     }
     if stream.is_end_stream() {
         return (Request::from_parts(parts, Incoming::Empty), None);
@@ -103,9 +113,11 @@ async fn answer(
     request: Request<Incoming>,
     interim: &Interim,
     respond: &mut SendResponse<Bytes>,
+    mut opening: Option<&mut Opening>,
 ) -> Option<Response<ResponseBody>> {
     let mut answering = pin!(pipeline::answer(Arc::clone(connection), request, interim.clone()));
     let answered = poll_fn(|cx| {
+        opening.iter_mut().for_each(|opening| opening.look(cx));
         if let Poll::Ready(response) = answering.as_mut().poll(cx) {
             return Poll::Ready(Some(response));
         }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::Refused;
+use super::{AHEAD, Refused};
 use crate::upstream::FailureKind;
 
 /// What the caller is told, whatever its form.
@@ -52,12 +52,12 @@ pub(super) fn told(refused: &Refused) -> Told<'_> {
             grpc_code::RESOURCE_EXHAUSTED,
         ),
         Refused::BodyTooLarge => too_large(),
-        Refused::NotFound => told(
-            StatusCode::NOT_FOUND,
-            "no_route",
-            "Page not found",
-            "There is no app at this address. Check the address for a typing mistake.",
-            grpc_code::UNIMPLEMENTED,
+        Refused::NotFound => {
+            no_route("Page not found", "There is no app at this address. Check the address for a typing mistake.")
+        }
+        Refused::OnlyTunnels => no_route(
+            "No page here",
+            "This address takes no requests but CONNECT: open a tunnel with `portcullis connect`.",
         ),
         Refused::WebSocketsOff => told(
             StatusCode::FORBIDDEN,
@@ -95,6 +95,10 @@ pub(super) fn told(refused: &Refused) -> Told<'_> {
         Refused::IdentityUnavailable { .. } => unavailable("identity_unavailable"),
         Refused::Upstream(failure) => told_of_upstream(failure.kind),
     }
+}
+
+const fn no_route(title: &'static str, message: &'static str) -> Told<'static> {
+    Told { status: StatusCode::NOT_FOUND, code: "no_route", title, message, grpc: grpc_code::UNIMPLEMENTED }
 }
 
 const fn too_large() -> Told<'static> {
@@ -160,6 +164,13 @@ pub(super) fn told_of_upstream(kind: FailureKind) -> Told<'static> {
             title: "The request took too long",
             message: "The rest of the request did not come in time.",
             grpc: grpc_code::DEADLINE_EXCEEDED,
+        },
+        FailureKind::ClientAhead => Told {
+            status: AHEAD.status,
+            code: AHEAD.code,
+            title: "Bad request",
+            message: AHEAD.message,
+            grpc: grpc_code::INTERNAL,
         },
         FailureKind::ClientBody => Told {
             status: StatusCode::BAD_REQUEST,

@@ -15,6 +15,13 @@ pub(super) fn table(routes: &[Route], reads_path: impl Fn(usize) -> bool) -> Res
     let mut table = Table::default();
     let mut errors = Vec::new();
     for (index, route) in routes.iter().enumerate() {
+        if let Some(port) = route.tunnel {
+            let first = *table.tunnels.entry(&route.host).entry(port).or_insert(index);
+            if let Some(first) = routes.get(first).filter(|_| first != index) {
+                errors.push(BuildError::Unreachable { first: first.name.clone(), second: route.name.clone() });
+            }
+            continue;
+        }
         let pattern = match pattern(&route.path) {
             Ok(pattern) => pattern,
             Err(reason) => {

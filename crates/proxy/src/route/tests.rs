@@ -21,6 +21,7 @@ fn route(name: &str, host: &str, path: Path) -> Route {
         scheme: Scheme::Https,
         host,
         port: 443,
+        tunnel: None,
         path,
         methods: Vec::new(),
         to: vec![Endpoint { scheme: EndpointScheme::Http, host: "upstream".into(), port: 80, weight: 1 }],

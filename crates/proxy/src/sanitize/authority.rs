@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use http::header::{HOST, InvalidHeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 use memchr::memrchr;
 
 use super::Refusal;
@@ -73,7 +73,7 @@ pub(crate) fn authority(parts: &Parts) -> Result<Authority, Refusal> {
         Some(_) => return Err(Refusal::bad_request("scheme-invalid", "the scheme is neither http nor https")),
     };
     match (parts.uri.authority(), host) {
-        (None, None) => Err(Refusal::bad_request("host-missing", "the request names no host")),
+        (None, None) => Err(MISSING),
         (None, Some(host)) => Ok(host),
         (Some(target), host) => {
             let target = Authority::parse(target.as_str().as_bytes())?;
@@ -85,6 +85,24 @@ pub(crate) fn authority(parts: &Parts) -> Result<Authority, Refusal> {
             }
         }
     }
+}
+
+/// Returns what a `CONNECT` asks a tunnel to: a host and a port, and nothing else.
+///
+/// # Errors
+/// As above, or there is no port, or there is a scheme or a path.
+pub(crate) fn connect_authority(parts: &Parts) -> Result<Authority, Refusal> {
+    // RFC 9112 §3.2.3: one form alone. Over HTTP/2 there is none but it (RFC 9113 §8.5).
+    if parts.uri.scheme().is_some() || parts.uri.path_and_query().is_some() {
+        return Err(CONNECT_TARGET);
+    }
+    // RFC 9112 §3.2: also beside a target that names the host.
+    if parts.version == Version::HTTP_11 && !parts.headers.contains_key(HOST) {
+        return Err(MISSING);
+    }
+    let authority = authority(parts)?;
+    // RFC 9110 §9.3.6: no port is the default one.
+    if authority.port.is_some() { Ok(authority) } else { Err(CONNECT_TARGET) }
 }
 
 fn host_header(headers: &HeaderMap) -> Result<Option<Authority>, Refusal> {
@@ -130,6 +148,9 @@ fn is_name(host: &str) -> bool {
 /// RFC 1035 §2.3.4.
 const MAX_NAME: usize = 253;
 
+const MISSING: Refusal = Refusal::bad_request("host-missing", "the request names no host");
+const CONNECT_TARGET: Refusal =
+    Refusal::bad_request("connect-target-invalid", "the target of a CONNECT is not `host:port`");
 const INVALID: Refusal = Refusal::bad_request("host-invalid", "the request's host is not a host name or address");
 
 #[cfg(test)]

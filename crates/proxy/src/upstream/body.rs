@@ -447,6 +447,8 @@ pub(crate) enum Arriving {
     Hyper(hyper::body::Incoming),
     /// A stream of HTTP/3.
     Http3(Box<http3::Body>),
+    /// Nowhere: what opens a tunnel has no body.
+    Nothing,
 }
 
 /// What breaks off a response's body.
@@ -489,6 +491,7 @@ impl Body for Arriving {
             Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Hyper(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Http3(body) => Pin::new(&mut **body).poll_frame(cx).map_err(Into::into),
+            Self::Nothing => Poll::Ready(None),
         }
     }
 
@@ -498,6 +501,7 @@ impl Body for Arriving {
             Self::Http2(body) => body.is_end_stream(),
             Self::Hyper(body) => body.is_end_stream(),
             Self::Http3(body) => body.is_end_stream(),
+            Self::Nothing => true,
         }
     }
 
@@ -507,6 +511,7 @@ impl Body for Arriving {
             Self::Http2(body) => body.size_hint(),
             Self::Hyper(body) => body.size_hint(),
             Self::Http3(body) => body.size_hint(),
+            Self::Nothing => SizeHint::with_exact(0),
         }
     }
 }

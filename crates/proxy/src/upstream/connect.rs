@@ -110,7 +110,7 @@ impl Connector {
             (UpstreamProtocol::Auto, EndpointScheme::Http) => Speaks::Probed,
             (UpstreamProtocol::Http3, _) => Speaks::Http3,
             (UpstreamProtocol::FromScheme, EndpointScheme::Http)
-            | (_, EndpointScheme::Unix)
+            | (_, EndpointScheme::Unix | EndpointScheme::Tcp)
             | (UpstreamProtocol::Http1, _) => Speaks::Http1,
             (UpstreamProtocol::FromScheme | UpstreamProtocol::Auto, EndpointScheme::H2c)
             | (UpstreamProtocol::Http2 | UpstreamProtocol::H2c, _) => Speaks::Http2,
@@ -119,7 +119,7 @@ impl Connector {
         let (dns, limit) = (&route.upstream.dns, route.timeouts.connect);
         let place = match address.scheme {
             EndpointScheme::Unix => Place::Socket(PathBuf::from(&address.host)),
-            EndpointScheme::Http | EndpointScheme::Https | EndpointScheme::H2c => {
+            EndpointScheme::Http | EndpointScheme::Https | EndpointScheme::H2c | EndpointScheme::Tcp => {
                 Place::Tcp(Dial::new(&address.host, address.port, dns, limit, dns_failures))
             }
         };
@@ -133,6 +133,7 @@ impl Connector {
             EndpointScheme::Https => format!("https://{host}:{}", address.port),
             EndpointScheme::H2c => format!("h2c://{host}:{}", address.port),
             EndpointScheme::Unix => format!("unix://{}", address.host),
+            EndpointScheme::Tcp => format!("tcp://{host}:{}", address.port),
         };
         let authority = super::written(address).into();
         let quic = (speaks == Speaks::Http3).then(|| Quic::new(&route.upstream.http2));

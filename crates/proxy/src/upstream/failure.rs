@@ -26,6 +26,8 @@ pub(crate) enum FailureKind {
     Timeout,
     /// The request's body broke off downstream; the upstream is not to blame.
     ClientBody,
+    /// The client spoke before its tunnel was open; the upstream is not to blame.
+    ClientAhead,
     /// The rest of the request's body did not come in time; the upstream is not to blame.
     ClientSilent,
     /// The request's body is larger than the route takes; the upstream is not to blame.
@@ -42,7 +44,7 @@ impl FailureKind {
             Self::NoHealthyUpstream => "unhealthy",
             Self::Credential => "credential",
             Self::Timeout => "timeout",
-            Self::ClientBody | Self::ClientSilent | Self::BodyTooLarge => "body",
+            Self::ClientBody | Self::ClientAhead | Self::ClientSilent | Self::BodyTooLarge => "body",
         }
     }
 }

@@ -77,7 +77,7 @@ impl Pools {
     pub(super) fn endpoint(&self, route: &Route, address: &config::Endpoint) -> Result<Arc<Endpoint>, BuildError> {
         let material = match address.scheme {
             EndpointScheme::Https => Some(Material::read(&route.upstream_tls)?),
-            EndpointScheme::Http | EndpointScheme::H2c | EndpointScheme::Unix => None,
+            EndpointScheme::Http | EndpointScheme::H2c | EndpointScheme::Unix | EndpointScheme::Tcp => None,
         };
         let fingerprint = material.as_ref().map(|material| material.fingerprint);
         let key = Key {

@@ -135,7 +135,10 @@ impl Replaying<'_> {
             return (None, Verdict::Undecidable { missing: vec![field.to_owned()] });
         }
         let scheme = if request.scheme == "https" { Scheme::Https } else { Scheme::Http };
-        let found = self.router.find(scheme, &request.host, &request.path, &request.method);
+        let found = match recorded.port {
+            Some(port) => self.router.find_tunnel(&request.host, port),
+            None => self.router.find(scheme, &request.host, &request.path, &request.method),
+        };
         let found = found.and_then(|index| {
             Some((
                 self.config.proxy.routes.get(index)?,

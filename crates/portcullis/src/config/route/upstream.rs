@@ -30,7 +30,8 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Upstream 
         if written.text().is_some_and(|text| text.starts_with("tcp://")) {
             builder.error(
                 written.place,
-                "`tcp://` endpoints are for routes `from: tls://host`: write `http://` or `https://`",
+                "`tcp://` endpoints are for routes `from: tcp+https://host:port` and `from: tls://host`: write `http://` or \
+                 `https://`",
             );
         }
     }
@@ -133,5 +134,6 @@ const fn scheme_name(scheme: EndpointScheme) -> &'static str {
         EndpointScheme::Https => "https",
         EndpointScheme::H2c => "h2c",
         EndpointScheme::Unix => "unix",
+        EndpointScheme::Tcp => "tcp",
     }
 }

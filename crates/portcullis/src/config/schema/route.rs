@@ -18,7 +18,8 @@ pub(crate) const ROUTE: Section = Section {
             "from",
             Kind::Format(Format::From),
             Presence::Required,
-            "`scheme://host[:port]`; `*.example.com` stands for one label, and an exact host goes first.",
+            "`scheme://host[:port]`, with `http`, `https`, `tls` (below) or `tcp+https` (below); `*.example.com` stands for \
+             one label, and an exact host goes first.",
         ),
         key("path", Kind::Format(Format::Path), Presence::Optional("any path"), "This path only."),
         key(
@@ -39,7 +40,7 @@ pub(crate) const ROUTE: Section = Section {
             one_or_many(&Kind::ScalarOr(&Kind::Format(Format::Endpoint), &TARGET)),
             Presence::Optional("required, or `redirect` or `respond`"),
             "One or more of `http://`, `https://` or `h2c://host:port`, or `unix:///path/to.sock`, all of one scheme; a \
-             list may hold mappings of `url` and `weight`. `tcp://host:port` for a `from` with `tls://`.",
+             list may hold mappings of `url` and `weight`. `tcp://host:port` for a `from` with `tcp+https://` or `tls://`.",
         ),
         UPSTREAM_PROTOCOL,
         key(
@@ -349,7 +350,8 @@ pub(crate) const TIMEOUTS: Section = Section {
             "idle",
             Kind::Format(Format::DurationOrOff),
             Presence::Default("5m"),
-            "Without a byte in either direction; never for WebSocket, gRPC and server-sent events.",
+            "Without a byte in either direction; never for WebSocket, gRPC and server-sent events, and for tunnels only \
+             where it is written at their route.",
         ),
         key("total", Kind::Format(Format::DurationOrOff), Presence::Default("off"), "The whole exchange."),
     ],

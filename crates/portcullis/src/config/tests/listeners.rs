@@ -145,7 +145,7 @@ fn requests_do_not_lead_to_bare_tcp() {
     check_routes(
         "  - { from: \"http://a.test\", to: \"tcp://10.0.0.1:80\", allow: \"true\", authenticate: none }\n",
         "\
-portcullis.yaml:3:34: `tcp://` endpoints are for routes `from: tls://host`: write `http://` or `https://`
+portcullis.yaml:3:34: `tcp://` endpoints are for routes `from: tcp+https://host:port` and `from: tls://host`: write `http://` or `https://`
   3 |   - { from: \"http://a.test\", to: \"tcp://10.0.0.1:80\", allow: \"true\", authenticate: none }
     |                                  ^^^^^^^^^^^^^^^^^^^",
     );

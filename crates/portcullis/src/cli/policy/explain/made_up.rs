@@ -47,12 +47,12 @@ pub(super) struct MadeUp {
     /// The client's address
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     ip: Ip,
-    /// The method
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
-    method: String,
-    /// The path, and the query behind `?`
-    #[arg(long, value_name = "PATH", default_value = "/")]
-    path: String,
+    /// The method [default: `GET`; of a tunnel `CONNECT`]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<String>,
+    /// The path, and the query behind `?` [default: `/`; a tunnel has none]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
     /// The host [default: that of the route]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -83,8 +83,13 @@ impl MadeUp {
     /// What an option says is none.
     pub(super) fn situation(&self, route: &Route) -> Result<Situation, String> {
         let time = self.at.unwrap_or_else(|| identity::Clock::now(&SystemClock));
-        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
-        if !path.starts_with('/') {
+        let (method, whole) = match (route.tunnel, self.path.as_deref()) {
+            (Some(_), Some(_)) => return Err("`--path`: a tunnel has no path: leave it out".to_owned()),
+            (Some(_), None) => ("CONNECT", ""),
+            (None, path) => ("GET", path.unwrap_or("/")),
+        };
+        let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
+        if !path.starts_with('/') && route.tunnel.is_none() {
             return Err(format!("`--path`: `{path}` is no path: start it with `/`"));
         }
         let mut query = query.to_owned();
@@ -100,7 +105,7 @@ impl MadeUp {
             ip: self.ip,
             peer_ip: self.ip,
             ip_source: "peer",
-            method: self.method.to_ascii_uppercase(),
+            method: self.method.as_deref().unwrap_or(method).to_ascii_uppercase(),
             scheme: route.scheme.as_str(),
             host,
             path: path.to_owned(),
