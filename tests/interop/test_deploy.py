@@ -5,9 +5,14 @@ import os
 import pathlib
 import re
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
+from conftest import LOOPBACK, Authority, Proxy, free_port
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from test_mutual_tls import Clients
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROMTOOL = os.environ.get("PROMTOOL", ROOT / "target/tools/promtool/usr/bin/promtool")
@@ -77,3 +82,67 @@ def test_the_panels_of_the_dashboard_have_places_of_their_own():
     assert len(ids) == len(set(ids)) > 20
     assert {variable["name"] for variable in DASHBOARD["templating"]["list"]} >= set(
         re.findall(r"\$\{?(datasource|instance|route)", json.dumps(DASHBOARD["panels"])))
+
+
+# What is counted only after a sign-in, or of a stream that is not allowed any more.
+TAKES_LONGER = {
+    "portcullis_streams_closed_total": {"route", "reason"},
+    "portcullis_session_refreshes_total": {"provider", "result"},
+}
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """The labels of each metric, from a proxy that has as many of them as can be had without waiting."""
+    directory = tmp_path_factory.mktemp("portcullis")
+    authority = Authority(directory, "app.localhost")
+    (directory / "table.csv").write_text("key,value\na,b\n")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    clients = Clients(directory, "clients")
+    clients.publish(directory / "clients.crl")
+    proxy = Proxy(
+        directory, authority,
+        [{"from": "https://app.localhost:PORT", "to": nobody, "authenticate": "none", "mode": "shadow",
+          "allow": LOOPBACK + " && !lookup('table', 'b').exists(key, true)", "deny": "request.path == '/shadow'"},
+         {"from": "https://tls.localhost:PORT", "to": nobody.replace("http", "https"), "authenticate": "none",
+          "allow": LOOPBACK, "upstream_tls": {"ca_file": str(authority.ca_file)}}],
+        tls={"client_auth": {"mode": "request", "ca_file": str(clients.ca), "crl_file": "clients.crl"}},
+        authenticate={"url": "https://auth.localhost", "session": {"store": "memory"},
+                      "providers": [{"id": "nobody", "issuer": nobody, "client_id": "a", "client_secret": "b"}]},
+        data={"table": {"csv": "table.csv", "key": "key"}},
+        audit={"stdout": True, "otlp": {"url": nobody}}, telemetry={"traces": {"url": nobody}})
+    try:
+        for path in ("/", "/shadow"):
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"https://app.localhost:{proxy.port}{path}", context=proxy.tls(), timeout=20)
+        text = urllib.request.urlopen(f"http://127.0.0.1:{proxy.admin}/metrics", timeout=20).read().decode()
+    finally:
+        proxy.stop()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    assert not found.keys() & TAKES_LONGER.keys()
+    return found | TAKES_LONGER
+
+
+def used():
+    """Each expression, and the labels that the text beside it names."""
+    for rule in alerts():
+        yield rule["expr"], set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            yield target["expr"], set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat") or ""))
+
+
+def test_every_label_is_one_that_the_metric_has(labels):
+    of_prometheus = {"instance", "job"}
+    for expression, named in used():
+        groups = [set(re.split(r",\s*", group)) for group in re.findall(r"by \(([^)]*)\)", expression)]
+        left = of_prometheus.copy()
+        for metric, selector in re.findall(r"(portcullis_\w+)(?:\{([^}]*)\})?", expression):
+            has = labels[metric] | of_prometheus
+            assert set(re.findall(r"(\w+)\s*[=!]", selector)) <= has, expression
+            assert all(group <= has for group in groups), expression
+            left |= has
+        assert named <= (set.union(*groups) if groups else left), expression

@@ -120,13 +120,9 @@ async fn serve(path: &Path, app: App, shutdown: impl Future<Output = ()> + Send)
     audit.close();
     // The last lines and spans are there: they go out as well.
     let tracer = server.snapshot().tracer().cloned();
-    let finish = move || {
-        shippers.finish();
-        if let Some(tracer) = tracer {
-            tracer.finish();
-        }
-    };
-    let _ = tokio::task::spawn_blocking(finish).await;
+    let lines = tokio::task::spawn_blocking(move || shippers.finish());
+    let spans = tokio::task::spawn_blocking(move || tracer.inspect(|tracer| tracer.finish()));
+    let _ = tokio::join!(lines, spans);
     tracing::info!("stopped");
 }
 

@@ -163,3 +163,26 @@ fn found_nothing_found_and_wrong_usage_have_their_exit_codes() {
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8(missing.stderr).unwrap().contains("name the folder of `audit.dir` with `--dir`"));
 }
+
+#[test]
+fn a_log_is_verified_wherever_it_is_named() {
+    const CONFIG: &str = "\
+audit: { dir: . }
+listeners: [{ address: 127.0.0.1:1 }]
+routes: [{ from: http://a.test, respond: { status: 204 }, authenticate: none, allow: 'true' }]
+";
+    let dir = log(&[record("1", "2026-03-01T00:00:00Z", "ada@example.com", "/a")]);
+    let config = dir.path().join("portcullis.yaml");
+    fs::write(&config, CONFIG).unwrap();
+    let (path, config) = (dir.path().to_str().unwrap(), config.to_str().unwrap());
+    let verify = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_portcullis")).args(["audit", "verify"]).args(arguments).output();
+        output.unwrap().status.code()
+    };
+    // Its one line carries no hash.
+    for named in [&[path][..], &["--dir", path], &["--config", config]] {
+        assert_eq!(verify(named), Some(1), "{named:?}");
+    }
+    assert_eq!(verify(&[path, "--dir", path]), Some(2));
+    assert_eq!(verify(&["--dir", "/no/such/folder"]), Some(2));
+}

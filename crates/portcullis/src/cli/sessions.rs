@@ -1,10 +1,10 @@
 //! `portcullis sessions`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::uri::Authority;
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -51,13 +51,13 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct AdminArgs {
-    /// The admin listener
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
-    admin: SocketAddr,
+    /// The admin listener: `HOST:PORT`, or as a URL
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", value_parser = admin)]
+    admin: Admin,
     /// The value of `admin.token`
     #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// The authorities of `admin.tls`, as PEM: asks over TLS
+    /// The authorities of `admin.tls`, as PEM: asks over TLS; for `https://` without it, those of the system
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// A name of the listener's certificate, where that does not name its address
@@ -69,6 +69,13 @@ struct AdminArgs {
     /// Its key, as PEM
     #[arg(long, value_name = "FILE", requires = "client_cert_file")]
     client_key_file: Option<PathBuf>,
+}
+
+/// Where an admin listener is.
+#[derive(Clone, Debug)]
+struct Admin {
+    authority: Authority,
+    is_tls: bool,
 }
 
 impl Sessions {
@@ -94,7 +101,8 @@ impl AdminArgs {
             Err(error) => return super::refuse(format_args!("{error}; is that the admin listener of a proxy?")),
         };
         let Some(answer) = answered.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok()) else {
-            return super::refuse(format_args!("`{}` gave no proper answer: is it the admin listener?", self.admin));
+            let admin = &self.admin.authority;
+            return super::refuse(format_args!("`{admin}` gave no proper answer: is it the admin listener?"));
         };
         let answer: Value = answer;
         if let Some(message) = answer.get("message").and_then(Value::as_str) {
@@ -117,7 +125,7 @@ impl AdminArgs {
         let token = self.token.as_ref().map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\n{token}content-type: application/json\r\nconnection: close\r\n\r\n",
-            self.admin
+            self.admin.authority
         );
         stream.write_all(head.as_bytes()).await?;
         let mut answer = String::new();
@@ -128,8 +136,9 @@ impl AdminArgs {
     fn receiver(&self) -> Receiver {
         let client = self.client_cert_file.clone().zip(self.client_key_file.clone());
         let (ca_file, server_name) = (self.ca_file.clone(), self.server_name.clone());
-        let tls = ca_file.is_some().then_some(Tls { ca_file, client, server_name });
-        Receiver { host: self.admin.ip().to_string(), port: self.admin.port(), tls }
+        let tls = (self.admin.is_tls || ca_file.is_some()).then_some(Tls { ca_file, client, server_name });
+        let host = self.admin.authority.host().trim_start_matches('[').trim_end_matches(']');
+        Receiver { host: host.to_owned(), port: self.admin.authority.port_u16().unwrap_or(ADMIN_PORT), tls }
     }
 }
 
@@ -161,6 +170,23 @@ fn encoded(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
+fn admin(text: &str) -> Result<Admin, &'static str> {
+    let (is_tls, rest) = match text.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix("http://").unwrap_or(text)),
+    };
+    let authority = rest.trim_end_matches('/').parse::<Authority>().ok().filter(|authority| {
+        // Without a port, a word is rather a mistake than a host.
+        !authority.as_str().contains('@') && (authority.port_u16().is_some() || rest.len() < text.len())
+    });
+    let authority =
+        authority.ok_or("write an address such as `127.0.0.1:9901`, or a URL such as `https://10.0.0.5:9901`")?;
+    Ok(Admin { authority, is_tls })
+}
+
+/// Where the admin listener is, unless something else is said.
+const ADMIN_PORT: u16 = 9901;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
@@ -169,7 +195,7 @@ Examples:
   portcullis sessions list --user ada@example.com
   portcullis sessions revoke zn9b2A77l1YO
   portcullis sessions revoke --user ada@example.com
-  portcullis sessions list --admin 10.0.0.5:9901 --ca-file ca.pem --client-cert-file me.pem --client-key-file me.key
+  portcullis sessions list --admin https://10.0.0.5:9901 --ca-file ca.pem --client-cert-file me.pem --client-key-file me.key
 
 Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";
 
@@ -186,3 +212,6 @@ Examples:
   portcullis sessions revoke --user ada@example.com
 
 Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";
+
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,8 @@ pub(super) struct Search {
 }
 
 /// Where the log is.
-#[derive(Debug, Args)]
-struct LogArgs {
+#[derive(Debug, Default, Args)]
+pub(super) struct LogArgs {
     /// The folder of the segments
     #[arg(long, value_name = "DIR", default_value = "audit", conflicts_with = "config")]
     dir: PathBuf,
@@ -107,7 +107,7 @@ impl SearchArgs {
 
 impl LogArgs {
     /// Returns the folder.
-    fn dir(&self) -> Result<PathBuf, Exit> {
+    pub(super) fn dir(&self) -> Result<PathBuf, Exit> {
         let Some(config) = &self.config else { return Ok(self.dir.clone()) };
         config::load(config).map(|config| config.audit.dir).map_err(|error| {
             cli::refuse(format_args!("{error}\nname the folder with `--dir`, or correct the configuration"))

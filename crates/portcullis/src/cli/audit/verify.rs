@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ::audit::{Chain, Checkpoint, Verification, VerifyingKey};
 use clap::Args;
 
+use super::search::{self, LogArgs};
 use crate::cli::{self, Exit};
 
 /// Find lines of the audit log that were altered, removed, inserted or reordered
@@ -14,9 +15,11 @@ use crate::cli::{self, Exit};
     after_help = "Example:\n  portcullis audit verify /var/lib/portcullis/audit --key audit.pub --checkpoint copy.checkpoint\n\nExit codes: 0 all is as it was written, 1 something is not, 2 the log or a key cannot be read"
 )]
 pub(in crate::cli) struct Verify {
-    /// The folder of the segments
-    #[arg(value_name = "DIR", default_value = "audit")]
-    dir: PathBuf,
+    /// The folder of the segments, as after `--dir`
+    #[arg(value_name = "DIR", conflicts_with_all = ["dir", "config"])]
+    folder: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
     /// A public key in PEM: the first and the last line of each segment must be signed with it, or with another one given
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
@@ -35,13 +38,16 @@ impl Verify {
             Ok(copies) => copies,
             Err(error) => return cli::refuse(error),
         };
-        let dir = self.dir.display();
-        match ::audit::verify(&self.dir, &keys, &copies) {
+        let dir = match self.folder.clone().map_or_else(|| self.log.dir(), Ok) {
+            Ok(dir) => dir,
+            Err(exit) => return exit,
+        };
+        match ::audit::verify(&dir, &keys, &copies) {
             Ok(verification) if verification.chains.is_empty() && verification.unchained == 0 => {
-                cli::refuse(format_args!("no segments in `{dir}`; name the folder of `audit.dir`"))
+                cli::refuse(format_args!("no segments in `{}`; name the folder of `audit.dir`", dir.display()))
             }
             Ok(verification) => report(&verification),
-            Err(error) => cli::refuse(format_args!("cannot read `{dir}`: {error}; name the folder of `audit.dir`")),
+            Err(error) => search::refuse(&dir, &error),
         }
     }
 
@@ -94,7 +100,7 @@ impl fmt::Display for Shown<'_> {
         let Chain {
             instance, segments: (first, last), count, lines, is_closed, signed_through, signed_at, key, ..
         } = self.0;
-        write!(f, "chain `{instance}`: {} ({first} to {last}), {lines} lines", segments(*count))?;
+        write!(f, "chain `{instance}`: {} ({first} to {last}), {}", segments(*count), counted(*lines, "line"))?;
         match (signed_through, key) {
             (Some(_), _) if *is_closed => f.write_str(", signed to its end"),
             (Some(line), _) => write!(f, ", signed up to line {line} of its last segment, which is open"),
@@ -111,7 +117,11 @@ impl fmt::Display for Shown<'_> {
 }
 
 fn segments(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "segment" } else { "segments" })
+    counted(count as u64, "segment")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -1,16 +1,20 @@
 //! What `audit verify` answers.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::audit::{Archive, Config, Event, EventKind, Log};
 
-use super::Verify;
+use super::{LogArgs, Verify};
 use crate::cli::Exit;
+
+fn of(dir: &Path, key: Vec<PathBuf>, checkpoint: Vec<PathBuf>) -> Verify {
+    Verify { folder: Some(dir.to_owned()), log: LogArgs::default(), key, checkpoint }
+}
 
 fn exit(dir: &Path, keys: &[&Path]) -> Exit {
     let key = keys.iter().map(|key| (*key).to_owned()).collect();
-    Verify { dir: dir.to_owned(), key, checkpoint: Vec::new() }.execute()
+    of(dir, key, Vec::new()).execute()
 }
 
 #[test]
@@ -24,7 +28,7 @@ fn a_good_log_a_bad_one_and_none_have_their_exit_codes() {
     assert_eq!(exit(&dir, &[]), Exit::Done);
     let segment = Archive::open(&dir).unwrap().segments()[0].path().to_owned();
     assert_eq!(exit(&dir, &[&segment]), Exit::Refused);
-    let verify = Verify { dir: dir.clone(), key: Vec::new(), checkpoint: vec![segment.clone()] };
+    let verify = of(&dir, Vec::new(), vec![segment.clone()]);
     assert_eq!(verify.execute(), Exit::Refused);
     let text = fs::read_to_string(&segment).unwrap().replace("sighup", "nobody");
     fs::write(segment, text).unwrap();
