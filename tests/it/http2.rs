@@ -142,6 +142,7 @@ async fn small_messages_to_a_slow_caller_leave_other_streams_alone() -> Result {
 const STALLED: usize = 12;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
@@ -174,6 +175,7 @@ async fn still_serves(proxy: &Proxy) -> Result {
 async fn requests_that_are_taken_back_by_the_thousand_end_the_connection() -> Result {
     let upstream = Upstream::hello().await?;
     let proxy = Setup::default().route("one", &upstream.url(), &open()).start().await?;
+    let before = peak();
     let mut flood = Vec::new();
     for stream in (1..20_000).step_by(2) {
         flood.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, &get()));
@@ -182,6 +184,7 @@ async fn requests_that_are_taken_back_by_the_thousand_end_the_connection() -> Re
     let back = frames(&proxy, "one.localhost", flood).await?;
     assert_eq!(goaway(&back), Some(Reason::ENHANCE_YOUR_CALM), "{back:?}");
     assert!(upstream.seen().len() < 1000, "{}", upstream.seen().len());
+    assert!(peak().saturating_sub(before) < 512 * 1024, "from {before} to {} KiB", peak());
     still_serves(&proxy).await?;
     proxy.stop().await?;
     Ok(())
@@ -191,20 +194,106 @@ async fn requests_that_are_taken_back_by_the_thousand_end_the_connection() -> Re
 async fn requests_that_make_us_reset_them_end_the_connection() -> Result {
     let upstream = Upstream::hello().await?;
     let proxy = Setup::default().route("one", &upstream.url(), &open()).start().await?;
-    for fault in [frame(WINDOW_UPDATE, 0, 0, &[0; 4]), frame(DATA, 0, 0, &[0; 4])] {
+    let before = peak();
+    // No window, data behind the end, and a stream that depends on itself (RFC 9113 §6.9, §5.1, §5.3.1).
+    for (kind, payload) in [(WINDOW_UPDATE, &[0; 4][..]), (DATA, &[0; 4]), (PRIORITY, &[])] {
         let mut flood = Vec::new();
         for stream in (1..20_000_u32).step_by(2) {
-            let mut fault = fault.clone();
-            fault[5..9].copy_from_slice(&stream.to_be_bytes());
+            let itself = [&stream.to_be_bytes()[..], &[16]].concat();
+            let payload = if payload.is_empty() { &itself } else { payload };
             flood.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, &get()));
-            flood.extend(fault);
+            flood.extend(frame(kind, 0, stream, payload));
         }
         let back = frames(&proxy, "one.localhost", flood).await?;
         assert!(goaway(&back).is_some_and(|reason| reason != Reason::NO_ERROR), "{:?}", back.last());
     }
     assert!(upstream.seen().len() < 4000, "{}", upstream.seen().len());
+    assert!(peak().saturating_sub(before) < 512 * 1024, "from {before} to {} KiB", peak());
     still_serves(&proxy).await?;
     proxy.stop().await?;
+    Ok(())
+}
+
+/// Returns a header that is not kept (RFC 7541 §6.2.2); one without a name of its own has that of the static table.
+fn literal(indexed: u8, name: &str, value: &str) -> Vec<u8> {
+    let length = |text: &str| u8::try_from(text.len()).expect("a short text");
+    let mut header = vec![indexed];
+    if indexed == 0 {
+        header.push(length(name));
+        header.extend(name.as_bytes());
+    }
+    header.push(length(value));
+    header.extend(value.as_bytes());
+    header
+}
+
+const AUTHORITY: u8 = 1;
+const METHOD: u8 = 2;
+const PATH: u8 = 4;
+
+#[tokio::test]
+async fn what_would_read_as_something_else_over_http1_is_no_request() -> Result {
+    let upstream = Upstream::hello().await?;
+    let proxy = Arc::new(Setup::default().route("one", &upstream.url(), &open()).start().await?);
+    let more = |name: &str, value: &str| [get(), literal(0, name, value)].concat();
+    let with = |method: Vec<u8>, path: Vec<u8>, authority: &str| {
+        [method, vec![0x87], path, literal(AUTHORITY, "", authority)].concat()
+    };
+    let path = |path: &str| with(vec![0x82], literal(PATH, "", path), "one.localhost");
+    let smuggled = "GET /smuggled HTTP/1.1\r\nhost: one.localhost\r\n\r\n";
+    let blocks = [
+        more("x-a", "1\r\nx-evil: 1"),
+        more("x-a", &format!("1\r\n\r\n{smuggled}")),
+        more("x-a", "1\nx-evil: 1"),
+        more("x-a", "1\rx-evil: 1"),
+        more("x-a", "1\0"),
+        more("x-a: 1\r\nx-evil", "1"),
+        more("x:a", "1"),
+        more("x a", "1"),
+        more("", "1"),
+        more("X-Upper", "1"),
+        more("transfer-encoding", "chunked"),
+        more("connection", "close"),
+        more("proxy-connection", "close"),
+        more("keep-alive", "1"),
+        more("upgrade", "h2c"),
+        more("te", "gzip"),
+        more("content-length", "5"),
+        more("content-length", "-1"),
+        more("host", "two.localhost"),
+        more(":path", "/other"),
+        more(":evil", "1"),
+        path(&format!("/ HTTP/1.1\r\nhost: one.localhost\r\n\r\n{smuggled}")),
+        path("/a b"),
+        path("a"),
+        path(""),
+        with(literal(METHOD, "", "GET / HTTP/1.1\r\n"), vec![0x84], "one.localhost"),
+        with(literal(METHOD, "", ""), vec![0x84], "one.localhost"),
+        with(vec![0x82], vec![0x84], "one.localhost\r\nx-evil: 1"),
+        with(vec![0x82], vec![0x84], "user@one.localhost"),
+        [literal(0, "x-a", "1"), get()].concat(),
+        vec![0x82, 0x87, 0x84],
+    ];
+    let mut tried = tokio::task::JoinSet::new();
+    for block in blocks {
+        let proxy = Arc::clone(&proxy);
+        tried.spawn(async move {
+            let back = frames(&proxy, "one.localhost", frame(HEADERS, END_STREAM | END_HEADERS, 1, &block)).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((block, back))
+        });
+    }
+    while let Some(tried) = tried.join_next().await {
+        let (block, back) = tried??;
+        let text = String::from_utf8_lossy(&block).into_owned();
+        let is_answered = |frame: &Frame| frame.kind == HEADERS && frame.stream == 1;
+        // 400, 404 and the like begin with a literal or with an index of the static table; 200 is the index 8.
+        let answer = back.iter().find(|frame| is_answered(frame));
+        assert!(answer.is_none_or(|answer| answer.payload.first() != Some(&0x88)), "{text:?}: {back:?}");
+        let is_refused = |frame: &Frame| matches!(frame.kind, RST_STREAM | GOAWAY) || is_answered(frame);
+        assert!(back.iter().any(is_refused), "{text:?}: {back:?}");
+    }
+    assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+    still_serves(&proxy).await?;
     Ok(())
 }
 

@@ -85,8 +85,16 @@ async fn a_stranger_is_challenged_as_its_kind_understands() {
     let browser = proxy.get("app.example.com", "/a?b=c&d", "Accept: text/html\r\n").await;
     assert_eq!(browser.status, 302);
     assert_eq!(browser.header("location"), "http://app.example.com/.portcullis/sign_in?return_to=/a%3Fb%3Dc%26d");
+    // Nobody else's word leads anywhere else.
+    let spoofed = "Accept: text/html\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: https\r\n\
+                   X-Forwarded-Port: 8443\r\nForwarded: host=evil.example;proto=https\r\nX-Original-Host: evil.example\r\n";
+    let spoofed = proxy.get("app.example.com", "/a?b=c&d", spoofed).await;
+    assert_eq!((spoofed.status, spoofed.header("location")), (302, browser.header("location")));
     let script = proxy.get("app.example.com", "/a", "Accept: text/html\r\nSec-Fetch-Mode: cors\r\n").await;
     assert_eq!(script.status, 401);
+    for answer in [&browser, &spoofed, &script] {
+        assert_eq!((answer.header("cache-control"), answer.header("vary")), ("no-store", "Cookie, Accept"));
+    }
     assert_eq!(script.header("www-authenticate"), "Bearer");
     assert_eq!(script.json()["error"], "unauthenticated");
     assert_eq!(script.json()["sign_in"], "http://app.example.com/.portcullis/sign_in?return_to=/a");
@@ -102,7 +110,7 @@ async fn a_stranger_is_challenged_as_its_kind_understands() {
     let records = proxy.stop().await;
     assert!(records.iter().all(|record| record["decision"] == "challenge"));
     assert!(records.iter().all(|record| record["reason"] == "sign-in-required"));
-    assert_eq!(records[2]["grpc_status"], 16);
+    assert_eq!(records[3]["grpc_status"], 16);
 }
 
 #[tokio::test]

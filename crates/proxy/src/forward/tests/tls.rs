@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -206,7 +207,12 @@ async fn only_a_subject_alternative_name_of_the_right_type_names_an_upstream() {
     );
     let mut common_name = CertificateParams::default();
     common_name.distinguished_name.push(DnType::CommonName, "127.0.0.1");
-    common_name.subject_alt_names = vec![SanType::URI("https://127.0.0.1".try_into().unwrap())];
+    let of_another_kind = rcgen::OtherNameValue::Utf8String("127.0.0.1".to_owned());
+    common_name.subject_alt_names = vec![
+        SanType::URI("https://127.0.0.1".try_into().unwrap()),
+        SanType::OtherName((vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 3], of_another_kind)),
+        SanType::Rfc822Name("a@127.0.0.1".try_into().unwrap()),
+    ];
     let detail = refused(server(&authority, &common_name, &[]), authority.trusted()).await;
     assert!(detail.starts_with("upstream certificate: not valid for `127.0.0.1`"), "{detail}");
 }
@@ -281,6 +287,22 @@ async fn an_upstream_that_speaks_no_tls_says_so() {
     let (kind, detail) = failure(get(&upstream, UpstreamTls::default(), UpstreamProtocol::FromScheme).await).await;
     assert_eq!(kind, "Tls");
     assert!(detail.starts_with("upstream does not answer with TLS"), "{detail}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_speaks_only_old_tls_is_refused() {
+    let upstream = raw_upstream(|mut tcp| async move {
+        let mut hello = [0; 5];
+        tcp.read_exact(&mut hello).await.unwrap();
+        let mut rest = vec![0; u16::from_be_bytes([hello[3], hello[4]]).into()];
+        tcp.read_exact(&mut rest).await.unwrap();
+        // `protocol_version`, fatal, in a record of TLS 1.0 (RFC 2246 §7.2).
+        tcp.write_all(&[0x15, 3, 1, 0, 2, 2, 70]).await.unwrap();
+    })
+    .await;
+    let (kind, detail) = failure(get(&upstream, UpstreamTls::default(), UpstreamProtocol::FromScheme).await).await;
+    assert_eq!(kind, "Tls");
+    assert!(detail.to_lowercase().contains("version"), "{detail}");
 }
 
 #[test]

@@ -80,6 +80,42 @@ async fn who_leaves_takes_the_request_along() {
 }
 
 #[tokio::test]
+async fn a_thousand_clients_that_leave_in_the_middle_leave_nothing() {
+    let (address, mut told) = upstream(&[]).await;
+    let mut app = route("a.test", address);
+    app.authenticate = crate::Authentication::Required;
+    let proxy = Setup::cleartext().sign_in("http://sign-in.test").route(app, "user.authenticated").start();
+    for number in 0..1000 {
+        let mut stream = connect(&proxy).await;
+        let text = match number % 4 {
+            0 => "GET / HTTP/1.1\r\nhost: a.te",
+            1 => "GET / HTTP/1.1\r\nhost: a.test\r\naccept: text/html\r\n\r\n",
+            2 => "POST / HTTP/1.1\r\nhost: a.test\r\ncookie: portcullis=AAAA\r\ncontent-length: 10\r\n\r\nhalf",
+            _ => "GET /.portcullis/callback?code=a&state=b HTTP/1.1\r\nhost: sign-in.test\r\n\r\n",
+        };
+        stream.write_all(text.as_bytes()).await.unwrap();
+        if number % 8 < 4 {
+            // It is closed by a reset.
+            stream.set_zero_linger().unwrap();
+        }
+    }
+    let none = "portcullis_connections_open{listener=\"test\"} 0\n";
+    let left = async {
+        while !proxy.metrics().contains(none) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, left).await.unwrap();
+    assert_eq!(proxy.get("a.test", "/", "").await.status, 401);
+    assert!(told.try_recv().is_err());
+    let records = proxy.stop().await;
+    assert!(
+        records.iter().all(|record| record["decision"] != "allow" || record["reason"] == "own-endpoint"),
+        "{records:?}"
+    );
+}
+
+#[tokio::test]
 async fn an_event_stream_ends_with_its_reader() {
     let begun = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
     let (address, mut told) = upstream(Box::leak(Box::new([("/", &*begun.to_owned().leak())]))).await;

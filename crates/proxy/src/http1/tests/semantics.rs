@@ -36,6 +36,20 @@ async fn options_may_ask_for_the_host_itself_and_say_how_far_it_goes() {
 }
 
 #[tokio::test]
+async fn what_an_upstream_says_of_its_connection_ends_here() {
+    let (address, _told) = upstream(&[(
+        "/",
+        "HTTP/1.1 200 OK\r\nconnection: x-hop, close\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nproxy-connection: x\r\n\
+         upgrade: h2c\r\nx-end: 1\r\ncontent-length: 0\r\n\r\n",
+    )])
+    .await;
+    let answer = proxy(address).get("a.test", "/", "").await;
+    let names: Vec<_> = answer.headers.keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["x-end", "content-length", "date", "connection"]);
+    assert_eq!(answer.header("connection"), "close", "which is what the client asked for");
+}
+
+#[tokio::test]
 async fn what_http10_expects_is_ignored() {
     let (address, mut told) = upstream(&[("/", OK)]).await;
     let proxy = proxy(address);
