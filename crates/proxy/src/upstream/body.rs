@@ -83,15 +83,7 @@ impl RequestBody {
     }
 
     const fn unwatched(source: Source) -> Self {
-        Self {
-            source,
-            ahead: None,
-            progress: None,
-            given_up: None,
-            expectation: None,
-            trailers: None,
-            interim: None,
-        }
+        Self { source, ahead: None, progress: None, given_up: None, expectation: None, trailers: None, interim: None }
     }
 
     /// A body that is passed on as it comes.
