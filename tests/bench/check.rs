@@ -56,7 +56,7 @@ fn verify(verdicts: &mut Verdicts, placement: Placement) -> Result<()> {
 /// Makes sure that what is measured is the whole work: a record and an assertion for each request.
 fn records(verdicts: &mut Verdicts, placement: Placement) -> Result<()> {
     let site = Site::start(placement)?;
-    let plan = Plan { rounds: 1, requests: 2000, at_rate: None, counted: false };
+    let plan = Plan { rounds: 1, requests: 2000, at_rate: None, counted: false, rests: false };
     let scenario = scenario::find("identity-h2")?;
     let portcullis: Vec<&dyn Contestant> =
         peers::all().into_iter().filter(|known| known.name() == "portcullis").collect();
@@ -104,7 +104,7 @@ fn guards(verdicts: &mut Verdicts, placement: Placement) -> Result<()> {
 fn audit(verdicts: &mut Verdicts, placement: Placement) -> Result<()> {
     let counted = Counter::available();
     let (figure, most) = if counted { ("user_instructions", AUDIT_COUNTED) } else { ("cpu_us", AUDIT_TIMED) };
-    let plan = Plan { rounds: 3, requests: 10_000, at_rate: None, counted };
+    let plan = Plan { rounds: 3, requests: 10_000, at_rate: None, counted, rests: false };
     let scenario = scenario::find("audit")?;
     let results = scenario.run(&Site::start(placement)?, &peers::audited(), plan)?;
     let ratio = results.ratio(figure, "portcullis", "unaudited").map_or(f64::NAN, |spread| spread.median);
@@ -113,7 +113,7 @@ fn audit(verdicts: &mut Verdicts, placement: Placement) -> Result<()> {
 
 /// Returns the figure as a multiple of the bare proxy's.
 fn measure(scenario: &scenario::Scenario, placement: Placement, figure: &str, counted: bool) -> Result<f64> {
-    let plan = Plan { rounds: 3, requests: 10_000, at_rate: None, counted };
+    let plan = Plan { rounds: 3, requests: 10_000, at_rate: None, counted, rests: false };
     let both = ["bare", "portcullis"];
     let contestants: Vec<_> = peers::all().into_iter().filter(|known| both.contains(&known.name())).collect();
     let results = scenario.run(&Site::start(placement)?, &contestants, plan)?;

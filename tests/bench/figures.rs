@@ -70,12 +70,21 @@ impl Results {
 
     /// Returns a figure of one proxy as a multiple of another's, round by round.
     pub(crate) fn ratio(&self, figure: &str, peer: &str, to: &str) -> Option<Spread> {
+        self.compare(figure, peer, to, |own, other| own / other)
+    }
+
+    /// Returns by how much a figure of one proxy exceeds another's, round by round.
+    pub(crate) fn excess(&self, figure: &str, peer: &str, over: &str) -> Option<Spread> {
+        self.compare(figure, peer, over, |own, other| own - other)
+    }
+
+    fn compare(&self, figure: &str, peer: &str, with: &str, compare: impl Fn(f64, f64) -> f64) -> Option<Spread> {
         let of = |peer: &str, round| {
             let found = self.measurements.iter().find(|known| known.peer == peer && known.round == round)?;
             found.figures.get(figure).copied()
         };
         let rounds = self.measurements.iter().filter(|known| known.peer == peer).map(|known| known.round);
-        Spread::of(rounds.filter_map(|round| Some(of(peer, round)? / of(to, round)?)).collect())
+        Spread::of(rounds.filter_map(|round| Some(compare(of(peer, round)?, of(with, round)?))).collect())
     }
 
     /// Returns how many rounds there were, and in how many the machine was busy with something else.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use integration::Result;
 
-use crate::process::{cpu_seconds, tree};
+use crate::process::{TICKS_PER_SECOND, cpu_seconds, tree};
 
 /// Who runs where: the proxy has one processor, and everybody else the others.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,3 @@ pub(crate) fn open_files() -> Result<usize> {
     let soft = line.split_whitespace().next().unwrap_or_default();
     Ok(soft.parse().unwrap_or(usize::MAX))
 }
-
-/// `USER_HZ`, which Linux has fixed for all programs.
-const TICKS_PER_SECOND: f64 = 100.0;

@@ -77,7 +77,7 @@ impl Options {
     /// Returns how much is measured.
     pub(crate) fn plan(&self) -> Plan {
         let at_rate = (!self.count).then_some(AT_RATE);
-        Plan { rounds: self.rounds.max(1), requests: self.requests, at_rate, counted: self.count }
+        Plan { rounds: self.rounds.max(1), requests: self.requests, at_rate, counted: self.count, rests: false }
     }
 }
 

@@ -115,6 +115,17 @@ pub(crate) fn cpu_seconds(processes: &[u32]) -> f64 {
     Duration::from_nanos(nanoseconds.sum()).as_secs_f64()
 }
 
+/// Returns the CPU time of these processes, in seconds: to a hundredth, and that of threads that have ended too.
+pub(crate) fn whole_cpu_seconds(processes: &[u32]) -> f64 {
+    let stats = processes.iter().filter_map(|process| fs::read_to_string(format!("/proc/{process}/stat")).ok());
+    // proc(5): the name stands in parentheses and may hold blanks; `utime` and `stime` are the twelfth and next after it.
+    let ticks = stats.filter_map(|stat| {
+        let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::parse::<f64>);
+        Some(times.next()?.ok()? + times.next()?.ok()?)
+    });
+    ticks.sum::<f64>() / TICKS_PER_SECOND
+}
+
 /// Returns the memory of these processes, in KiB; what they share is counted once.
 pub(crate) fn memory_kib(processes: &[u32]) -> f64 {
     let rollups =
@@ -173,6 +184,9 @@ pub(crate) fn installed(name: &str) -> Result<PathBuf> {
 pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
+
+/// `USER_HZ`, which Linux has fixed for all programs.
+pub(crate) const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Where programs lie that are not installed for everybody.
 const TOOLS: &str = "target/tools/peers";

@@ -40,6 +40,14 @@ pub(crate) fn scenario(scenario: &Scenario, results: &Results) -> String {
             rate.median
         );
     }
+    if let Some(added) = results.excess("p99_us", "portcullis", "unaudited") {
+        let _ = writeln!(
+            text,
+            "Round by round, p99 was {} µs more with the log than without; the median says what the log adds, the spread \
+             how much the machine does by itself.",
+            cell(Some(added), 0)
+        );
+    }
     let about = |name: &str| results.about.get(name).map_or("", String::as_str);
     let _ = writeln!(
         text,
@@ -69,7 +77,12 @@ fn table(results: &Results) -> String {
     let columns: Vec<_> = COLUMNS.iter().filter(measured).collect();
     let peers = order(&peers);
     // The scenario of one proxy alone begins with the least of it.
-    let base = peers.iter().find(|peer| **peer == "bare").or_else(|| peers.first()).copied().unwrap_or_default();
+    let base = peers
+        .iter()
+        .find(|peer| ["bare", "unaudited"].contains(peer))
+        .or_else(|| peers.first())
+        .copied()
+        .unwrap_or_default();
     let mut text = "| |".to_owned();
     for (number, column) in columns.iter().enumerate() {
         let _ =
@@ -221,6 +234,7 @@ const fn column(figure: &'static str, heading: &'static str, digits: usize, bett
 /// Every figure in the order of a table; the first that a scenario has is also told as a multiple of the bare proxy's.
 const COLUMNS: &[Column] = &[
     column("cpu_us", "CPU µs a request", 1, LESS),
+    column("later_us", "CPU µs put off", 1, None),
     column("handshake_cpu_us", "CPU µs a handshake", 0, LESS),
     column("transfer_cpu_ms", "CPU ms for 100 MiB", 0, LESS),
     column("connection_kib", "KiB each", 1, LESS),

@@ -56,6 +56,18 @@ pub(crate) struct Plan {
     pub(crate) at_rate: Option<Duration>,
     /// Whether `perf` counts besides.
     pub(crate) counted: bool,
+    /// Whether work that a proxy puts off is waited for before the next has its turn.
+    pub(crate) rests: bool,
+}
+
+impl Plan {
+    /// Returns what shows a difference of tails: many rounds, of which each closes a segment of the log at least.
+    const fn of_tails(self) -> Self {
+        if self.at_rate.is_none() {
+            return self;
+        }
+        Self { rounds: self.rounds * 3, requests: self.requests * 5, rests: true, ..self }
+    }
 }
 
 /// A proxy that was started, beside who it is.
@@ -94,8 +106,9 @@ impl Scenario {
         }
         match self.kind {
             Kind::Requests(protocol) => requests::measure(self.shape, site, &able, protocol, plan, &mut results)?,
-            Kind::Scale | Kind::Audit => {
-                requests::measure(self.shape, site, &able, Protocol::Http1, plan, &mut results)?;
+            Kind::Scale => requests::measure(self.shape, site, &able, Protocol::Http1, plan, &mut results)?,
+            Kind::Audit => {
+                requests::measure(self.shape, site, &able, Protocol::Http1, plan.of_tails(), &mut results)?;
             }
             Kind::Handshakes(kind) => handshakes::measure(self.shape, site, &able, kind, plan, &mut results)?,
             Kind::Transfer(protocol, way) => transfer::measure(site, &able, protocol, way, plan, &mut results)?,

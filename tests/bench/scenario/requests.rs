@@ -1,8 +1,10 @@
 //! Small requests: what one costs, how many are served, and how long they take at a rate.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use integration::Result;
+use tokio::time::Instant;
 
 use super::{Named, Plan, Started, rounds, start};
 use crate::client::Protocol;
@@ -10,7 +12,7 @@ use crate::counters::Counter;
 use crate::figures::{Figures, Results};
 use crate::load::Load;
 use crate::peers::{Contestant, PATH, Shape};
-use crate::process::{cpu_seconds, memory_kib};
+use crate::process::{cpu_seconds, memory_kib, whole_cpu_seconds};
 use crate::site::Site;
 
 /// A proxy under load.
@@ -56,25 +58,48 @@ pub(super) fn measure(
             fast.push(Loaded { started, load, rest_kib });
         }
     }
-    rounds(plan, &mut fast, results, |loaded| latencies(&mut loaded.load, rate, duration))
+    rounds(plan, &mut fast, results, |loaded| {
+        let figures = latencies(&mut loaded.load, rate, duration)?;
+        if plan.rests {
+            rest(&loaded.started.running.processes()?);
+        }
+        Ok(figures)
+    })
 }
 
 /// As many requests as it serves.
 fn saturate(loaded: &mut Loaded, plan: Plan) -> Result<Figures> {
     let processes = loaded.started.running.processes()?;
     let counter = plan.counted.then(|| Counter::attach(&processes)).transpose()?;
-    let before = cpu_seconds(&processes);
+    let (before, whole_before) = (cpu_seconds(&processes), whole_cpu_seconds(&processes));
     let taken = loaded.load.closed(plan.requests)?;
     let cpu = cpu_seconds(&processes) - before;
     let requests = f64::from(plan.requests);
     let mut figures = counter.map_or_else(|| Ok(Figures::new()), |counter| counter.end(requests))?;
     figures.insert("cpu_us".into(), cpu * 1e6 / requests);
+    if plan.rests {
+        figures.insert("later_us".into(), (rest(&processes) - whole_before - cpu) * 1e6 / requests);
+    }
     figures.insert("per_second".into(), requests / taken.as_secs_f64());
     // A share of one processor: near 1, the proxy is what bounds the rate.
     figures.insert("utilisation".into(), cpu / taken.as_secs_f64());
     figures.insert("rest_mib".into(), loaded.rest_kib / 1024.0);
     figures.insert("loaded_mib".into(), memory_kib(&processes) / 1024.0);
     Ok(figures)
+}
+
+/// Waits until a proxy does nothing any more, with a bound; returns the CPU time that it has had then.
+fn rest(processes: &[u32]) -> f64 {
+    let began = Instant::now();
+    let mut had = whole_cpu_seconds(processes);
+    loop {
+        sleep(LOOK);
+        let has = whole_cpu_seconds(processes);
+        if has <= had || began.elapsed() > RESTING {
+            return has;
+        }
+        had = has;
+    }
 }
 
 /// Half of what Portcullis serves, so that all are asked the same; of what the first one serves, without it.
@@ -95,3 +120,9 @@ const CONNECTIONS: usize = 32;
 
 /// What one serves beyond the rate for its latency to mean something.
 const HEADROOM: f64 = 1.15;
+
+/// How often a proxy is looked at: often enough that the least that is counted is a tenth of a processor.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long it may take to come to rest.
+const RESTING: Duration = Duration::from_secs(10);
