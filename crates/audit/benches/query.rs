@@ -40,6 +40,8 @@ fn main() {
     search(&dir, "an address", &address);
     search(&dir, "a path", &Filter { path: pattern("/rare/*"), ..Filter::default() });
     search(&dir, "a status", &Filter { status: Some("503".parse().expect("a status")), ..Filter::default() });
+    search(&dir, "a rule", &Filter { rule: pattern("engineers/on-rare*"), ..Filter::default() });
+    search(&dir, "a method", &Filter { method: pattern("P*"), ..Filter::default() });
     let denied = Filter { decision: Some("deny".into()), user: pattern("user4321@*"), ..Filter::default() };
     search(&dir, "what a user was refused", &denied);
     search(&dir, "everything", &Filter::default());

@@ -2,6 +2,7 @@
 
 mod facts;
 mod filter;
+mod glance;
 mod join;
 mod pattern;
 mod pending;

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
-use super::pending::STATUS;
+use super::pattern::Needle;
 use super::{Facts, Pattern};
 use crate::Summary;
 
@@ -71,40 +71,27 @@ impl Filter {
             })
     }
 
-    /// Returns what is in the line of each record that is meant: the longest is the rarest, mostly.
+    /// Returns what is in the line of each record that is meant: of the longest text, which is the rarest, mostly.
     ///
     /// What an outcome may say otherwise (`decision`, `status`) gives none.
     pub(super) fn needle(&self) -> Option<Finder<'static>> {
         let patterns = [
-            &self.user,
-            &self.group,
-            &self.route,
-            &self.host,
-            &self.path,
-            &self.method,
-            &self.rule,
-            &self.session,
-            &self.id,
+            // The first two may be one of several members.
+            (&self.user, "\""),
+            (&self.group, "\""),
+            (&self.route, "\"route\":\""),
+            (&self.host, "\"host\":\""),
+            (&self.path, "\"path\":\""),
+            (&self.method, "\"method\":\""),
+            (&self.rule, "\"rule\":\""),
+            (&self.session, "\"session\":\""),
+            (&self.id, "\"id\":\""),
         ];
-        let kind = self.kind.as_ref().map(|kind| format!("\"kind\":\"{kind}\""));
-        let network = self.network.and_then(address_needle);
-        let needles = patterns.into_iter().flatten().filter_map(Pattern::needle).chain(kind).chain(network);
-        needles.max_by_key(String::len).map(|needle| Finder::new(needle.as_bytes()).into_owned())
-    }
-
-    /// Returns whether a line can be the last of a record that is meant, as far as its bytes tell at a glance. Those of requests
-    /// whose outcome follows may always be.
-    pub(super) fn may_end(&self, line: &[u8]) -> bool {
-        let is_decision = |wanted: &str| {
-            let mut decisions = members(line, DECISION);
-            // An outcome without one leaves what was decided: to let through.
-            let Some(first) = decisions.next() else { return wanted == "allow" };
-            is_text(first, wanted) || decisions.any(|text| is_text(text, wanted))
-        };
-        let is_status = |wanted: Statuses| members(line, STATUS).any(|text| wanted.have(number(text)));
-        (self.status.is_none() && self.decision.is_none())
-            || members(line, STATUS).next().is_none()
-            || (self.status.is_none_or(is_status) && self.decision.as_deref().is_none_or(is_decision))
+        let needles = patterns.into_iter().filter_map(|(pattern, before)| pattern.as_ref()?.needle(before));
+        // Nearly all lines may be of one kind.
+        let kind = self.kind.as_ref().map(|kind| Needle { bytes: format!("\"kind\":\"{kind}\""), of: 0 });
+        let rarest = kind.into_iter().chain(self.network.and_then(address_needle)).chain(needles);
+        rarest.max_by_key(|needle| needle.of).map(|needle| Finder::new(&needle.bytes).into_owned())
     }
 
     /// Returns whether a record is meant, now that all is known of it.
@@ -129,7 +116,7 @@ impl Filter {
 }
 
 impl Statuses {
-    const fn have(self, status: u16) -> bool {
+    pub(super) const fn have(self, status: u16) -> bool {
         self.first <= status && status <= self.last
     }
 }
@@ -152,30 +139,15 @@ impl FromStr for Statuses {
     }
 }
 
-/// Returns what stands behind each member of that name: also in objects within, so there may be more than one.
-fn members<'l>(line: &'l [u8], name: &'static [u8]) -> impl Iterator<Item = &'l [u8]> {
-    memmem::find_iter(line, name).filter_map(|at| line.get(at + name.len()..)).map(<[u8]>::trim_ascii_start)
-}
-
-fn is_text(json: &[u8], text: &str) -> bool {
-    let rest = json.strip_prefix(b"\"").and_then(|json| json.strip_prefix(text.as_bytes()));
-    rest.is_some_and(|rest| rest.starts_with(b"\""))
-}
-
-fn number(json: &[u8]) -> u16 {
-    let digits = json.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |number: u16, digit| number.saturating_mul(10).saturating_add((digit - b'0').into()))
-}
-
 fn overlap(a: IpNet, b: IpNet) -> bool {
     a.contains(&b) || b.contains(&a)
 }
 
 /// Returns how the addresses of a network begin in a line, where they all begin so.
-fn address_needle(network: IpNet) -> Option<String> {
+fn address_needle(network: IpNet) -> Option<Needle> {
     let bits = network.prefix_len();
     let begin = match network.network() {
-        address if bits == network.max_prefix_len() => return Some(format!("{CLIENT_IP}{address}\"")),
+        address if bits == network.max_prefix_len() => format!("{address}\""),
         IpAddr::V4(first) => {
             first.octets().iter().take(usize::from(bits / 8)).map(|octet| format!("{octet}.")).collect::<String>()
         }
@@ -185,8 +157,7 @@ fn address_needle(network: IpNet) -> Option<String> {
             groups.map(|group| format!("{group:x}:")).collect()
         }
     };
-    (!begin.is_empty()).then(|| format!("{CLIENT_IP}{begin}"))
+    (!begin.is_empty()).then(|| Needle { of: begin.len(), bytes: format!("{CLIENT_IP}{begin}") })
 }
 
 const CLIENT_IP: &str = "\"client_ip\":\"";
-const DECISION: &[u8] = b"\"decision\":";

@@ -3,9 +3,10 @@
 use std::io;
 use std::ops::{ControlFlow, Range};
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
-use super::pending::{self, Pending};
+use super::glance::{self, Glance};
+use super::pending::Pending;
 use super::{Facts, Filter, Found};
 use crate::{Lines, mark};
 
@@ -14,6 +15,7 @@ use crate::{Lines, mark};
 pub(super) struct Join<'a> {
     filter: &'a Filter,
     needle: Option<Finder<'static>>,
+    glance: Glance,
     pending: Pending,
     /// Requests that were passed on without their outcome.
     pub(super) without_outcome: u64,
@@ -23,8 +25,8 @@ pub(super) struct Join<'a> {
 
 impl<'a> Join<'a> {
     pub(super) fn new(filter: &'a Filter) -> Self {
-        let (needle, pending) = (filter.needle(), Pending::default());
-        Self { filter, needle, pending, without_outcome: 0, unreadable: 0 }
+        let (needle, glance, pending) = (filter.needle(), Glance::default(), Pending::default());
+        Self { filter, needle, glance, pending, without_outcome: 0, unreadable: 0 }
     }
 
     /// Returns whether an outcome is awaited.
@@ -41,7 +43,7 @@ impl<'a> Join<'a> {
                 Some(_) | None => lines.next_line()?,
             };
             let Some(line) = line else { return Ok(ControlFlow::Continue(())) };
-            let flow = match pending::id_of_outcome(line) {
+            let flow = match glance::id_of_outcome(line) {
                 Some(id) => self.ended(id, line, take),
                 None if self.needle.as_ref().is_none_or(|needle| needle.find(line).is_some()) => {
                     self.record(line, take)
@@ -56,7 +58,7 @@ impl<'a> Join<'a> {
 
     /// Takes a line that may be an outcome that is awaited.
     pub(super) fn outcome(&mut self, line: &[u8], take: &mut impl Take) -> ControlFlow<()> {
-        pending::id_of_outcome(line).map_or(ControlFlow::Continue(()), |id| self.ended(id, line, take))
+        glance::id_of_outcome(line).map_or(ControlFlow::Continue(()), |id| self.ended(id, line, take))
     }
 
     /// Passes on requests with these numbers that still wait, without their outcome, and goes on waiting for it.
@@ -84,7 +86,7 @@ impl<'a> Join<'a> {
 
     fn ended(&mut self, id: &str, outcome: &[u8], take: &mut impl Take) -> ControlFlow<()> {
         let Some(line) = self.pending.take(id) else { return ControlFlow::Continue(()) };
-        let may_end = self.filter.may_end(outcome);
+        let may_end = self.glance.may_end(self.filter, outcome);
         let flow = if may_end { self.joined(&line, Some(outcome), take) } else { ControlFlow::Continue(()) };
         self.pending.give_back(line);
         flow
@@ -92,10 +94,10 @@ impl<'a> Join<'a> {
 
     fn record(&mut self, line: &[u8], take: &mut impl Take) -> ControlFlow<()> {
         // Nothing is read of a request before its outcome has come, which may show that it is not meant.
-        if let Some(id) = pending::id_of_ahead(line) {
+        if let Some(id) = self.glance.id_of_ahead(line) {
             return self.wait(id, line, take);
         }
-        if !self.filter.may_end(line) && !has_free_names(line) {
+        if !self.glance.may_end(self.filter, line) && !self.glance.has_free_names(line) {
             return ControlFlow::Continue(());
         }
         let Some(facts) = Facts::read(line) else {
@@ -137,13 +139,6 @@ impl<'a> Join<'a> {
         take(found)
     }
 }
-
-/// Returns whether a line has an object whose names are others' choice: they may be called as members of records are.
-fn has_free_names(line: &[u8]) -> bool {
-    FREE_NAMES.iter().any(|name| memmem::find(line, name).is_some())
-}
-
-const FREE_NAMES: [&[u8]; 3] = [b"\"fields\":", b"\"inputs\":", b"\"details\":"];
 
 /// Takes a record; says whether to go on.
 pub(super) trait Take: FnMut(&Found<'_>) -> ControlFlow<()> {}

@@ -6,6 +6,14 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Box<str>);
 
+/// Bytes that are in each line that is meant.
+#[derive(Debug)]
+pub(super) struct Needle {
+    pub(super) bytes: String,
+    /// How much of them is of the text that is looked for, and not its frame.
+    pub(super) of: usize,
+}
+
 impl Pattern {
     /// Returns whether a text is meant.
     #[must_use]
@@ -23,20 +31,16 @@ impl Pattern {
         text.ends_with(last)
     }
 
-    /// Returns the text, unless it has a `*`.
-    pub(super) fn exact(&self) -> Option<&str> {
-        (!self.0.contains('*')).then_some(&*self.0)
-    }
-
-    /// Returns bytes that are in each line where a text of this pattern is, in quotes where nothing else is in them.
+    /// Returns bytes that are in each line with a text of this pattern, before which stands `before`.
     ///
     /// Nothing where the pattern has what may be written in several ways: quotes, backslashes and all beyond ASCII.
-    pub(super) fn needle(&self) -> Option<String> {
-        if let Some(text) = self.exact() {
-            return is_plain(text).then(|| format!("\"{text}\""));
-        }
-        let longest = self.0.split('*').filter(|part| is_plain(part)).max_by_key(|part| part.len())?;
-        (!longest.is_empty()).then(|| longest.to_owned())
+    pub(super) fn needle(&self, before: &str) -> Option<Needle> {
+        let last = self.0.split('*').count() - 1;
+        let parts = self.0.split('*').enumerate().filter(|(_, part)| !part.is_empty() && is_plain(part));
+        let (number, part) = parts.max_by_key(|(_, part)| part.len())?;
+        let before = if number == 0 { before } else { "" };
+        let after = if number == last { "\"" } else { "" };
+        Some(Needle { bytes: format!("{before}{part}{after}"), of: part.len() })
     }
 }
 

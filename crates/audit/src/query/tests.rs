@@ -207,6 +207,11 @@ fn what_cannot_be_meant_is_not_even_parsed() {
         (Filter { decision: Some("challenge".into()), ..Filter::default() }, 0),
         (Filter { id: pattern("3"), ..Filter::default() }, 1),
         (Filter { user: pattern("eve*"), ..Filter::default() }, 0),
+        // What is looked for in one member is not looked for in others, and the rarer of two conditions counts.
+        (Filter { rule: pattern("git"), ..Filter::default() }, 0),
+        (Filter { method: pattern("P*"), ..Filter::default() }, 0),
+        (Filter { host: pattern("*.tes"), ..Filter::default() }, 0),
+        (Filter { user: pattern("eve"), kind: Some("request".into()), ..Filter::default() }, 0),
     ] {
         let (records, scanned) = search(dir.path(), &filter);
         assert_eq!((records.len(), scanned.unreadable), (found, 0), "{filter:?}");
