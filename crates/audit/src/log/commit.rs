@@ -95,7 +95,7 @@ impl Shared {
             queue.number += 1;
             queue.number - 1
         };
-        let stored = if pending.is_empty() { Ok(()) } else { segments.append(pending) };
+        let stored = if pending.is_empty() { Ok(()) } else { segments.append(pending, began) };
         if stored.is_ok() {
             self.waiting.fetch_sub(pending.bytes().len(), Ordering::Relaxed);
             self.counters.committed(pending.bytes().len(), pending.lines(), segments.number(), began.elapsed());

@@ -10,6 +10,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use jiff::Timestamp;
+#[cfg(target_os = "linux")]
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use tokio::time::Instant;
 
 use super::batch::Batch;
@@ -98,8 +100,8 @@ impl Segments {
     }
 
     /// Appends whole lines, all or none, to a file that is still in the directory when they are in it.
-    pub(super) fn append(&mut self, batch: &mut Batch) -> io::Result<()> {
-        if let Some(why) = self.open.as_ref().and_then(|open| open.is_done(self.max_bytes, self.max_age)) {
+    pub(super) fn append(&mut self, batch: &mut Batch, now: Instant) -> io::Result<()> {
+        if let Some(why) = self.open.as_ref().and_then(|open| open.is_done(self.max_bytes, self.max_age, now)) {
             self.finish(why)?;
         }
         // Twice: an administrator may have moved the segment, or the whole directory, away.
@@ -114,7 +116,7 @@ impl Segments {
                 self.cut();
                 return Err(error);
             }
-            if open.is_in_place() {
+            if open.is_in_place(now) {
                 open.lines += batch.lines() as u64;
                 (self.lines, self.position) = (open.lines, position);
                 return Ok(());
@@ -213,28 +215,40 @@ impl Open {
         self.file.set_len(self.len)
     }
 
-    fn is_done(&self, max_bytes: u64, max_age: Duration) -> Option<Closed> {
+    fn is_done(&self, max_bytes: u64, max_age: Duration, now: Instant) -> Option<Closed> {
         match () {
             () if self.len >= max_bytes => Some(Closed::Size),
-            () if self.len > 0 && self.since.elapsed() >= max_age => Some(Closed::Age),
+            () if self.len > 0 && now.duration_since(self.since) >= max_age => Some(Closed::Age),
             () => None,
         }
     }
 
     /// Returns whether the file still has a name: writing to one that was removed succeeds, too. That the name is another
     /// one now is noticed a moment later: a file that was moved away keeps its lines.
-    fn is_in_place(&mut self) -> bool {
-        let Ok(file) = self.file.metadata() else { return false };
-        if file.nlink() == 0 {
+    fn is_in_place(&mut self, now: Instant) -> bool {
+        if !has_a_name(&self.file) {
             return false;
         }
-        let now = Instant::now();
         if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK_INTERVAL) {
             return true;
         }
         self.looked = Some(now);
-        std::fs::symlink_metadata(&self.path).is_ok_and(|path| (file.dev(), file.ino()) == (path.dev(), path.ino()))
+        let Ok((file, path)) = self.file.metadata().and_then(|file| Ok((file, std::fs::symlink_metadata(&self.path)?)))
+        else {
+            return false;
+        };
+        (file.dev(), file.ino()) == (path.dev(), path.ino())
     }
+}
+
+/// Asks for nothing but the links, where that can be asked: who was told the time of the last change is told another after
+/// the next line, and the file system writes that down for each.
+fn has_a_name(file: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    if let Ok(told) = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
+        return told.stx_nlink > 0;
+    }
+    file.metadata().is_ok_and(|told| told.nlink() > 0)
 }
 
 fn make_dir(dir: &Path) -> io::Result<()> {

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
+use tokio::time::Instant;
+
 use super::{config, ids, lines, record, segments, until, write};
 use crate::log::batch::Batch;
 use crate::log::segment::Segments;
@@ -82,8 +84,11 @@ fn a_full_device_is_an_error_and_the_next_segment_takes_over() {
     let config = config(dir.path());
     let mut segments = Segments::start(&config).unwrap();
     segments.replace_file(fs::OpenOptions::new().append(true).open("/dev/full").unwrap());
-    assert_eq!(segments.append(&mut batch(&[r#"{"id":"a"}"#])).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    segments.append(&mut batch(&[r#"{"id":"a"}"#])).unwrap();
+    assert_eq!(
+        segments.append(&mut batch(&[r#"{"id":"a"}"#]), Instant::now()).unwrap_err().kind(),
+        std::io::ErrorKind::StorageFull
+    );
+    segments.append(&mut batch(&[r#"{"id":"a"}"#]), Instant::now()).unwrap();
     segments.finish(Closed::Stop).unwrap();
     assert_eq!(lines(&config).len(), 1);
 }
@@ -93,11 +98,11 @@ fn what_a_failed_write_left_is_cut_off() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
     let mut segments = Segments::start(&config).unwrap();
-    segments.append(&mut batch(&[r#"{"id":"a"}"#])).unwrap();
+    segments.append(&mut batch(&[r#"{"id":"a"}"#]), Instant::now()).unwrap();
     let path = super::segments(&config).remove(0);
     fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"{\"id\":").unwrap();
     segments.cut_now();
-    segments.append(&mut batch(&[r#"{"id":"b"}"#])).unwrap();
+    segments.append(&mut batch(&[r#"{"id":"b"}"#]), Instant::now()).unwrap();
     assert_eq!(ids(&config), ["a", "b"]);
 }
 
