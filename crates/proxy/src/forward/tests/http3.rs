@@ -2,6 +2,7 @@
 
 mod hostile;
 mod peer;
+mod tls;
 
 use h3::error::Code;
 use http::{HeaderMap, StatusCode};
@@ -10,7 +11,8 @@ use tokio::time::{Instant, timeout};
 
 use self::peer::{Exchange, Peer, answer_with, body_of, part_of, peer, peer_allowing, respond};
 use super::*;
-use crate::config::RetryOn;
+use crate::config::{HealthCheck, HealthProbe, RetryOn};
+use crate::upstream::EndpointState;
 
 /// A front of requests that go over HTTP/3 to `peer`, and a client of it.
 async fn front_to(http: Http, peer: &Peer) -> (Front, Client) {
@@ -383,6 +385,56 @@ async fn nobody_behind_a_port_is_told_with_what_silence_may_mean() {
     let expected = format!("cannot connect to `{address}`: no QUIC handshake within 50ms; over UDP silence is all");
     assert_eq!(kind, "Silence");
     assert!(detail.starts_with(&expected), "{detail}");
+}
+
+#[tokio::test]
+async fn a_name_with_several_addresses_is_tried_at_each() {
+    // `localhost` is also `::1` where the machine has IPv6; nobody answers there.
+    let peer = peer(|_, exchange| answer_with(exchange, "ok")).await;
+    let mut by_name = peer.route();
+    by_name.to[0].host = "localhost".to_owned();
+    by_name.upstream_tls.server_name = Some("127.0.0.1".to_owned());
+    by_name.timeouts.connect = Duration::from_secs(2);
+    let front = front(Http::One, &by_name).await;
+    assert_eq!(text(Client::connect(Http::One, &front).await.get("/").await).await, "ok");
+}
+
+/// Answers a check of gRPC.
+async fn tell_health(mut exchange: Exchange, status: u8) {
+    respond(&mut exchange, 200).await;
+    exchange.send_data(vec![0, 0, 0, 0, 2, 0x08, status].into()).await.unwrap();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    exchange.send_trailers(trailers).await.unwrap();
+    exchange.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn checks_of_grpc_go_over_it() {
+    let (status, serving) = tokio::sync::watch::channel(1);
+    let peer = peer(move |request, exchange| {
+        assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+        let status = *serving.borrow();
+        tell_health(exchange, status)
+    })
+    .await;
+    let mut route = peer.route();
+    route.upstream.health_check = Some(HealthCheck {
+        probe: HealthProbe::Grpc { service: "app".to_owned() },
+        interval: Duration::from_millis(1),
+        jitter: Duration::ZERO,
+        timeout: Duration::from_secs(10),
+        healthy_threshold: 1,
+        unhealthy_threshold: 1,
+    });
+    let cluster = Cluster::build(&route, &Pools::default()).unwrap();
+    cluster.watch();
+    for (now, expected) in [(2, EndpointState::Unhealthy), (1, EndpointState::Available)] {
+        status.send(now).unwrap();
+        while cluster.view().endpoints[0].state != expected {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -94,15 +94,43 @@ where
     }
 }
 
-/// A server that does what `each` does with each connection.
+/// A server that does what `each` does with each connection, and the authority of its certificate.
 pub(super) fn raw_peer<F, R>(streams: u32, each: F) -> (SocketAddr, Authority, Arc<AtomicUsize>, Endpoint)
 where
     F: Fn(Connection) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     let authority = Authority::new();
-    let tls = QuicServerConfig::try_from(server(&authority, &leaf(), &["h3"])).unwrap();
-    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    let (address, connections, endpoint) = raw_peer_with(server(&authority, &leaf(), &["h3"]), streams, each);
+    (address, authority, connections, endpoint)
+}
+
+/// A server with this TLS that does what `each` does with each request.
+pub(super) fn peer_with<F, R>(tls: rustls::ServerConfig, each: F) -> (SocketAddr, Arc<AtomicUsize>, Endpoint)
+where
+    F: Fn(Request<()>, Exchange) -> R + Clone + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    raw_peer_with(tls, 100, move |connection| {
+        let (never, part) = oneshot::channel();
+        let each = each.clone();
+        async move {
+            serve(connection, each, part).await;
+            drop(never);
+        }
+    })
+}
+
+pub(super) fn raw_peer_with<F, R>(
+    tls: rustls::ServerConfig,
+    streams: u32,
+    each: F,
+) -> (SocketAddr, Arc<AtomicUsize>, Endpoint)
+where
+    F: Fn(Connection) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
     let mut transport = TransportConfig::default();
     transport.max_concurrent_bidi_streams(VarInt::from_u32(streams));
     config.transport_config(Arc::new(transport));
@@ -118,7 +146,7 @@ where
             }
         }
     });
-    (address, authority, connections, endpoint)
+    (address, connections, endpoint)
 }
 
 /// Sends the head of an answer.
