@@ -50,6 +50,14 @@ def aioquic(upstream, started, python):
 
 
 @pytest.fixture(scope="module")
+def checked(upstream, started, python):
+    """One more: checks have connections of their own."""
+    server = Aioquic(upstream, python)
+    started.append(server.process)
+    return server
+
+
+@pytest.fixture(scope="module")
 def caddy(upstream, directory, started):
     program = Path(__file__).parents[2] / "target/tools/caddy/usr/bin/caddy"
     if not program.exists():
@@ -92,11 +100,11 @@ HOSTS = ("app", "caddy", "unknown", "name", "nobody", "checked", "clear")
 
 
 @pytest.fixture(scope="module")
-def proxy(directory, upstream, aioquic, caddy):
+def proxy(directory, upstream, aioquic, checked, caddy):
     front = Authority(directory, *(f"{host}.localhost" for host in HOSTS))
     named = {"ca_file": str(upstream.ca_file), "server_name": "upstream.internal"}
     route = {"authenticate": "none", "allow": LOOPBACK, "upstream_protocol": "http3"}
-    to = f"https://127.0.0.1:{aioquic.port}"
+    to, to_checked = f"https://127.0.0.1:{aioquic.port}", f"https://127.0.0.1:{checked.port}"
     proxy = Proxy(directory, front, [
         {"from": "https://app.localhost:PORT", "to": to, "upstream_tls": named, **route},
         {"from": "https://caddy.localhost:PORT", "to": f"https://127.0.0.1:{caddy}", "host_rewrite": "upstream.internal",
@@ -104,9 +112,9 @@ def proxy(directory, upstream, aioquic, caddy):
         {"from": "https://unknown.localhost:PORT", "to": to, "upstream_tls": {"server_name": "upstream.internal"}, **route},
         {"from": "https://name.localhost:PORT", "to": to, "upstream_tls": {"ca_file": str(upstream.ca_file)}, **route},
         {"from": "https://nobody.localhost:PORT", "to": f"https://127.0.0.1:{free_udp_port()}", "timeout": {"connect": "300ms"}, **route},
-        {"from": "https://checked.localhost:PORT", "to": to, "upstream_tls": named,
+        {"from": "https://checked.localhost:PORT", "to": to_checked, "upstream_tls": named,
          "health_check": {"type": "http", "path": "/nothing-here", "interval": "200ms", "jitter": "off"}, **route},
-        {"from": "https://clear.localhost:PORT", "to": to, "upstream_tls": named,
+        {"from": "https://clear.localhost:PORT", "to": to_checked, "upstream_tls": named,
          "health_check": {"type": "http", "path": "/echo", "interval": "200ms", "jitter": "off"}, **route},
     ])
     yield proxy

@@ -91,8 +91,7 @@ async fn a_client_certificate_is_presented_where_the_route_has_one() {
 #[tokio::test]
 async fn renewed_files_are_used_for_new_connections() {
     let (old, new) = (Authority::new(), Authority::new());
-    let (address, _, _endpoint) =
-        peer_with(server(&new, &leaf(), &["h3"]), |_, exchange| answer_with(exchange, "ok"));
+    let (address, _, _endpoint) = peer_with(server(&new, &leaf(), &["h3"]), |_, exchange| answer_with(exchange, "ok"));
     let mut over_quic = route(EndpointScheme::Https, &[address]);
     over_quic.upstream_protocol = UpstreamProtocol::Http3;
     let file = old.folder.path().join("ca.pem");
