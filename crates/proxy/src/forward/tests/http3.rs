@@ -130,9 +130,9 @@ async fn trailers_pass_both_ways() {
 #[tokio::test]
 async fn answers_without_a_body_end_at_once() {
     let peer = peer(|request, mut exchange| async move {
-        let status = if request.method() == "HEAD" { 200 } else { request.uri().path()[1..].parse().unwrap() };
+        let status = request.uri().path().trim_start_matches('/').parse().unwrap_or(200);
         let mut response = Response::builder().status(status);
-        if status != 204 {
+        if status != 204_u16 {
             response = response.header("content-length", 5);
         }
         exchange.send_response(response.body(()).unwrap()).await.unwrap();
