@@ -131,3 +131,29 @@ async fn a_provider_that_is_away_signs_nobody_out_and_is_recorded_once() -> Resu
     assert_eq!(failed[0]["details"], json!({ "session": "kept" }));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_stop_waits_for_what_a_provider_answers() -> Result {
+    let upstream = Upstream::hello().await?;
+    let members = json!({ "allow": "user.authenticated" });
+    let mut proxy = Setup::default().token_life(SHORT).route("one", &upstream.url(), &members).start().await?;
+    let mut ada = proxy.signed_in("ada", "one").await?;
+    let held = proxy.provider().hold().await;
+    // The first request after the end of the token waits for the provider, until the drain cuts it.
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        let mut asking = Box::pin(ada.send(Method::GET, "https://one.localhost/", &[], Bytes::new()));
+        if tokio::time::timeout(Duration::from_secs(3), &mut asking).await.is_err() {
+            proxy.drain();
+            assert!(asking.await.is_err(), "it was answered");
+            break;
+        }
+    }
+    proxy.provider().remove("ada");
+    drop(held);
+    let records = proxy.stop().await?;
+    let failed = of_kind(&records, "refresh_failed");
+    assert_eq!(failed.first().map(|record| &record["reason"]), Some(&json!("grant-ended")), "{failed:?}");
+    Ok(())
+}

@@ -70,6 +70,7 @@ struct Shared {
     codes: Ledger<Grant>,
     access: Ledger<Access>,
     offline: Ledger<Offline>,
+    held: Arc<tokio::sync::RwLock<()>>,
     sign_ins: Ledger<SignIn>,
 }
 
@@ -135,6 +136,7 @@ impl Provider {
             codes: Ledger::new(CODE_SECONDS),
             access: Ledger::new(ACCESS_SECONDS),
             offline: Ledger::new(SIGN_IN_SECONDS),
+            held: Arc::default(),
             sign_ins: Ledger::new(SIGN_IN_SECONDS),
         });
         let router = router(Arc::clone(&shared));
@@ -146,6 +148,11 @@ impl Provider {
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.shared.issuer
+    }
+
+    /// Answers no token request until the value is dropped: a provider that is slow.
+    pub async fn hold(&self) -> impl Drop + use<> {
+        Arc::clone(&self.shared.held).write_owned().await
     }
 
     /// Says this of the user from now on, also to those who refresh what they were told before.

@@ -92,6 +92,7 @@ impl Turn {
     /// Notes that an attempt succeeded.
     pub(crate) fn succeeded(&self) {
         self.failures.store(0, Ordering::Relaxed);
+        self.off_until.store(0, Ordering::Relaxed);
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) async fn exchange(
     Form(request): Form<Request>,
 ) -> Response {
     let Some(client) = request.credentials.client(&shared, &headers) else { return refuse_client() };
+    let _held = shared.held.read().await;
     let tokens = match request.grant_type.as_str() {
         "authorization_code" => for_code(&shared, client, &request),
         "refresh_token" => refresh::exchange(&shared, client, &request.refresh_token).map(|(offline, next)| {

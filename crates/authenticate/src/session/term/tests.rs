@@ -49,6 +49,7 @@ fn a_provider_that_failed_is_left_alone_longer_each_time_but_never_for_long() {
     // The clock was set back.
     assert!(!turn.is_off(at(0)));
     turn.succeeded();
+    assert!(!turn.is_off(at(200)) && !turn.fails());
     assert!(turn.failed(at(300)), "the first of another outage");
 }
 
