@@ -137,8 +137,13 @@ const AUDIT_COUNTED: f64 = 1.3;
 const AUDIT_TIMED: f64 = 1.5;
 
 /// What is compared with what is kept, and the figure that counts where instructions cannot be counted.
-const GUARDED: [(&str, &str); 4] =
-    [("identity-h1", "cpu_us"), ("identity-h2", "cpu_us"), ("grpc", "cpu_us"), ("handshakes-full", "handshake_cpu_us")];
+const GUARDED: [(&str, &str); 5] = [
+    ("identity-h1", "cpu_us"),
+    ("identity-h2", "cpu_us"),
+    ("grpc", "cpu_us"),
+    ("handshakes-full", "handshake_cpu_us"),
+    ("handshakes-resumed", "handshake_cpu_us"),
+];
 
 /// How much dearer than what is kept it may be where instructions are counted, which hardly depend on the machine.
 const COUNTED: f64 = 1.05;
