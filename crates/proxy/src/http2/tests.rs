@@ -168,6 +168,21 @@ async fn a_client_that_waits_with_its_body_is_asked_for_it() {
 }
 
 #[tokio::test]
+async fn a_get_whose_body_turns_out_to_be_empty_has_none() {
+    let proxy = proxy(echo().await, EndpointScheme::Http);
+    for (parts, expected) in [(&[""][..], ""), (&["", "he", "", "llo", ""], "hello")] {
+        let (response, mut body) = client(&proxy).await.send_request(request(Method::GET), false).unwrap();
+        for (number, part) in parts.iter().enumerate() {
+            body.send_data((*part).into(), number + 1 == parts.len()).unwrap();
+        }
+        let seen = response.await.unwrap().into_body().data().await.unwrap().unwrap();
+        let seen: serde_json::Value = serde_json::from_slice(&seen).unwrap();
+        let is_chunked = seen["headers"].to_string().contains("transfer-encoding");
+        assert_eq!((&seen["body"], is_chunked), (&expected.into(), !expected.is_empty()), "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_taken_back_never_looks_whole() {
     for reason in [Reason::CANCEL, Reason::NO_ERROR, Reason::INTERNAL_ERROR] {
         let (address, mut ended) = upstream("HTTP/1.1 103 Early Hints\r\n\r\n", false).await;

@@ -130,10 +130,12 @@ impl RequestBody {
     /// # Errors
     /// It broke off.
     pub(super) async fn begin(&mut self) -> Result<(), RequestBodyError> {
-        if !self.is_end_stream() && self.size_hint().exact().is_none() {
-            self.ahead = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await.transpose()?;
-            if self.ahead.is_none() {
-                self.source = Source::Empty;
+        while self.ahead.is_none() && !self.is_end_stream() && self.size_hint().exact().is_none() {
+            match poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await.transpose()? {
+                Some(frame) => {
+                    self.ahead = Some(frame).filter(|frame| frame.data_ref().is_none_or(|data| !data.is_empty()))
+                }
+                None => self.source = Source::Empty,
             }
         }
         Ok(())
