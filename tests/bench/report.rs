@@ -117,6 +117,9 @@ fn cell(spread: Option<Spread>, digits: usize) -> String {
 
 /// Writes a number with blanks between thousands.
 fn number(value: f64, digits: usize) -> String {
+    if value < 0.0 {
+        return format!("−{}", number(-value, digits));
+    }
     let text = format!("{value:.digits$}");
     let (whole, fraction) =
         text.split_once('.').map_or((&*text, String::new()), |(whole, rest)| (whole, format!(".{rest}")));

@@ -78,7 +78,8 @@ fn saturate(loaded: &mut Loaded, plan: Plan) -> Result<Figures> {
     let mut figures = counter.map_or_else(|| Ok(Figures::new()), |counter| counter.end(requests))?;
     figures.insert("cpu_us".into(), cpu * 1e6 / requests);
     if plan.rests {
-        figures.insert("later_us".into(), (rest(&processes) - whole_before - cpu) * 1e6 / requests);
+        let later = rest(&processes) - whole_before - cpu;
+        figures.insert("later_us".into(), later.max(0.0) * 1e6 / requests);
     }
     figures.insert("per_second".into(), requests / taken.as_secs_f64());
     // A share of one processor: near 1, the proxy is what bounds the rate.
