@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::{Method, Request, Response};
-use integration::{Proxy, Result as Outcome, Setup, Upstream, connect, http2, raw, status};
+use integration::{Folder, Proxy, Result as Outcome, Setup, Upstream, connect, http2, raw, status};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -629,5 +629,76 @@ async fn another_endpoint_takes_what_the_first_does_not() -> Result {
     let upstreams = proxy.admin_get("localhost", "/upstreams").await?;
     assert!(upstreams.contains("\"state\":\"ejected\""), "{upstreams}");
     drop(proxy.stop().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_routes_ask_of_requests_they_ask_of_tunnels() -> Result {
+    let echo = Echo::start().await?;
+    let strong = json!({ "allow": "user.authenticated", "step_up": { "acr_values": ["phr"] } });
+    let mut few = open_to_all();
+    few["rate_limit"] = json!({ "requests": 1, "period": "1h", "by": "client_ip" });
+    let watched = json!({ "authenticate": "none", "allow": "false", "mode": "shadow" });
+    let guarded = json!({ "authenticate": "none", "allow": "true", "deny": "route.name == 'guarded'" });
+    let proxy = Setup::default()
+        .route("strong", &echo.to, &tunnel("strong", &strong))
+        .route("few", &echo.to, &tunnel("few", &few))
+        .route("watched", &echo.to, &tunnel("watched", &watched))
+        .route("guarded", &echo.to, &tunnel("guarded", &guarded))
+        .start()
+        .await?;
+    let cookie = cookie(&proxy, "ada", "strong").await?;
+    let (mut stream, head) = ask(&proxy, "strong", &format!("Cookie: {cookie}\r\n")).await?;
+    assert!(head.contains("error=\"insufficient_user_authentication\""), "{head}");
+    let told: Value = serde_json::from_slice(&rest(&mut stream).await?)?;
+    let sign_in = "https://strong.localhost/.portcullis/sign_in?return_to=/.portcullis/&acr_values=phr";
+    assert_eq!((&told["error"], &told["sign_in"]), (&json!("insufficient_user_authentication"), &json!(sign_in)));
+
+    let first = opened(&proxy, "few", "").await?;
+    let (_, head) = ask(&proxy, "few", "").await?;
+    assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("retry-after: "), "{head}");
+    drop(first);
+    assert!(echoes(&mut opened(&proxy, "watched", "").await?).await?);
+    assert_eq!(status(&ask(&proxy, "guarded", "").await?.1), 403);
+
+    let records = proxy.stop().await?;
+    let reasons: Vec<_> = of_kind(&records, "request")
+        .into_iter()
+        .filter(|record| record["method"] == "CONNECT")
+        .map(|record| record["reason"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        reasons,
+        ["step-up-required", "allow-rule-matched", "rate-limited", "shadow-mode", "deny-rule-matched"],
+        "{records:#?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_another_certificate_serves_was_meant_for_another_connection() -> Result {
+    let echo = Echo::start().await?;
+    let other = Folder::new(&["other"])?;
+    let certificates = json!([
+        { "cert_file": "cert.pem", "key_file": "key.pem" },
+        { "cert_file": "other.pem", "key_file": "other.key" },
+    ]);
+    let route = |name: &str, from: &str| json!({ "name": name, "from": from, "to": echo.to, "authenticate": "none", "allow": "true" });
+    let proxy = Setup::default()
+        .route("ssh", &echo.to, &tunnel("ssh", &open_to_all()))
+        .file("other.pem", &std::fs::read_to_string(other.path("cert.pem"))?)
+        .file("other.key", &std::fs::read_to_string(other.path("key.pem"))?)
+        .section(&json!({
+            "listeners": [{ "address": "127.0.0.1:0", "tls": { "certificates": certificates } }],
+            "routes": [route("ssh", "tcp+https://ssh.localhost:22"), route("other", "tcp+https://other.localhost:22")],
+        }))
+        .start()
+        .await?;
+    let mut stream = connect(&proxy, "ssh.localhost", &["http/1.1"]).await?;
+    stream.write_all(b"CONNECT other.localhost:22 HTTP/1.1\r\nHost: other.localhost:22\r\n\r\n").await?;
+    assert_eq!(status(&head(&mut stream).await?), 421);
+    assert!(echoes(&mut opened(&proxy, "ssh", "").await?).await?);
+    drop(proxy.stop().await?);
+    assert_eq!(echo.heard(), b"x");
     Ok(())
 }

@@ -545,6 +545,28 @@ fn a_made_up_request_is_explained() {
 }
 
 #[test]
+fn a_tunnel_is_explained() {
+    let config = CONFIG.replace("policy_files: [policies.yaml]\n", "")
+        + r#"
+routes:
+  - from: tcp+https://ssh.test:22
+    to: tcp://127.0.0.1:9
+    authenticate: none
+    allow: request.method == "CONNECT" && request.path == "" && request.host == "ssh.test"
+"#;
+    let certified = rcgen::generate_simple_self_signed(vec!["ssh.test".to_owned()]).unwrap();
+    let (certificate, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
+    let config = config
+        .replace("${env:NOT_SET_ANYWHERE}", "x")
+        .replace("id: a,", "id: a, issuer: 'https://idp.test', client_id: p,");
+    let folder = folder(&[("portcullis.yaml", &config), ("none.pem", &certificate), ("none.key", &key)]);
+    let output = policy(folder.path(), &["explain", "--route", "tcp+https://ssh.test:22"]);
+    assert!(stdout(&output).contains("decision: allow by "), "{}{}", stdout(&output), stderr(&output));
+    let arguments = ["explain", "--route", "tcp+https://ssh.test:22", "--path", "/a"];
+    refused(&folder, &arguments, &["a tunnel has no path: leave it out"]);
+}
+
+#[test]
 fn a_sign_in_that_falls_short_of_a_step_up_is_explained() {
     let config = r#"
 listeners: [{ address: 127.0.0.1:0 }]

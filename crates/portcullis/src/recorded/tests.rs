@@ -50,6 +50,23 @@ fn what_a_record_holds_is_known_and_nothing_else() {
 }
 
 #[test]
+fn the_port_of_a_tunnel_is_no_part_of_its_host() {
+    let tunnel = |host: &str| {
+        read(|record| {
+            record["method"] = json!("CONNECT");
+            record["host"] = json!(host);
+            record["path"] = json!("");
+        })
+    };
+    let recorded = tunnel("app.test:22").unwrap();
+    assert_eq!((recorded.situation.host.as_str(), recorded.port), ("app.test", Some(22)));
+    let recorded = tunnel("[::1]:5432").unwrap();
+    assert_eq!((recorded.situation.host.as_str(), recorded.port), ("[::1]", Some(5432)));
+    assert!(tunnel("app.test:none").is_none());
+    assert_eq!(read(|record| record["host"] = json!("[::1]")).unwrap().port, None);
+}
+
+#[test]
 fn inputs_are_known_as_far_as_they_were_kept() {
     let recorded = read(|record| {
         record["inputs"] = json!({
