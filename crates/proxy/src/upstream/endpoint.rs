@@ -327,7 +327,7 @@ impl Endpoint {
             }
             Lease::Http3(taken) => {
                 let (slot, stream) = *taken;
-                let answer = Box::pin(http3::send(slot, stream, request)).await;
+                let answer = Box::pin(http3::send(slot, stream, request, self.connector.limit)).await;
                 Ok(answer?.map(|body| Arriving::Http3(Box::new(body))))
             }
         }

@@ -388,6 +388,41 @@ async fn nobody_behind_a_port_is_told_with_what_silence_may_mean() {
 }
 
 #[tokio::test]
+async fn a_peer_that_dies_in_silence_is_found_by_the_next_request() {
+    let peer = peer(|_, exchange| answer_with(exchange, "ok")).await;
+    let mut route = peer.route();
+    route.timeouts.connect = Duration::from_millis(300);
+    let front = front(Http::One, &route).await;
+    let client = Client::connect(Http::One, &front).await;
+    assert_eq!(text(client.get("/").await).await, "ok");
+    peer.vanish();
+    let expected = "nothing came from the upstream for 300ms, not even that it got the request";
+    assert_eq!(failure(client.get("/").await).await, ("Protocol".to_owned(), expected.to_owned()));
+    assert_eq!(failure(client.get("/").await).await.0, "Silence", "a new connection is tried");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_long_to_answer_is_waited_for() {
+    let (go, going) = tokio::sync::watch::channel(false);
+    let peer = peer(move |_, exchange| {
+        let mut going = going.clone();
+        async move {
+            going.wait_for(|go| *go).await.unwrap();
+            answer_with(exchange, "ok").await;
+        }
+    })
+    .await;
+    let mut route = peer.route();
+    route.timeouts.connect = Duration::from_millis(300);
+    let front = front(Http::One, &route).await;
+    let client = Client::connect(Http::One, &front).await;
+    let asking = tokio::spawn(async move { text(client.get("/").await).await });
+    let _longer = timeout(Duration::from_millis(900), std::future::pending::<()>()).await;
+    go.send(true).unwrap();
+    assert_eq!(asking.await.unwrap(), "ok");
+}
+
+#[tokio::test]
 async fn a_name_with_several_addresses_is_tried_at_each() {
     // `localhost` is also `::1` where the machine has IPv6; nobody answers there.
     let peer = peer(|_, exchange| answer_with(exchange, "ok")).await;

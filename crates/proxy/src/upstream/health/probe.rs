@@ -1,6 +1,7 @@
 //! Asks one endpoint whether it works, on a connection of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
@@ -113,7 +114,7 @@ async fn send_over_quic(
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await;
     let request = Request::from_parts(parts, RequestBody::whole(body.to_bytes()));
-    match http3::send(slot, stream, request).await {
+    match http3::send(slot, stream, request, NEVER).await {
         Ok(response) => Ok(response.map(|body| Arriving::Http3(Box::new(body)))),
         Err(Unanswered::Lost { error, .. }) => Err(UpstreamFailure::broken(&error).detail.into_owned()),
         Err(Unanswered::NotSent(_)) => Err("health check: the connection was closed".to_owned()),
@@ -171,6 +172,9 @@ const NOT_SERVING: u8 = 2;
 
 /// Bytes before a message of gRPC: whether it is compressed, and its length.
 const PREFIX: usize = 5;
+
+/// A check has a time limit of its own.
+const NEVER: Duration = Duration::from_secs(60 * 60);
 
 /// An answer has seven bytes.
 const MAX_ANSWER: usize = 4096;

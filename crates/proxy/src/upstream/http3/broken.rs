@@ -1,6 +1,7 @@
 //! How an HTTP/3 upstream breaks an exchange.
 
 use std::io;
+use std::time::Duration;
 
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
@@ -16,6 +17,9 @@ pub(crate) enum Broken {
     /// TLS ended the connection after the handshake: the peer checks certificates of clients only then.
     #[error("connection lost")]
     Tls(#[source] io::Error),
+    /// Nothing came from the peer, not even that it got the request.
+    #[error("nothing came from the upstream for {0:?}, not even that it got the request")]
+    Silent(Duration),
     /// The peer never looked at the request.
     #[error("upstream refused the stream")]
     Refused,
@@ -44,7 +48,7 @@ impl Broken {
 
     /// Returns whether the peer breaks the protocol, so that nothing else should be trusted to it.
     pub(super) const fn is_of_peer(&self) -> bool {
-        matches!(self, Self::Invalid(_) | Self::Closed | Self::Lost(_) | Self::Tls(_))
+        matches!(self, Self::Invalid(_) | Self::Closed | Self::Silent(_) | Self::Lost(_) | Self::Tls(_))
     }
 }
 

@@ -116,7 +116,15 @@ impl Peer {
             Err(Broken::TooLarge) => return fault(EXCESSIVE_LOAD, "a frame is too large"),
             Err(Broken::Invalid(_) | Broken::Request(_)) => return fault(FRAME_ERROR, "a frame is none"),
             // The end of this stream is that of the connection (RFC 9114 §6.2.1).
-            Ok(None) | Err(Broken::Closed | Broken::Reset(_) | Broken::Refused | Broken::Lost(_) | Broken::Tls(_)) => {
+            Ok(None)
+            | Err(
+                Broken::Closed
+                | Broken::Silent(_)
+                | Broken::Reset(_)
+                | Broken::Refused
+                | Broken::Lost(_)
+                | Broken::Tls(_),
+            ) => {
                 return fault(CLOSED_CRITICAL_STREAM, "the control stream ended");
             }
         };

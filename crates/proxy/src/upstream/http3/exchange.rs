@@ -2,12 +2,14 @@
 
 use std::future::{pending, poll_fn};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use quinn::WriteError;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::body::Body;
 use super::broken::Broken;
@@ -19,11 +21,13 @@ use crate::interim::Interim;
 use crate::upstream::body::{Asked, RequestBody};
 use crate::upstream::http1::Unanswered;
 
-/// Sends a request over a stream and waits for the head of its response.
+/// Sends a request over a stream and waits for the head of its response, on a connection that may have died in silence only
+/// for `limit`.
 pub(in crate::upstream) async fn send(
     slot: Slot,
     stream: Stream,
     request: Request<RequestBody>,
+    limit: Duration,
 ) -> Result<Response<Body>, Unanswered> {
     let (Stream { mut sending, receiving }, mut last) = (stream, slot.connection().carrier().last.clone());
     let id = sending.id();
@@ -38,6 +42,7 @@ pub(in crate::upstream) async fn send(
         biased;
         response = exchange(sending, Frames::new(receiving), request) => response,
         () = gone(&mut last, id) => Err(Broken::Refused),
+        () = silence(&slot.connection().carrier().connection, limit) => Err(Broken::Silent(limit)),
     };
     match exchanged {
         Ok(response) => Ok(response.map(|body: Body| body.of(slot))),
@@ -56,6 +61,17 @@ pub(in crate::upstream) async fn send(
 async fn gone(last: &mut watch::Receiver<u64>, id: u64) {
     if last.wait_for(|last| id >= *last).await.is_err() {
         // The connection ended, which its streams tell.
+        pending::<()>().await;
+    }
+}
+
+/// Ends when nothing at all has come for `limit` since now: a peer acknowledges what it gets long before it answers. One that
+/// was killed does not say so over UDP.
+async fn silence(connection: &quinn::Connection, limit: Duration) {
+    let heard = || connection.stats().udp_rx.datagrams;
+    let before = heard();
+    sleep(limit).await;
+    if heard() != before {
         pending::<()>().await;
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Peer {
     authority: Authority,
     connections: Arc<AtomicUsize>,
     parting: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
-    _endpoint: Endpoint,
+    endpoint: Endpoint,
 }
 
 impl Peer {
@@ -32,6 +32,11 @@ impl Peer {
         route.upstream_protocol = UpstreamProtocol::Http3;
         route.upstream_tls = self.authority.trusted();
         route
+    }
+
+    /// Is heard of no more at its address.
+    pub(super) fn vanish(&self) {
+        self.endpoint.rebind(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
     }
 
     /// Says on all connections that no more requests are taken.
@@ -62,7 +67,7 @@ where
         parting.lock().unwrap().push(part);
         serve(connection, each.clone(), parts)
     });
-    Peer { address, authority, connections, parting: parts, _endpoint: endpoint }
+    Peer { address, authority, connections, parting: parts, endpoint }
 }
 
 /// Serves until told to go away: then the requests that are open are finished.
