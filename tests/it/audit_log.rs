@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use integration::{Answer, Setup, Upstream, raw};
+use integration::{Answer, Setup, Upstream, raw, read_request};
 use serde_json::json;
 
 use crate::Result;
@@ -100,5 +100,33 @@ async fn who_leaves_early_is_written_down_too() -> Result {
     let records = proxy.stop().await?;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["bytes_out"], 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_spoken_with_an_upstream_that_fails_is_written_down() -> Result {
+    let broken = Upstream::with(|mut stream| async move {
+        let _ = read_request(&mut stream, &mut Vec::new()).await;
+    });
+    let (broken, gone) = (broken.await?, Upstream::hello().await?.address());
+    let open = json!({ "authenticate": "none", "allow": "true" });
+    let proxy = Setup::default()
+        .route("broken", &broken.url(), &open)
+        .route("gone", &format!("http://{gone}"), &open)
+        .start()
+        .await?;
+    for host in ["broken", "gone"] {
+        let answer =
+            proxy.browser().send(Method::POST, &format!("https://{host}.localhost/"), &[], Bytes::new()).await?;
+        assert_eq!(answer.status, 502, "{host}");
+    }
+    let records = proxy.stop().await?;
+    let spoken: Vec<_> = records
+        .iter()
+        .filter(|record| record["kind"] == "request")
+        .map(|record| (&record["upstream"]["protocol"], &record["upstream"]["protocol_reason"]))
+        .collect();
+    let nothing = &serde_json::Value::Null;
+    assert_eq!(spoken, [(&json!("http/1.1"), &json!("configured")), (nothing, nothing)]);
     Ok(())
 }

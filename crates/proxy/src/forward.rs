@@ -272,17 +272,17 @@ impl<'a> Exchange<'a> {
                             fail(span, &failure);
                             return Tried::Unreachable((*again, received), failure);
                         }
-                        Some(_) | None => return self.lost(target, &error),
+                        Some(_) | None => return self.lost(target, spoken, &error),
                     }
                 }
                 Err(NotAnswered::Silent(failure)) if failure.kind == FailureKind::ClientSilent => {
                     fail(span, &failure);
-                    return Tried::Answered(Err(self.failed(target, failure)));
+                    return Tried::Answered(Err(self.failed(target, spoken, failure)));
                 }
                 Err(NotAnswered::Silent(failure)) => {
                     self.cluster.failed(target);
                     fail(span, &failure);
-                    return Tried::failed(RetryOn::GatewayTimeout, Err(self.failed(target, failure)));
+                    return Tried::failed(RetryOn::GatewayTimeout, Err(self.failed(target, spoken, failure)));
                 }
             }
             if freshness == Freshness::New {
@@ -355,7 +355,7 @@ impl<'a> Exchange<'a> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let failure =
                 UpstreamFailure::new(FailureKind::Protocol, "upstream switched protocols without being asked");
-            return Tried::Answered(Err(self.failed(target, failure)));
+            return Tried::Answered(Err(self.failed(target, spoken, failure)));
         }
         let status = response.status();
         if self.is_failure(&response) {
@@ -402,21 +402,26 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn lost(&self, target: &Target, error: &ConnectionError) -> Tried {
+    fn lost(&self, target: &Target, spoken: Spoken, error: &ConnectionError) -> Tried {
         if self.forward.progress.as_ref().is_some_and(|progress| progress.is_broken()) {
             let failure = UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
-            return Tried::Answered(Err(self.failed(target, failure)));
+            return Tried::Answered(Err(self.failed(target, spoken, failure)));
         }
         if self.forward.progress.as_ref().is_some_and(|progress| progress.is_too_large()) {
             let failure = UpstreamFailure::new(FailureKind::BodyTooLarge, "the body is larger than `max_request_body`");
-            return Tried::Answered(Err(self.failed(target, failure)));
+            return Tried::Answered(Err(self.failed(target, spoken, failure)));
         }
         self.cluster.failed(target);
-        Tried::failed(retry::reason_of_loss(error), Err(self.failed(target, UpstreamFailure::broken(error))))
+        Tried::failed(retry::reason_of_loss(error), Err(self.failed(target, spoken, UpstreamFailure::broken(error))))
     }
 
-    fn failed(&self, target: &Target, failure: UpstreamFailure) -> UpstreamFailure {
-        UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), attempts: self.attempts, ..failure }
+    fn failed(&self, target: &Target, spoken: Spoken, failure: UpstreamFailure) -> UpstreamFailure {
+        UpstreamFailure {
+            endpoint: Some(Arc::clone(target.endpoint.name())),
+            spoken: Some((protocol(spoken, target), target.endpoint.protocol_reason(spoken))),
+            attempts: self.attempts,
+            ..failure
+        }
     }
 }
 

@@ -198,12 +198,9 @@ fn note(refused: &Refused, exchange: &mut Exchange) {
         Refused::AuditUnavailable(error) => deny("audit-unavailable", Some(error)),
         Refused::IdentityUnavailable { reason, error } => deny(reason, Some(error)),
         Refused::Upstream(failure) => {
-            exchange.upstream = failure.endpoint.clone().map(|endpoint| Answerer {
-                endpoint,
-                protocol: "",
-                protocol_reason: "",
-                attempts: failure.attempts,
-            });
+            let (protocol, protocol_reason) = failure.spoken.unwrap_or_default();
+            let failed = |endpoint| Answerer { endpoint, protocol, protocol_reason, attempts: failure.attempts };
+            exchange.upstream = failure.endpoint.clone().map(failed);
             // The decision stands: the request was allowed, and what failed came after.
             exchange.verdict.error = Some(failure.detail.as_ref().into());
             return;

@@ -51,7 +51,9 @@ pub(super) async fn open(
     let key = key.ok_or_else(|| UpstreamFailure::new(FailureKind::ClientBody, "no `Sec-WebSocket-Key`"))?;
     let Reached { target, stream, attempts, span, active } = reach(cluster, &forward, &Method::GET).await?;
     let endpoint = Arc::clone(target.endpoint.name());
-    let failed = |failure| UpstreamFailure { endpoint: Some(Arc::clone(&endpoint)), attempts, ..failure };
+    let spoken = ("http/1.1", target.endpoint.protocol_reason(Spoken::Http1));
+    let failed =
+        |failure| UpstreamFailure { endpoint: Some(Arc::clone(&endpoint)), spoken: Some(spoken), attempts, ..failure };
     let mut request = opening(request, target, &key, forward.told);
     if let Some(span) = &span {
         span.tell(request.headers_mut());
@@ -70,8 +72,8 @@ pub(super) async fn open(
     });
     Ok(Forwarded {
         response: answer(response, forward.upgrade),
-        protocol: "http/1.1",
-        protocol_reason: target.endpoint.protocol_reason(Spoken::Http1),
+        protocol: spoken.0,
+        protocol_reason: spoken.1,
         endpoint,
         attempts,
         tunnel,

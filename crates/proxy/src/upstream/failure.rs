@@ -75,13 +75,15 @@ pub(crate) struct UpstreamFailure {
     pub(crate) detail: Cow<'static, str>,
     /// The endpoint that failed, the last one where several were tried.
     pub(crate) endpoint: Option<Arc<str>>,
+    /// What was spoken with it, and why, where a connection came about.
+    pub(crate) spoken: Option<(&'static str, &'static str)>,
     /// How often a connection or a request was tried.
     pub(crate) attempts: u32,
 }
 
 impl UpstreamFailure {
     pub(crate) fn new(kind: FailureKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), endpoint: None, attempts: 0 }
+        Self { kind, detail: detail.into(), endpoint: None, spoken: None, attempts: 0 }
     }
 
     /// Reads what a connection said when it failed under a request.
