@@ -163,12 +163,20 @@ impl Authenticator {
         self.sessions.by_id(id).await
     }
 
+    /// Returns the live sessions of the programs that come of a session, and end with it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn programs_of(&self, session: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
+        self.sessions.programs_of(session).await
+    }
+
     /// Ends a session on every host, and tells all who hold it.
     ///
     /// # Errors
     /// The store failed; the session goes on.
     pub async fn revoke(&self, session: &Session) -> Result<(), StoreError> {
-        self.sessions.end(session).await
+        self.sessions.end(session).await.map(drop)
     }
 
     /// Removes our cookies from `Cookie`, so that no upstream ever sees a handle. Other cookies stay as they came.

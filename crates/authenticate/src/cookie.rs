@@ -65,6 +65,11 @@ pub(crate) fn set(origin: &Origin, handle: &Handle) -> HeaderValue {
     sensitive(&format!("{}={}{}", session_name(origin.scheme()), *text, attributes(origin.scheme())))
 }
 
+/// Returns what a browser sends back of a `Set-Cookie`: name and value.
+pub(crate) fn pair(set_cookie: &HeaderValue) -> Option<&str> {
+    set_cookie.to_str().ok()?.split(';').next()
+}
+
 /// Returns the `Set-Cookie` that makes a browser forget its handle.
 pub(crate) fn clear(origin: &Origin) -> HeaderValue {
     sensitive(&format!("{}=; Max-Age=0{}", session_name(origin.scheme()), attributes(origin.scheme())))

@@ -5,6 +5,7 @@ mod answer;
 mod attempt;
 mod backchannel_logout;
 mod callback;
+mod connect;
 mod sign_in;
 mod sign_out;
 
@@ -27,6 +28,18 @@ use crate::{Config, Outcome, Session};
 /// `&provider=ID` where the route names one.
 pub const SIGN_IN_PATH: &str = "/.portcullis/sign_in";
 
+/// Where a program sends its user's browser, to be given a session of its own.
+const CONNECT_PATH: &str = "/.portcullis/connect";
+
+/// Where a program redeems the code that it was brought, and where it ends its session.
+const CONNECT_SESSION_PATH: &str = "/.portcullis/connect/session";
+
+/// Returns whether a path begins a sign-in: nobody gets that far whom no route of the host would let in.
+#[must_use]
+pub fn begins_sign_in(path: &str) -> bool {
+    [SIGN_IN_PATH, CONNECT_PATH, CONNECT_SESSION_PATH].contains(&path)
+}
+
 /// What the proxy knows of a request for one of our own paths.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -38,6 +51,8 @@ pub struct Endpoint {
     pub address: ClientAddress,
     /// The request id, for error pages.
     pub request_id: Arc<str>,
+    /// Whether programs may ask for sessions on this host: it has a tunnel.
+    pub programs: bool,
     /// The routes that this user may open from here; filled only for the user's own page.
     pub apps: Vec<App>,
 }
@@ -103,6 +118,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route(CALLBACK_PATH, any(callback::receive))
         .route(SIGN_OUT_PATH, get(sign_out::confirm).post(sign_out::sign_out))
         .route(SIGNED_OUT_PATH, get(sign_out::signed_out))
+        .route(CONNECT_PATH, get(connect::ask).post(connect::confirm))
+        .route(CONNECT_SESSION_PATH, post(connect::redeem).delete(connect::end))
         .route("/.portcullis/user", get(account::user))
         .route("/.portcullis/backchannel_logout", post(backchannel_logout::receive))
         .route("/.well-known/portcullis/jwks.json", get(account::jwks))

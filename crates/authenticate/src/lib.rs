@@ -19,7 +19,7 @@ mod store;
 pub use authenticator::{Authenticator, Outcome};
 pub use client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsConfig, Fetched, TokenError};
 pub use config::{ClaimNames, Config, Provider, SessionConfig, StoreLocation};
-pub use endpoints::{App, Endpoint, Event, EventKind, SIGN_IN_PATH};
+pub use endpoints::{App, Endpoint, Event, EventKind, SIGN_IN_PATH, begins_sign_in};
 pub use error::AuthenticateError;
 pub use keys::{KeyTexts, Keys};
 pub use presented::Presented;

@@ -148,7 +148,7 @@ impl Refresher {
     }
 
     async fn not_refreshed(&self, session: &Session, error: RefreshError) {
-        let ended = if error.ends_session() { self.sessions.end(session).await } else { Ok(()) };
+        let ended = if error.ends_session() { self.sessions.end(session).await.map(drop) } else { Ok(()) };
         let error = ended.err().map_or(error, unkept);
         let (reason, text) = (error.code(), error.to_string());
         let (provider, hash) = (session.identity().provider(), session.id().as_str());

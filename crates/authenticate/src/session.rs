@@ -3,6 +3,7 @@
 mod find;
 mod life;
 mod live;
+mod programs;
 mod record;
 mod renew;
 mod sessions;
@@ -44,6 +45,7 @@ pub struct Session {
     id: SessionId,
     sign_in: SignInId,
     provider_session: Option<Box<str>>,
+    is_program: bool,
     created: Timestamp,
     expires: Timestamp,
     // A request is decided and recorded by what was vouched for when it came.
@@ -62,6 +64,12 @@ impl Session {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.vouched.identity
+    }
+
+    /// Returns whether it is one that the user let a program on their computer have.
+    #[must_use]
+    pub const fn is_program(&self) -> bool {
+        self.is_program
     }
 
     /// Returns when the user signed in.
@@ -104,8 +112,8 @@ impl Session {
         let vouched = self.life.vouched.load_full();
         (!Arc::ptr_eq(&self.vouched, &vouched)).then(|| {
             let (id, provider_session, life) = (self.id.clone(), self.provider_session.clone(), Arc::clone(&self.life));
-            let Self { sign_in, created, expires, .. } = *self;
-            Arc::new(Self { id, sign_in, provider_session, created, expires, vouched, life })
+            let Self { sign_in, is_program, created, expires, .. } = *self;
+            Arc::new(Self { id, sign_in, provider_session, is_program, created, expires, vouched, life })
         })
     }
 
@@ -137,6 +145,11 @@ impl Session {
     /// Returns how long it vouches for what it says now.
     pub(crate) fn next_term(&self, now: Timestamp, until: Option<Timestamp>) -> Option<Term> {
         self.vouched.term.map(|term| term.next(now, until))
+    }
+
+    /// Returns what names its record within the store.
+    pub(crate) const fn sign_in(&self) -> &SignInId {
+        &self.sign_in
     }
 
     fn seen(&self) -> Timestamp {

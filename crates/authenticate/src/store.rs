@@ -162,6 +162,11 @@ impl Key {
         Self::of(7, &[session])
     }
 
+    /// The sign-ins of programs that come of a sign-in.
+    pub(crate) fn programs_of(id: &[u8]) -> Self {
+        Self::of(9, &[id])
+    }
+
     /// A value that is put once and taken once.
     pub(crate) fn once(name: &Hash) -> Self {
         Self::of(8, &[name])

@@ -5,7 +5,10 @@ mod color;
 mod page;
 
 pub use branding::{Branding, Look};
-pub use page::{Account, AccountSession, AppLink, ConfirmSignOut, Fault, Forbidden, ProviderLink, SignIn, SignedOut};
+pub use page::{
+    Account, AccountSession, AppLink, ConfirmProgram, ConfirmSignOut, Fault, Forbidden, ProgramSignedIn, ProviderLink,
+    SignIn, SignedOut,
+};
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ render! {
     SignIn from "sign_in.html",
     SignedOut from "signed_out.html",
     ConfirmSignOut from "confirm_sign_out.html",
+    ConfirmProgram from "confirm_program.html",
+    ProgramSignedIn from "program_signed_in.html",
     Account from "account.html",
     Forbidden from "forbidden.html",
     Fault from "fault.html",
@@ -63,6 +65,30 @@ pub struct ConfirmSignOut<'a> {
     pub action: &'a str,
 }
 
+/// Asks before a program on the user's computer gets a session.
+#[derive(Clone, Debug)]
+pub struct ConfirmProgram<'a> {
+    /// Who is signed in.
+    pub user: &'a str,
+    /// The host that the program wants to reach.
+    pub host: &'a str,
+    /// Where on this computer the program waits.
+    pub program: &'a str,
+    /// When its session would end, to be read by people.
+    pub expires: &'a str,
+    /// Where the form posts to.
+    pub action: &'a str,
+    /// Where to sign in as somebody else.
+    pub switch_user_url: &'a str,
+}
+
+/// What the program itself shows once the browser has come.
+#[derive(Clone, Debug)]
+pub struct ProgramSignedIn<'a> {
+    /// The host that the program wants to reach.
+    pub host: &'a str,
+}
+
 /// The user's own page.
 #[derive(Clone, Debug)]
 pub struct Account<'a> {
@@ -91,6 +117,8 @@ pub struct AccountSession {
     pub expires: String,
     /// Whether it is the one of this very request.
     pub current: bool,
+    /// Whether a program has it.
+    pub program: bool,
 }
 
 /// An app to open.

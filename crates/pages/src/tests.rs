@@ -4,8 +4,8 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
-    Account, AccountSession, AppLink, Branding, ConfirmSignOut, Fault, Forbidden, Look, ProviderLink, SignIn,
-    SignedOut,
+    Account, AccountSession, AppLink, Branding, ConfirmProgram, ConfirmSignOut, Fault, Forbidden, Look,
+    ProgramSignedIn, ProviderLink, SignIn, SignedOut,
     color::{Color, READABLE},
 };
 
@@ -18,7 +18,7 @@ fn pages(look: &Look, text: &str) -> Vec<(&'static str, String)> {
         ProviderLink { name: "Partners".into(), url: "/b".into() },
     ];
     let groups: [Box<str>; 2] = [text.into(), "sre".into()];
-    let sessions = [AccountSession { created: text.into(), expires: text.into(), current: true }];
+    let sessions = [AccountSession { created: text.into(), expires: text.into(), current: true, program: true }];
     let apps = [AppLink { name: text.into(), url: text.into() }];
     let forbidden = Forbidden {
         resource: text,
@@ -32,6 +32,19 @@ fn pages(look: &Look, text: &str) -> Vec<(&'static str, String)> {
         ("sign-in", SignIn { app: text, providers: &providers }.render(look)),
         ("signed-out", SignedOut { sign_in_url: text }.render(look)),
         ("confirm-sign-out", ConfirmSignOut { user: text, action: text }.render(look)),
+        (
+            "confirm-program",
+            ConfirmProgram {
+                user: text,
+                host: text,
+                program: text,
+                expires: text,
+                action: text,
+                switch_user_url: text,
+            }
+            .render(look),
+        ),
+        ("program-signed-in", ProgramSignedIn { host: text }.render(look)),
         (
             "account",
             Account {

@@ -370,7 +370,11 @@ impl Exchange {
 
     /// Describes one of the further sessions that this request ended.
     fn record_of_ended<'a>(&'a self, session: &'a Session, total: Duration) -> Record<'a> {
-        let reason = if self.kind == Kind::SignIn { "session-replaced" } else { "backchannel-logout" };
+        let reason = match self.kind {
+            Kind::SignIn => "session-replaced",
+            Kind::SignOut => "signed-out",
+            Kind::Revoke | Kind::Request | Kind::Outcome => "backchannel-logout",
+        };
         Record {
             kind: Kind::Revoke,
             caller: Some(self.caller_of(session)),

@@ -1,6 +1,6 @@
 //! Hands requests for our own paths to `authenticate`: `/.portcullis/` and the JWKS, on every host that is ours.
 
-use authenticate::{Endpoint, Event, Outcome, Presented, SIGN_IN_PATH};
+use authenticate::{Endpoint, Event, Outcome, Presented, begins_sign_in};
 use authorize::Denial;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -29,7 +29,7 @@ pub(crate) async fn serve(
     address: ClientAddress,
 ) -> Result<Response<Content>, Refused> {
     let authenticator = exchange.snapshot.authenticator.clone().ok_or(Refused::NotFound)?;
-    if parts.uri.path() == SIGN_IN_PATH
+    if begins_sign_in(parts.uri.path())
         && let Some(denial) = refused_everywhere(exchange, &parts.headers, address)
     {
         return Err(Refused::Denied(denial));
@@ -47,7 +47,8 @@ pub(crate) async fn serve(
         exchange.session = Some(std::sync::Arc::clone(session));
     }
     let unavailable = if let Outcome::Unavailable(error) = &outcome { Some(error.to_string()) } else { None };
-    let endpoint = Endpoint { origin, outcome, address, request_id: exchange.id.as_str().into(), apps };
+    let programs = has_tunnel(exchange);
+    let endpoint = Endpoint { origin, outcome, address, request_id: exchange.id.as_str().into(), programs, apps };
     let body = axum::body::Body::new(Limited::new(body, MAX_BODY));
     let mut response = authenticator.serve(endpoint, Request::from_parts(parts, body)).await;
     if let Some(event) = response.extensions_mut().remove::<Event>() {
@@ -75,6 +76,12 @@ fn refused_everywhere(exchange: &Exchange, headers: &HeaderMap, address: ClientA
     });
     let first = denials.next()??;
     denials.all(|denial| denial.is_some()).then_some(first)
+}
+
+/// Returns whether the host has a tunnel: then programs may have sessions for it.
+fn has_tunnel(exchange: &Exchange) -> bool {
+    let mut routes = exchange.snapshot.routes_of(exchange.connection.scheme(), &exchange.host);
+    routes.any(|(_, route)| route.config.tunnel.is_some())
 }
 
 fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {

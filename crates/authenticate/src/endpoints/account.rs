@@ -85,6 +85,7 @@ async fn account(shared: &Shared, endpoint: &Endpoint, current: &Session) -> Res
             created: readable(session.created),
             expires: readable(session.expires),
             current: session.id == *current.id(),
+            program: session.is_program,
         })
         .collect();
     let apps: Vec<_> =
@@ -102,6 +103,6 @@ async fn account(shared: &Shared, endpoint: &Endpoint, current: &Session) -> Res
     Ok(page.render(&shared.config.look))
 }
 
-fn readable(time: Timestamp) -> String {
+pub(super) fn readable(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

@@ -95,6 +95,6 @@ pub(super) async fn form(body: Body, patience: Duration) -> Result<Query, &'stat
 const USED_TOKEN: &str = "logout";
 const MAX_BODY: usize = 64 * 1024;
 /// How long a body may take. Anybody can send one: a slow one must not hold its connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than a logout token is accepted after it was issued.
 const USED_TOKENS_KEPT: Duration = Duration::from_secs(10 * 60);

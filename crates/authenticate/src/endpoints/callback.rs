@@ -148,24 +148,26 @@ async fn sign_in(
 }
 
 /// Ends the session that this browser had on this host before when it was another user's, or when it would not do: its
-/// handles are worth nothing any more (session fixation). One that the same user just made in another tab stays. Returns the session that was ended.
+/// handles are worth nothing any more (session fixation). One that the same user just made in another tab stays. Returns the sessions that were ended.
 async fn end_previous(
     shared: &Shared,
     endpoint: &Endpoint,
     new: &Session,
     asked: Option<&Handoff>,
-) -> Result<Option<Arc<Session>>, StoreError> {
+) -> Result<Vec<Arc<Session>>, StoreError> {
     match &endpoint.outcome {
         Outcome::Authenticated(previous) => {
             let other_user = previous.identity().id() != new.identity().id();
             let beyond = asked.is_some_and(|asked| asked.is_beyond(previous, shared.clock.now()));
             if !other_user && (!beyond || previous.id() == new.id()) {
-                return Ok(None);
+                return Ok(Vec::new());
             }
-            shared.sessions.end(previous).await?;
-            Ok(Some(Arc::clone(previous)))
+            let sessions = &shared.sessions;
+            let programs =
+                if other_user { sessions.end(previous).await? } else { sessions.replace(previous, new).await? };
+            Ok(std::iter::once(Arc::clone(previous)).chain(programs).collect())
         }
-        Outcome::NotAuthenticated => Ok(None),
+        Outcome::NotAuthenticated => Ok(Vec::new()),
         Outcome::Unavailable(error) => Err(StoreError::Failed(error.to_string())),
     }
 }

@@ -52,9 +52,10 @@ pub(super) async fn sign_out(
         Outcome::Unavailable(error) => return not_ended(&shared, &endpoint, error),
     };
     let tokens = shared.sessions.tokens(session).await.ok().flatten().unwrap_or_default();
-    if let Err(error) = shared.sessions.end(session).await {
-        return not_ended(&shared, &endpoint, &error);
-    }
+    let programs = match shared.sessions.end(session).await {
+        Ok(programs) => programs,
+        Err(error) => return not_ended(&shared, &endpoint, &error),
+    };
     let at_provider = match shared.providers.get(session.identity().provider()) {
         Some(provider) => {
             if let Some(refresh_token) = tokens.refresh_token {
@@ -67,7 +68,8 @@ pub(super) async fn sign_out(
     };
     let response = answer::redirect(at_provider.as_ref().map_or(SIGNED_OUT_PATH, url::Url::as_str));
     let response = forgetting(response, &endpoint, request.headers());
-    answer::with_event(response, EventKind::SignOut, Some(session.clone()), "signed-out", None)
+    let response = answer::with_event(response, EventKind::SignOut, Some(session.clone()), "signed-out", None);
+    answer::with_ended(response, programs)
 }
 
 /// Says that the user is signed out.
@@ -91,7 +93,7 @@ fn forgetting(mut response: Response, endpoint: &Endpoint, headers: &HeaderMap) 
 
 /// Returns whether a form of this very origin sent the request. `Sec-Fetch-Site` cannot be forged by a page; browsers
 /// that do not send it send `Origin` with every POST. A request with neither is refused.
-fn is_from_own_page(headers: &HeaderMap, origin: &Origin) -> bool {
+pub(super) fn is_from_own_page(headers: &HeaderMap, origin: &Origin) -> bool {
     match headers.get("sec-fetch-site") {
         Some(site) => site == "same-origin",
         None => headers.get(ORIGIN).is_some_and(|found| found.as_bytes() == origin.to_string().as_bytes()),

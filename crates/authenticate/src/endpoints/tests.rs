@@ -1,5 +1,6 @@
 //! Sign-in, sign-out and our other own paths, driven as a browser would, against a provider that may lie.
 
+mod connect;
 mod flow;
 mod hostile;
 mod refresh;
@@ -31,6 +32,8 @@ pub(super) struct World {
     pub(super) provider: TestProvider,
     pub(super) clock: Arc<FixedClock>,
     pub(super) authenticator: Authenticator,
+    /// Whether its hosts have tunnels.
+    pub(super) programs: bool,
 }
 
 /// A browser: cookies by origin.
@@ -77,7 +80,7 @@ impl World {
         let store = Arc::new(store);
         let keys = Arc::new(Keys::load(&KeyTexts::default(), &store).unwrap());
         let authenticator = Authenticator::new(config, store, keys, clock.clone()).unwrap();
-        Self { provider, clock, authenticator }
+        Self { provider, clock, authenticator, programs: true }
     }
 
     pub(super) fn pass(&self, seconds: i64) {
@@ -104,6 +107,7 @@ impl World {
             outcome,
             address: ClientAddress { client: loopback, peer: loopback, source: AddressSource::Peer },
             request_id: "r-1".into(),
+            programs: self.programs,
             apps: Vec::new(),
         };
         let response = self.authenticator.serve(endpoint, Request::from_parts(head, body)).await;

@@ -33,6 +33,9 @@ pub(super) struct SignInRecord {
     provider_session: Option<Box<str>>,
     #[serde(default)]
     term: Option<Term>,
+    // Records that were made before there were any have none.
+    #[serde(default)]
+    is_program: bool,
 }
 
 /// The tokens of a sign-in.
@@ -67,7 +70,14 @@ impl SignInRecord {
             refresh_token: new.refresh_token.clone(),
             provider_session: new.provider_session.as_deref().map(Into::into),
             term,
+            is_program: false,
         }
+    }
+
+    /// Describes the same sign-in for a program. The provider's tokens stay with the browser's: used in two places, a
+    /// refresh token counts as stolen (RFC 9700 §4.14.2).
+    pub(super) fn for_program(self) -> Self {
+        Self { id_token: None, refresh_token: None, term: None, is_program: true, ..self }
     }
 
     /// Seals the record for its place in the store, so that no record can be put in another's place.
@@ -106,6 +116,7 @@ impl SignInRecord {
             id: sign_in.session_id(),
             sign_in,
             provider_session: self.provider_session,
+            is_program: self.is_program,
             created: self.created,
             expires: self.expires,
             vouched: life.vouched.load_full(),

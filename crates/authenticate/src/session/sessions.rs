@@ -32,6 +32,8 @@ pub(crate) struct SessionSummary {
     pub(crate) created: Timestamp,
     /// When it ends.
     pub(crate) expires: Timestamp,
+    /// Whether a program has it.
+    pub(crate) is_program: bool,
 }
 
 impl Sessions {
@@ -44,20 +46,31 @@ impl Sessions {
     pub(crate) async fn create(&self, new: NewSession) -> Result<SignInId, StoreError> {
         let now = self.clock.now();
         let expires = after(now, self.bounds.lifetime);
-        let id = SignInId::random();
         let record = SignInRecord::new(&new, now, expires, Term::of(&new, now));
+        self.keep(&record, &new.identity, new.provider_session.as_deref(), expires, None).await
+    }
+
+    /// Keeps the record of a sign-in, and all by which it is found: that of a program below the one that it comes of.
+    pub(super) async fn keep(
+        &self,
+        record: &SignInRecord,
+        identity: &Identity,
+        provider_session: Option<&str>,
+        expires: Timestamp,
+        program_of: Option<SignInId>,
+    ) -> Result<SignInId, StoreError> {
+        let (id, now) = (SignInId::random(), self.clock.now());
         let sealed = record.seal(&self.keys, &id).ok_or_else(|| StoreError::Failed("a record has no JSON".into()))?;
-        let identity = &new.identity;
-        let mut changes = vec![
-            Change::put(Key::sign_in(id.as_bytes()), sealed, expires),
-            Change::put(of_user(identity.issuer(), identity.subject()).with(id.as_bytes()), Vec::new(), expires),
-        ];
-        if let Some(sid) = &new.provider_session {
-            changes.push(Change::put(
-                of_provider_session(identity.issuer(), sid).with(id.as_bytes()),
-                Vec::new(),
-                expires,
-            ));
+        let of_user = of_user(identity.issuer(), identity.subject());
+        let of_provider_session = provider_session.map(|sid| of_provider_session(identity.issuer(), sid));
+        let of_program = program_of.map(|parent| Key::programs_of(parent.as_bytes()));
+        let lists = [Some(of_user), of_provider_session, of_program];
+        let row = |list: Key| Change::put(list.with(id.as_bytes()), Vec::new(), expires);
+        let mut changes = vec![Change::put(Key::sign_in(id.as_bytes()), sealed, expires)];
+        changes.extend(lists.into_iter().flatten().map(row));
+        if program_of.is_some() {
+            // The sign-in may be long ago: the program has been there since now.
+            changes.push(Change::put(Key::seen(id.as_bytes()), now.as_microsecond().to_be_bytes().to_vec(), expires));
         }
         self.store.run(move |backend| backend.commit(&changes, now)).await?;
         Ok(id)
@@ -90,8 +103,8 @@ impl Sessions {
         record.ok().flatten().map(|_| id)
     }
 
-    /// Ends a session on every host: its record and all of its handles go, first from the store, then from memory.
-    pub(crate) async fn end(&self, session: &Session) -> Result<(), StoreError> {
+    /// Removes a session on every host: its record and all of its handles go, first from the store, then from memory.
+    pub(super) async fn remove(&self, session: &Session) -> Result<(), StoreError> {
         let (id, now) = (session.sign_in, self.clock.now());
         let identity = session.identity();
         let mut changes = vec![
@@ -134,11 +147,20 @@ impl Sessions {
         for sign_in in sign_ins {
             let Some(session) = self.load(&sign_in).await? else { continue };
             if subject.is_none_or(|subject| session.identity().subject() == subject) {
-                self.end(&session).await?;
+                ended.extend(self.end(&session).await?);
                 ended.push(session);
             }
         }
         Ok(())
+    }
+
+    /// Ends the session of that sign-in, if it is live, and returns it.
+    pub(crate) async fn end_sign_in(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
+        let session = self.load(sign_in).await?;
+        if let Some(session) = &session {
+            self.end(session).await?;
+        }
+        Ok(session)
     }
 
     /// Returns the live sessions of a user, the newest first.
@@ -146,8 +168,9 @@ impl Sessions {
         let mut summaries = Vec::new();
         for sign_in in self.sign_ins(of_user(identity.issuer(), identity.subject())).await? {
             if let Some(session) = self.load(&sign_in).await? {
-                let Session { id, created, expires, .. } = &*session;
-                summaries.push(SessionSummary { id: id.clone(), created: *created, expires: *expires });
+                let Session { id, created, expires, is_program, .. } = &*session;
+                let (created, expires, is_program) = (*created, *expires, *is_program);
+                summaries.push(SessionSummary { id: id.clone(), created, expires, is_program });
             }
         }
         summaries.sort_by_key(|summary| std::cmp::Reverse(summary.created));
@@ -212,7 +235,7 @@ impl Sessions {
         self.store.live()
     }
 
-    async fn sign_ins(&self, prefix: Key) -> Result<Vec<SignInId>, StoreError> {
+    pub(super) async fn sign_ins(&self, prefix: Key) -> Result<Vec<SignInId>, StoreError> {
         let now = self.clock.now();
         let rows = self.store.run(move |backend| backend.below(&prefix, now)).await?;
         Ok(rows.iter().filter_map(|row| SignInId::from_bytes(row)).collect())

@@ -69,8 +69,12 @@ async fn end(
     sessions: &[Arc<Session>],
 ) -> Response {
     let actor = operator.to_string();
+    let sessions = match with_programs(authenticator, sessions).await {
+        Ok(sessions) => sessions,
+        Err(error) => return unavailable(&error),
+    };
     let mut revoked = Vec::new();
-    for session in sessions {
+    for session in &sessions {
         let event = Event {
             user: Some(user(session)),
             session: Some(session.id().as_str().into()),
@@ -87,6 +91,23 @@ async fn end(
         revoked.push(shown(session));
     }
     Json(json!({ "revoked": revoked })).into_response()
+}
+
+/// Adds the sessions of programs that come of some, each before that one: every session that ends has its record.
+async fn with_programs(
+    authenticator: &Authenticator,
+    sessions: &[Arc<Session>],
+) -> Result<Vec<Arc<Session>>, StoreError> {
+    let mut all: Vec<Arc<Session>> = Vec::new();
+    for session in sessions {
+        let programs = authenticator.programs_of(session).await?;
+        for session in programs.into_iter().chain([Arc::clone(session)]) {
+            if all.iter().all(|known| known.id() != session.id()) {
+                all.push(session);
+            }
+        }
+    }
+    Ok(all)
 }
 
 async fn of_user(
@@ -130,6 +151,7 @@ fn shown(session: &Session) -> Value {
         "created": session.created().to_string(),
         "expires": session.expires().to_string(),
         "last_seen": session.last_seen().to_string(),
+        "program": session.is_program(),
     })
 }
 

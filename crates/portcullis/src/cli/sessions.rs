@@ -153,7 +153,9 @@ fn line(session: &Value) -> String {
     let second =
         |pointer| text(pointer).parse::<Timestamp>().map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let [created, expires] = ["/created", "/expires"].map(|time| second(time).unwrap_or_default());
-    format!("{}  {user}  {created}  until {expires}", text("/id"))
+    let program = session.get("program").and_then(Value::as_bool).unwrap_or_default();
+    let of = if program { "  a program" } else { "" };
+    format!("{}  {user}  {created}  until {expires}{of}", text("/id"))
 }
 
 /// Returns what to do here about a refusal.

@@ -1,0 +1,70 @@
+//! Sessions of programs: each comes of the session that its user has in a browser, and ends with that.
+
+use std::sync::Arc;
+
+use super::{Session, Sessions, SignInId};
+use crate::StoreError;
+use crate::store::{Change, Key};
+
+impl Sessions {
+    /// Records that a program may act for the user of a session: a session of its own, which ends when that sign-in would
+    /// have ended. It has no handle yet. `None` when the session has ended.
+    pub(crate) async fn create_for_program(&self, browser: &SignInId) -> Result<Option<SignInId>, StoreError> {
+        let (Some(session), Some(record)) = (self.load(browser).await?, self.record(browser).await?) else {
+            return Ok(None);
+        };
+        let (record, sid) = (record.for_program(), session.provider_session.as_deref());
+        let id = self.keep(&record, session.identity(), sid, session.expires, Some(*browser)).await?;
+        // Whoever ends a session looks for its programs last, so one of the two sees the other.
+        if self.record(browser).await?.is_some() {
+            return Ok(Some(id));
+        }
+        if let Some(orphan) = self.load(&id).await? {
+            self.remove(&orphan).await?;
+        }
+        Ok(None)
+    }
+
+    /// Ends a session on every host, and the sessions of the programs that come of it: returns those.
+    pub(crate) async fn end(&self, session: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
+        // Before it: should the store fail on the way, the session is still there to be ended again.
+        let mut programs = self.end_programs(session).await?;
+        self.remove(session).await?;
+        programs.extend(self.end_programs(session).await?);
+        Ok(programs)
+    }
+
+    /// Ends a session in favour of another one of the same user, with which its programs go on.
+    pub(crate) async fn replace(&self, old: &Session, new: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
+        let (before, after) = (Key::programs_of(old.sign_in.as_bytes()), Key::programs_of(new.sign_in.as_bytes()));
+        let (now, expires) = (self.clock.now(), new.expires);
+        self.store
+            .run(move |backend| {
+                let programs = backend.below(&before, now)?;
+                let moved = programs.iter().flat_map(|program| {
+                    let put = Change::put(after.clone().with(program), Vec::new(), expires);
+                    [put, Change::Remove(before.clone().with(program))]
+                });
+                backend.commit(&moved.collect::<Vec<_>>(), now)
+            })
+            .await?;
+        self.end(old).await
+    }
+
+    /// Returns the live sessions of the programs that come of a session.
+    pub(crate) async fn programs_of(&self, session: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
+        let mut programs = Vec::new();
+        for program in self.sign_ins(Key::programs_of(session.sign_in.as_bytes())).await? {
+            programs.extend(self.load(&program).await?);
+        }
+        Ok(programs)
+    }
+
+    async fn end_programs(&self, session: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
+        let programs = self.programs_of(session).await?;
+        for program in &programs {
+            self.remove(program).await?;
+        }
+        Ok(programs)
+    }
+}
