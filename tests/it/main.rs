@@ -4,6 +4,7 @@
 mod admin;
 mod audit_log;
 mod bodies;
+mod connect;
 mod drain;
 mod egress;
 mod extended_connect;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 mod format;
@@ -9,7 +10,7 @@ mod policy;
 mod run;
 mod schema;
 mod sessions;
-mod text;
+pub(crate) mod text;
 mod version;
 
 use std::fmt::Display;
@@ -47,6 +48,7 @@ struct LogArgs {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Connect(connect::Connect),
     Audit(audit::Audit),
     Schema(schema::Schema),
     Sessions(sessions::Sessions),
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
     let exit = match cli.verb {
         Verb::Run(run) => run.execute(),
         Verb::Check(check) => check.execute(),
+        Verb::Connect(connect) => connect.execute(),
         Verb::Audit(audit) => audit.execute(),
         Verb::Schema(schema) => schema.execute(),
         Verb::Sessions(sessions) => sessions.execute(),

@@ -9,6 +9,7 @@ mod assembly;
 mod audit_metrics;
 pub mod cli;
 pub mod config;
+pub mod connect;
 mod recorded;
 mod refreshes;
 mod reload;

@@ -84,7 +84,11 @@ impl Receiver {
 }
 
 impl Tls {
-    fn config(&self) -> io::Result<ClientConfig> {
+    /// Returns how such a receiver is spoken to.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub fn config(&self) -> io::Result<ClientConfig> {
         let unusable = |error: rustls::Error| told(io::ErrorKind::InvalidData, error.to_string());
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()

@@ -1,7 +1,7 @@
 //! Texts of others on a terminal.
 
 /// Takes what could steer a terminal out of a text that a caller chose: controls, and marks that turn text around.
-pub(super) fn safe(text: &str) -> String {
+pub(crate) fn safe(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c,
