@@ -6,7 +6,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-const binary = process.env.PORTCULLIS_BIN ?? path.resolve(import.meta.dirname, '../../../target/debug/portcullis');
+export const binary = process.env.PORTCULLIS_BIN ?? path.resolve(import.meta.dirname, '../../../target/debug/portcullis');
 
 /** A port that was free a moment ago: `from` URLs carry the port, so it must be known before the start. */
 export async function freePort() {
@@ -25,7 +25,7 @@ export function temporaryDirectory() {
 export function certificate(directory, hosts) {
   const names = hosts.map((host) => `DNS:${host}`).join(',');
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-    '-subj', '/CN=portcullis tests', '-addext', `subjectAltName=${names}`,
+    '-subj', '/CN=portcullis tests', '-addext', `subjectAltName=${names}`, '-addext', 'basicConstraints=critical,CA:FALSE',
     '-keyout', path.join(directory, 'key.pem'), '-out', path.join(directory, 'cert.pem')], { stdio: 'ignore' });
 }
 

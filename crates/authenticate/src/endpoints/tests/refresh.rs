@@ -441,14 +441,14 @@ async fn what_a_refresh_brought_survives_a_restart() {
     one.says(json!({ "groups": ["sales"] }));
     assert!(one.ask().await.is_some());
     assert_eq!(one.told(), ["refreshed"]);
-    let Refreshing { world: World { provider, clock, authenticator }, browser, .. } = one;
+    let Refreshing { world: World { provider, clock, authenticator, programs }, browser, .. } = one;
     let config = (*authenticator.config).clone();
     drop(authenticator);
     let store = Arc::new(Store::open(&location).unwrap());
     let keys = Arc::new(Keys::load(&KeyTexts::default(), &store).unwrap());
     let authenticator = Authenticator::new(config, store, keys, clock.clone()).unwrap();
     let told = watch(&authenticator);
-    let mut one = Refreshing { world: World { provider, clock, authenticator }, browser, told };
+    let mut one = Refreshing { world: World { provider, clock, authenticator, programs }, browser, told };
     assert_eq!(groups(one.ask().await.as_ref()), json!(["sales"]));
     assert!(one.told().is_empty(), "asked although the token is fresh");
     one.pass(WINDOW);
