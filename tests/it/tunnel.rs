@@ -702,3 +702,24 @@ async fn what_another_certificate_serves_was_meant_for_another_connection() -> R
     assert_eq!(echo.heard(), b"x");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_tunnel_along() -> Result {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let to = format!("tcp://{}", listener.local_addr()?);
+    let proxy = started("ssh", &to, &open_to_all()).await?;
+    let mut stream = opened(&proxy, "ssh", "").await?;
+    let (mut service, _) = listener.accept().await?;
+    stream.write_all(b"bye").await?;
+    drop(stream);
+    assert_eq!(rest(&mut service).await?, b"bye");
+    let stream = ask_http2(&proxy, "ssh", None, b"").await?;
+    let (mut service, _) = listener.accept().await?;
+    // Its stream is reset.
+    drop(stream);
+    assert_eq!(rest(&mut service).await?, b"");
+    let records = proxy.stop().await?;
+    let broken = records.iter().filter(|record| record["upstream"]["protocol"] == "tcp" && record["error"].is_string());
+    assert_eq!(broken.count(), 2, "{records:#?}");
+    Ok(())
+}
