@@ -27,7 +27,7 @@ pub(super) async fn open(
     let endpoint = Arc::clone(target.endpoint.name());
     if http1::is_ahead(request.extensions()) {
         let failure = UpstreamFailure::new(FailureKind::ClientAhead, AHEAD);
-        return Err(UpstreamFailure { endpoint: Some(endpoint), attempts, ..failure });
+        return Err(UpstreamFailure { endpoint: Some(endpoint), spoken: Some(TCP), attempts, ..failure });
     }
     let client = http1::tunnel(request.extensions_mut()).ok_or_else(no_tunnel)?;
     let response = Response::new(UpstreamBody::new(Arriving::Nothing, None, None));
@@ -40,8 +40,8 @@ pub(super) async fn open(
     Ok(Forwarded {
         response,
         endpoint,
-        protocol: "tcp",
-        protocol_reason: "configured",
+        protocol: TCP.0,
+        protocol_reason: TCP.1,
         attempts,
         tunnel: Some(Tunnel { carried, part }),
     })
@@ -72,5 +72,7 @@ async fn carry(client: oneshot::Receiver<http1::Tunnel>, upstream: UpstreamStrea
     Carried { traffic: counter.traffic(), broke_off }
 }
 
+/// What is spoken to the endpoint, and why.
+const TCP: (&str, &str) = ("tcp", "configured");
 const AHEAD: &str = "the client spoke before its tunnel was open";
 const LEFT: &str = "the client left before its tunnel was open";
