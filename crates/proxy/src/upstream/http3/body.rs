@@ -85,7 +85,7 @@ impl Body {
                 self.end()?;
                 Ok(None)
             }
-            Some(Frame::Settings(_) | Frame::GoAway(_) | Frame::CancelPush | Frame::Other) => {
+            Some(Frame::Settings | Frame::GoAway(_) | Frame::CancelPush | Frame::Other) => {
                 Err(Broken::Invalid("a frame that has no place in a response"))
             }
         }

@@ -129,7 +129,7 @@ impl Peer {
             }
         };
         if !std::mem::replace(&mut self.has_settings, true) {
-            let is_settings = matches!(frame, Frame::Settings(_));
+            let is_settings = matches!(frame, Frame::Settings);
             return if is_settings { Ok(None) } else { fault(MISSING_SETTINGS, "no settings") };
         }
         match frame {
@@ -139,7 +139,7 @@ impl Peer {
             }
             Frame::GoAway(_) => fault(ID_ERROR, "a GOAWAY of no stream of ours"),
             Frame::CancelPush => Ok(None),
-            Frame::Settings(_) | Frame::Data(_) | Frame::Headers(_) | Frame::Other => {
+            Frame::Settings | Frame::Data(_) | Frame::Headers(_) | Frame::Other => {
                 fault(FRAME_UNEXPECTED, "a frame that has no place on the control stream")
             }
         }

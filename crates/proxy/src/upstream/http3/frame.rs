@@ -19,7 +19,7 @@ pub(super) enum Frame {
     /// A header section, or trailers.
     Headers(Bytes),
     /// The peer's settings.
-    Settings(Bytes),
+    Settings,
     /// Requests from this stream on are not looked at.
     GoAway(u64),
     /// A push is not to come, which nobody allowed.
@@ -131,7 +131,7 @@ impl Frames {
         let content = self.read.split_to(length).freeze();
         Ok(Step::Frame(match kind {
             HEADERS => Frame::Headers(content),
-            SETTINGS => Frame::Settings(content),
+            SETTINGS => Frame::Settings,
             GOAWAY => match number(&content) {
                 Some((id, length)) if length == content.len() => Frame::GoAway(id),
                 _ => return Err(Broken::Invalid("a GOAWAY frame without an identifier")),
