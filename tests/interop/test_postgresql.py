@@ -31,14 +31,15 @@ def database(started):
     port = free_port()
     subprocess.run([*unprivileged, postgres("initdb"), "-D", f"{home}/data", "-U", "ada", "-A", "trust", "-E", "UTF8", "--no-sync"],
                    check=True, capture_output=True, cwd="/")
-    started.append(subprocess.Popen(
+    server = subprocess.Popen(
         [*unprivileged, postgres("postgres"), "-D", f"{home}/data", "-p", str(port), "-h", "127.0.0.1", "-k", home, "-F"],
-        cwd="/", stderr=subprocess.DEVNULL))
-    wait_for(lambda: accepts(port), "PostgreSQL", started[-1])
+        cwd="/", stderr=subprocess.DEVNULL)
+    started.append(server)
+    wait_for(lambda: accepts(port), "PostgreSQL", server)
     yield port
-    # Fast shutdown; `started` waits for it.
-    started[-1].send_signal(2)
-    started[-1].wait(20)
+    # Fast shutdown.
+    server.send_signal(2)
+    server.wait(20)
     shutil.rmtree(home)
 
 
