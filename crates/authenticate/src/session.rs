@@ -122,6 +122,12 @@ impl Session {
         now >= self.vouched.refresh_from
     }
 
+    /// Returns whether its provider may have said something else meanwhile. That of a program is never due by itself: it
+    /// hears what its user's browser does.
+    fn may_be_outdated(&self, now: Timestamp) -> bool {
+        self.is_due(now) || self.is_program
+    }
+
     /// Returns whether the ID token has not ended yet; one that nobody refreshes does not end.
     pub(crate) fn is_vouched_for(&self, now: Timestamp) -> bool {
         self.vouched.term.is_none_or(|term| now < term.until)

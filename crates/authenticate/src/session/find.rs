@@ -34,7 +34,7 @@ impl Sessions {
             }
             match self.standing(&bound.session, now) {
                 // Its provider has said something else since: what that is, is read where it was written.
-                Standing::Live if bound.session.is_due(now) && bound.session.is_outdated() => {
+                Standing::Live if bound.session.may_be_outdated(now) && bound.session.is_outdated() => {
                     self.live().forget(&hash, &bound.session.sign_in);
                 }
                 Standing::Live => {
@@ -62,22 +62,24 @@ impl Sessions {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        let epoch = self.live().epoch();
-        let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
-        let Some(record) = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed)) else {
-            return Ok(None);
-        };
-        if record.origin != *origin {
-            return Ok(None);
+        loop {
+            let epoch = self.live().epoch();
+            let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
+            let Some(record) = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed)) else {
+                return Ok(None);
+            };
+            if record.origin != *origin {
+                return Ok(None);
+            }
+            let Some(session) = self.load(&record.sign_in).await? else { return Ok(None) };
+            let bound = Arc::new(Bound { origin: record.origin, session });
+            if self.live().keep(epoch, hash, &bound) {
+                self.touch(&bound.session, now).await;
+                return Ok(Some(Arc::clone(&bound.session)));
+            }
+            // A session was revoked meanwhile. Whether it was this one, the store tells; what was read could outlive its
+            // end in a stream, which nobody would tell.
         }
-        let Some(session) = self.load(&record.sign_in).await? else { return Ok(None) };
-        let bound = Arc::new(Bound { origin: record.origin, session });
-        if self.live().keep(epoch, hash, &bound) {
-            self.touch(&bound.session, now).await;
-            return Ok(Some(Arc::clone(&bound.session)));
-        }
-        // A session was revoked meanwhile. Whether it was this one, the store tells; what it says is not kept.
-        self.load_from_store(&record.sign_in).await
     }
 
     /// Returns a live session, from memory where it is there.
@@ -93,12 +95,18 @@ impl Sessions {
     }
 
     async fn load_from_store(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
+        let session = self.known(sign_in).await?;
+        Ok(session.filter(|session| self.standing(session, self.clock.now()) == Standing::Live))
+    }
+
+    /// Returns a session that the store knows, live or not: one that is idle is live again under a longer limit, so
+    /// whoever ends sessions ends that, too.
+    pub(super) async fn known(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
         let (id, now) = (*sign_in, self.clock.now());
         let Some(record) = self.record(sign_in).await? else { return Ok(None) };
         let seen = self.store.run(move |backend| backend.get(&Key::seen(id.as_bytes()), now)).await?;
         let seen = seen.and_then(|seen| Timestamp::from_microsecond(i64::from_be_bytes(seen.try_into().ok()?)).ok());
-        let Some(session) = record.into_session(id, seen, self.live()) else { return Ok(None) };
-        Ok((self.standing(&session, now) == Standing::Live).then(|| Arc::new(session)))
+        Ok(record.into_session(id, seen, self.live()).map(Arc::new))
     }
 
     /// Notes that a session made a request; now and then writes what was noted.

@@ -19,7 +19,7 @@ impl Sessions {
         if self.record(browser).await?.is_some() {
             return Ok(Some(id));
         }
-        if let Some(orphan) = self.load(&id).await? {
+        if let Some(orphan) = self.known(&id).await? {
             self.remove(&orphan).await?;
         }
         Ok(None)
@@ -61,9 +61,11 @@ impl Sessions {
     }
 
     async fn end_programs(&self, session: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
-        let programs = self.programs_of(session).await?;
-        for program in &programs {
-            self.remove(program).await?;
+        let mut programs = Vec::new();
+        for program in self.sign_ins(Key::programs_of(session.sign_in.as_bytes())).await? {
+            let Some(program) = self.known(&program).await? else { continue };
+            self.remove(&program).await?;
+            programs.push(program);
         }
         Ok(programs)
     }

@@ -97,8 +97,19 @@ impl SignInRecord {
         Tokens { id_token: self.id_token, refresh_token: self.refresh_token }
     }
 
-    /// Makes the session that was last seen at `seen`, or not since it was made.
-    pub(super) fn into_session(self, sign_in: SignInId, seen: Option<Timestamp>, live: &Live) -> Option<Session> {
+    /// Describes the same sign-in with what the provider says of its user now; when and how they signed in stays.
+    pub(super) fn with_claims_of(self, identity: &Identity) -> Self {
+        Self {
+            email: identity.email().into(),
+            name: identity.name().into(),
+            groups: identity.groups().into(),
+            claims: identity.claims().as_map().clone(),
+            ..self
+        }
+    }
+
+    /// Returns what the provider vouches for.
+    pub(super) fn into_vouched(self, sign_in: &SignInId) -> Option<Vouched> {
         let identity = Identity::verified(Verified {
             issuer: Issuer::new(self.issuer).ok()?,
             subject: Subject::new(self.subject).ok()?,
@@ -110,15 +121,21 @@ impl SignInRecord {
             claims: Claims::verified(self.claims),
             proof: Proof { auth_time: self.auth_time, acr: self.acr, amr: self.amr },
         });
-        let vouched = Vouched::new(identity, self.term, &sign_in, self.expires);
-        let life = live.life(&sign_in, seen.unwrap_or(self.created), vouched);
+        Some(Vouched::new(identity, self.term, sign_in, self.expires))
+    }
+
+    /// Makes the session that was last seen at `seen`, or not since it was made.
+    pub(super) fn into_session(mut self, sign_in: SignInId, seen: Option<Timestamp>, live: &Live) -> Option<Session> {
+        let Self { is_program, created, expires, .. } = self;
+        let provider_session = self.provider_session.take();
+        let life = live.life(&sign_in, seen.unwrap_or(created), self.into_vouched(&sign_in)?);
         Some(Session {
             id: sign_in.session_id(),
             sign_in,
-            provider_session: self.provider_session,
-            is_program: self.is_program,
-            created: self.created,
-            expires: self.expires,
+            provider_session,
+            is_program,
+            created,
+            expires,
             vouched: life.vouched.load_full(),
             life,
         })

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use identity::Identity;
+
 use super::record::{SignInRecord, Tokens};
-use super::{NewSession, Session, Sessions, Term, Vouched};
+use super::{NewSession, Session, Sessions, Term};
 use crate::StoreError;
 use crate::store::Key;
 
@@ -21,15 +23,34 @@ impl Sessions {
         new: &NewSession,
         term: Option<Term>,
     ) -> Result<bool, StoreError> {
-        let Session { sign_in, created, expires, .. } = *session;
-        let record = SignInRecord::new(new, created, expires, term);
-        let sealed =
-            record.seal(&self.keys, &sign_in).ok_or_else(|| StoreError::Failed("a record has no JSON".into()))?;
+        // Before it: should the store fail on the way, the session is refreshed again.
+        self.renew_programs(session, &new.identity).await?;
+        self.put_in_place(session, SignInRecord::new(new, session.created, session.expires, term)).await
+    }
+
+    /// Has the programs of a session know of its user what their provider says now.
+    async fn renew_programs(&self, browser: &Session, identity: &Identity) -> Result<(), StoreError> {
+        for program in self.programs_of(browser).await? {
+            // One that was taken over may be of a sign-in by another provider, whose claims say other things.
+            if program.identity().provider() == identity.provider()
+                && let Some(record) = self.record(&program.sign_in).await?
+            {
+                self.put_in_place(&program, record.with_claims_of(identity)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_in_place(&self, session: &Session, record: SignInRecord) -> Result<bool, StoreError> {
+        let Session { sign_in, expires, .. } = *session;
+        let none = || StoreError::Failed("a record has no JSON".into());
+        let sealed = record.seal(&self.keys, &sign_in).ok_or_else(none)?;
+        let vouched = record.into_vouched(&sign_in).ok_or_else(none)?;
         let now = self.clock.now();
         let key = Key::sign_in(sign_in.as_bytes());
         let replaced = self.store.run(move |backend| backend.replace(&key, &sealed, expires, now)).await?;
         if replaced {
-            session.life.vouched.store(Arc::new(Vouched::new(new.identity.clone(), term, &sign_in, expires)));
+            session.life.vouched.store(Arc::new(vouched));
         }
         Ok(replaced)
     }

@@ -145,7 +145,7 @@ impl Sessions {
             (None, None) => Vec::new(),
         };
         for sign_in in sign_ins {
-            let Some(session) = self.load(&sign_in).await? else { continue };
+            let Some(session) = self.known(&sign_in).await? else { continue };
             if subject.is_none_or(|subject| session.identity().subject() == subject) {
                 ended.extend(self.end(&session).await?);
                 ended.push(session);
@@ -154,9 +154,9 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends the session of that sign-in, if it is live, and returns it.
+    /// Ends the session of that sign-in, if there is one, and returns it.
     pub(crate) async fn end_sign_in(&self, sign_in: &SignInId) -> Result<Option<Arc<Session>>, StoreError> {
-        let session = self.load(sign_in).await?;
+        let session = self.known(sign_in).await?;
         if let Some(session) = &session {
             self.end(session).await?;
         }

@@ -212,6 +212,31 @@ async fn an_idle_session_ends_and_stays_ended() {
 }
 
 #[tokio::test]
+async fn what_was_idle_when_it_was_ended_does_not_come_back_under_a_longer_limit() {
+    for ends_at_the_provider in [false, true] {
+        let mut world = World::new(idle(10 * MINUTE));
+        let (browser, session) = world.sign_in(sign_in_of("ada"), &app()).await;
+        let program = world.sessions.create_for_program(session.sign_in()).await.unwrap().unwrap();
+        let (set_cookie, _) = world.sessions.issue_handle(&program, &app()).await.unwrap().unwrap();
+        let program = handle_of(&set_cookie, &app());
+        world.pass(6 * MINUTE);
+        assert!(world.finds(&browser, &app()).await);
+        world.pass(6 * MINUTE);
+        assert!(!world.finds(&program, &app()).await);
+        if ends_at_the_provider {
+            let (issuer, mut ended) = (Issuer::new("https://idp.example.com").unwrap(), Vec::new());
+            world.pass(6 * MINUTE);
+            world.sessions.end_provider_session(&issuer, Some("sid-of-ada"), None, &mut ended).await.unwrap();
+            assert_eq!(ended.len(), 2);
+        } else {
+            assert_eq!(world.sessions.end(&session).await.unwrap().len(), 1);
+        }
+        world.sessions.bounds.idle_timeout = None;
+        assert!(!world.finds(&program, &app()).await && !world.finds(&browser, &app()).await);
+    }
+}
+
+#[tokio::test]
 async fn use_on_one_host_keeps_a_session_alive_on_the_others() {
     let world = World::new(idle(10 * MINUTE));
     let (handle, session) = world.sign_in(sign_in_of("ada"), &app()).await;

@@ -270,6 +270,29 @@ async fn a_fresh_sign_in_of_the_same_user_keeps_programs_and_that_of_another_end
 }
 
 #[tokio::test]
+async fn a_program_knows_of_its_user_what_the_provider_says_now() {
+    let world = World::new().await;
+    world.provider.lie(|lies| lies.refreshes = true);
+    let mut browser = signed_in(&world).await;
+    let (mut program, _) = program_of(&world, &mut browser).await;
+    assert_eq!(world.user(&mut program).await.unwrap()["groups"], json!(["sre"]));
+    let held = world.authenticator.sessions().await.unwrap().into_iter().find(|one| one.is_program()).unwrap();
+    // Into the window before the end of the token.
+    world.pass(595);
+    world.provider.lie(|lies| {
+        lies.passed += 595;
+        lies.claims.extend(object(json!({ "groups": ["sales"] })));
+    });
+    world.user(&mut browser).await;
+    world.authenticator.settle().await;
+    assert_eq!(world.user(&mut browser).await.unwrap()["groups"], json!(["sales"]));
+    assert_eq!(world.user(&mut program).await.unwrap()["groups"], json!(["sales"]));
+    assert!(held.is_outdated(), "its open tunnels are not decided again");
+    let now = held.renewed().unwrap();
+    assert!(now.is_program() && now.identity().proof() == held.identity().proof() && now.expires() == held.expires());
+}
+
+#[tokio::test]
 async fn a_program_ends_its_own_session_and_no_other() {
     let world = World::new().await;
     let mut browser = signed_in(&world).await;
