@@ -24,6 +24,8 @@ use crate::store::Hash;
 
 use self::life::{Life, Vouched};
 pub(crate) use self::live::Live;
+#[cfg(test)]
+pub(crate) use self::programs::MOST_PROGRAMS;
 pub(crate) use self::sessions::Sessions;
 use self::term::{Term, Turn};
 

@@ -162,6 +162,7 @@ fn told_to_program(endpoint: &Endpoint, error: &ConnectError) -> Response {
         | ConnectError::AskedByProgram
         | ConnectError::CodeInvalid
         | ConnectError::VerifierMismatch
+        | ConnectError::TooManyPrograms
         | ConnectError::SessionEnded
         | ConnectError::Store(_) => answer::with_event(response, EventKind::SignIn, None, error.reason(), text),
     }

@@ -25,6 +25,23 @@ impl Sessions {
         Ok(None)
     }
 
+    /// Returns whether a session has as many programs as it may have. Forgets those that have ended by themselves.
+    pub(crate) async fn has_most_programs(&self, browser: &SignInId) -> Result<bool, StoreError> {
+        let (list, now) = (Key::programs_of(browser.as_bytes()), self.clock.now());
+        let live = self.store.run(move |backend| {
+            let (mut live, mut ended) = (0, Vec::new());
+            for program in backend.below(&list, now)? {
+                match backend.get(&Key::sign_in(&program), now)? {
+                    Some(_) => live += 1,
+                    None => ended.push(Change::Remove(list.clone().with(&program))),
+                }
+            }
+            backend.commit(&ended, now)?;
+            Ok(live)
+        });
+        Ok(live.await? >= MOST_PROGRAMS)
+    }
+
     /// Ends a session on every host, and the sessions of the programs that come of it: returns those.
     pub(crate) async fn end(&self, session: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
         // Before it: should the store fail on the way, the session is still there to be ended again.
@@ -70,3 +87,6 @@ impl Sessions {
         Ok(programs)
     }
 }
+
+/// How many programs a user may sign in with one session: who asks for more fills the store.
+pub(crate) const MOST_PROGRAMS: usize = 256;

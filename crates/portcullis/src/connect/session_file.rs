@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use identity::Secret;
+use rustix::fs::OFlags;
 
 use super::Failure;
 
@@ -32,7 +33,7 @@ impl SessionFile {
 
     /// Reads the session; `None` where there is none.
     pub(super) fn load(&self) -> Result<Option<Secret>, Failure> {
-        let mut file = match File::open(&self.path) {
+        let mut file = match as_it_stands().read(true).open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unusable(&self.path, &error)),
@@ -90,8 +91,7 @@ impl SessionFile {
         path.push(".lock");
         let path = PathBuf::from(path);
         self.make_directory()?;
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = as_it_stands().write(true).create(true).truncate(false).mode(0o600).open(&path);
         file.map(|file| (path.clone(), file)).map_err(|error| unusable(&path, &error))
     }
 
@@ -100,6 +100,14 @@ impl SessionFile {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map(|()| directory).map_err(|error| unusable(directory, &error))
     }
+}
+
+/// Opens a file that stands there itself: behind a link could be another secret, which would be sent to the proxy, and a pipe
+/// would be waited for.
+fn as_it_stands() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Failure {

@@ -85,6 +85,9 @@ impl<'a> Redemption<'a> {
             return Err(ConnectError::VerifierMismatch);
         }
         let browser = SignInId::from_bytes(&code.sign_in).ok_or(ConnectError::CodeInvalid)?;
+        if sessions.has_most_programs(&browser).await? {
+            return Err(ConnectError::TooManyPrograms);
+        }
         let program = sessions.create_for_program(&browser).await?.ok_or(ConnectError::SessionEnded)?;
         sessions.put_once(REDEEMED, &key, program.as_bytes(), shared.config.session.lifetime).await?;
         Ok(program)

@@ -27,6 +27,9 @@ pub(super) enum ConnectError {
     /// The code was redeemed before.
     #[error("the code was redeemed before: the session that it gave is ended")]
     CodeReplayed(Option<Arc<Session>>),
+    /// The session that vouched has as many programs as it may have.
+    #[error("the session that vouched for the program has as many programs as it may have")]
+    TooManyPrograms,
     /// The session that vouched has ended meanwhile.
     #[error("the session that vouched for the program was ended before the code was redeemed")]
     SessionEnded,
@@ -45,6 +48,7 @@ impl ConnectError {
             Self::CodeInvalid => "code-invalid",
             Self::VerifierMismatch => "verifier-mismatch",
             Self::CodeReplayed(_) => "code-replayed",
+            Self::TooManyPrograms => "too-many-programs",
             Self::SessionEnded => "session-ended",
             Self::Store(_) => "store-unavailable",
         }
@@ -58,6 +62,7 @@ impl ConnectError {
             | Self::CodeInvalid
             | Self::VerifierMismatch
             | Self::CodeReplayed(_)
+            | Self::TooManyPrograms
             | Self::SessionEnded => StatusCode::BAD_REQUEST,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -71,6 +76,9 @@ impl ConnectError {
             Self::AskedByProgram => "A program cannot sign another program in. Sign in with a browser.",
             Self::CodeInvalid | Self::VerifierMismatch | Self::CodeReplayed(_) | Self::SessionEnded => {
                 "This sign-in took too long, or was used before. Start again."
+            }
+            Self::TooManyPrograms => {
+                "Too many programs are signed in by this browser. Sign out in it, and start again."
             }
             Self::Store(_) => "Sessions cannot be kept at the moment. Try again shortly.",
         }

@@ -10,6 +10,7 @@ use super::*;
 use crate::EventKind;
 use crate::handoff::sha256;
 use crate::oidc::test_provider::object;
+use crate::session::MOST_PROGRAMS;
 use crate::store::tests::Failing;
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
@@ -290,6 +291,24 @@ async fn a_program_knows_of_its_user_what_the_provider_says_now() {
     assert!(held.is_outdated(), "its open tunnels are not decided again");
     let now = held.renewed().unwrap();
     assert!(now.is_program() && now.identity().proof() == held.identity().proof() && now.expires() == held.expires());
+}
+
+#[tokio::test]
+async fn a_session_has_so_many_programs_and_no_more_and_those_that_ended_do_not_count() {
+    let world = World::new().await;
+    let mut browser = signed_in(&world).await;
+    let (mut first, _) = program_of(&world, &mut browser).await;
+    for _ in 1..MOST_PROGRAMS {
+        program_of(&world, &mut browser).await;
+    }
+    let code = confirmed(&world, &mut browser).await;
+    let response = redeem(&world, &code).await;
+    assert_eq!((response.status(), reason(&response)), (StatusCode::BAD_REQUEST, "too-many-programs"));
+    let end = Request::delete(format!("{APP}/.portcullis/connect/session")).body(Body::empty()).unwrap();
+    assert_eq!(reason(&world.send(&mut first, end).await), "signed-out");
+    program_of(&world, &mut browser).await;
+    let code = confirmed(&world, &mut browser).await;
+    assert_eq!(reason(&redeem(&world, &code).await), "too-many-programs");
 }
 
 #[tokio::test]

@@ -44,6 +44,25 @@ fn a_session_that_others_can_read_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_link_or_a_pipe_is_no_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = SessionFile::new(&folder.path().join("portcullis"), "ssh.example.com", 443);
+    let secret = SessionFile::new(folder.path(), "another-secret", 0);
+    secret.save(&Secret::new(COOKIE.into())).unwrap();
+    fs::create_dir(folder.path().join("portcullis")).unwrap();
+    std::os::unix::fs::symlink(&secret.path, &file.path).unwrap();
+    assert!(file.load().unwrap_err().to_string().contains("cannot use"));
+    fs::remove_file(&file.path).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &file.path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert!(file.load().is_err(), "it is waited for");
+    let made = folder.path().join("made");
+    std::os::unix::fs::symlink(&made, folder.path().join("portcullis/ssh.example.com.443.lock")).unwrap();
+    assert!(file.try_lock().is_err() && !made.exists());
+    file.save(&Secret::new("own=1".into())).unwrap();
+    assert_eq!((loaded(&file).as_deref(), loaded(&secret).as_deref()), (Some("own=1"), Some(COOKIE)));
+}
+
+#[test]
 fn what_is_no_session_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let file = SessionFile::new(folder.path(), "ssh.example.com", 443);
