@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::{Collect, Filter, Found, Order, Pattern, Scanned, joined, scan};
+use super::{Collect, Facts, Filter, Found, Order, Pattern, Scanned, joined, scan};
 use lines::{ahead, outcome, request, segment, whole};
 
 /// Collects all that is found, joined.
@@ -225,4 +225,88 @@ fn lines_that_are_no_records_are_counted_and_passed_over() {
     segment(dir.path(), 1, &["nonsense\n".to_owned(), whole("1", 10, "allow", 200), "{\"time".to_owned()]);
     let (found, scanned) = search(dir.path(), &Filter::default());
     assert_eq!((found.len(), scanned.unreadable), (1, 1));
+}
+
+/// Numbers that look like chance, and are the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        choices[(self.0 >> 33) as usize % choices.len()]
+    }
+}
+
+/// What a search finds that reads all of every line.
+fn plainly(lines: &[String], filter: &Filter) -> Vec<String> {
+    let read = |line: &'_ String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let mut found = Vec::new();
+    for (place, line) in lines.iter().enumerate() {
+        let mut facts = Facts::read(line.as_bytes()).unwrap();
+        if facts.kind == "outcome" {
+            continue;
+        }
+        if facts.is_ahead() {
+            let ends = |line: &&String| read(line)["kind"] == "outcome" && read(line)["id"] == *facts.id;
+            if let Some(end) = lines[place..].iter().find(ends) {
+                facts.end(end.as_bytes());
+            }
+        }
+        if filter.allows(&facts) {
+            found.push(facts.id.into_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_search_finds_what_reading_every_line_finds() {
+    let mut chance = Chance(7);
+    for _ in 0..40 {
+        let (mut lines, mut open) = (Vec::new(), Vec::new());
+        for id in 100..140 {
+            let nested = chance.one_of(&[
+                "",
+                r#","shadow":{"decision":"allow","reason":"x"}"#,
+                r#","shadow":{"decision":"deny","rule":"git/all","reason":"x"}"#,
+                r#","fields":{"status":503,"decision":"deny","kind":"outcome"}"#,
+                r#","inputs":{"x":{"is":{"decision":"allow","status":200}}}"#,
+                r#","user_agent":"\"status\":200,\"decision\":\"deny\"""#,
+            ]);
+            let decision = chance.one_of(&["allow", "allow", "deny", "challenge"]);
+            let status = chance.one_of(&["", ",\"status\":0", ",\"status\":200", ",\"status\":403", ",\"status\":503"]);
+            let (before, behind) = if chance.one_of(&["", "x"]).is_empty() { (nested, "") } else { ("", nested) };
+            let rule = chance.one_of(&["", r#","rule":"git/all""#, r#","rule":"ops/all""#]);
+            let more = format!(r#"{before},"decision":"{decision}"{rule}{status}{behind}"#);
+            lines.push(request(&id.to_string(), 1, &more));
+            if decision == "allow" && status.is_empty() {
+                open.push(id.to_string());
+            }
+            if open.len() > 3 || chance.one_of(&["", "x"]).is_empty() {
+                let refused = chance.one_of(&["", r#","decision":"deny","reason":"y""#, r#","error":"\"decision\":""#]);
+                let status = chance.one_of(&["0", "200", "403", "503"]);
+                let ends = format!(r#"{refused},"upstream":{{"endpoint":"e"}},"status":{status}"#);
+                lines.extend(open.pop().map(|id| outcome(&id, &ends)));
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        segment(dir.path(), 1, &lines[..20]);
+        segment(dir.path(), 2, &lines[20..]);
+        for _ in 0..40 {
+            let mut filter = Filter::default();
+            let status = chance.one_of(&["", "200", "403", "5xx", "0"]);
+            filter.status = (!status.is_empty()).then(|| status.parse().unwrap());
+            let decision = chance.one_of(&["", "allow", "deny", "challenge"]);
+            filter.decision = (!decision.is_empty()).then(|| decision.into());
+            let text = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
+            filter.rule = text(chance.one_of(&["", "", "git/*", "ops/all"]));
+            filter.id = text(chance.one_of(&["", "", "1*7", "11*"]));
+            filter.user = text(chance.one_of(&["", "", "ada@*", "eve"]));
+            filter.kind =
+                Some(chance.one_of(&["request", "sign_in"]).into()).filter(|_| chance.one_of(&["", "", "x"]) == "x");
+            let mut found = ids(dir.path(), &filter);
+            found.sort();
+            assert_eq!(found, plainly(&lines, &filter), "{filter:?} in {}", lines.concat());
+        }
+    }
 }
