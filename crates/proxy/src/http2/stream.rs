@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::sync::oneshot;
 
@@ -92,6 +92,9 @@ fn taken(
     interim: &Interim,
 ) -> (Request<Incoming>, Option<Opening>) {
     let (mut parts, stream) = request.into_parts();
+    if let Some(length) = said_twice(&parts.headers) {
+        parts.headers.insert(CONTENT_LENGTH, length);
+    }
     if parts.method == Method::CONNECT {
         let (tunnel, promised) = oneshot::channel();
         let tunnelling = Tunnelling::new(promised);
@@ -105,6 +108,13 @@ fn taken(
     let activity = Arc::clone(&connection.activity);
     let body = Body::new(stream, &parts.headers, Of::Request { activity, expects: expects.then(|| interim.clone()) });
     (Request::from_parts(parts, Incoming::Http2(body)), None)
+}
+
+/// Returns a length that is there more than once. They agree, or h2 had refused them; one is to be left (RFC 9110 §8.6).
+fn said_twice(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let first = lengths.next()?;
+    lengths.next().map(|_| first.clone())
 }
 
 /// Waits for the answer, and passes on what comes before it; nothing where the client takes its request back.

@@ -183,6 +183,27 @@ async fn a_get_whose_body_turns_out_to_be_empty_has_none() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_said_twice_is_passed_on_once_and_none_that_disagree() {
+    let counted = upstream2(|request, mut respond| async move {
+        let lengths = request.headers().get_all("content-length").iter().count();
+        let answer = Response::builder().header("lengths", lengths).body(()).unwrap();
+        respond.send_response(answer, true).unwrap();
+    })
+    .await;
+    let proxy = proxy(counted, EndpointScheme::H2c);
+    for (lengths, passed_on) in [(["2", "2"], true), (["2", "3"], false)] {
+        let mut request = request(Method::POST);
+        for length in lengths {
+            request.headers_mut().append("content-length", length.parse().unwrap());
+        }
+        let (response, mut body) = client(&proxy).await.send_request(request, false).unwrap();
+        body.send_data("ok".into(), true).unwrap();
+        let seen = response.await.ok().and_then(|answer| answer.headers().get("lengths").cloned());
+        assert_eq!(seen.map(|seen| seen == "1"), passed_on.then_some(true), "{lengths:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_taken_back_never_looks_whole() {
     for reason in [Reason::CANCEL, Reason::NO_ERROR, Reason::INTERNAL_ERROR] {
         let (address, mut ended) = upstream("HTTP/1.1 103 Early Hints\r\n\r\n", false).await;
