@@ -100,6 +100,8 @@ pub(crate) fn audited() -> Vec<&'static dyn Contestant> {
 pub(crate) fn start(contestant: &dyn Contestant, site: &Site, shape: Shape) -> Result<Running> {
     let name = contestant.name();
     let folder = site.path(&format!("{name}-{shape:?}"));
+    // Of a round before this one.
+    let _ = fs::remove_dir_all(&folder);
     let started = fs::create_dir(&folder).map_err(Into::into).and_then(|()| contestant.start(site, shape, &folder));
     let running = started.map_err(|error| format!("{name} cannot be started: {error}"))?;
     running.verify(site).map_err(|error| {
