@@ -156,7 +156,10 @@ pub(super) fn reason_of_loss(error: &ConnectionError) -> RetryOn {
     let error = match error {
         ConnectionError::Http2(error) => error,
         ConnectionError::Http3(broken) if broken.is_refusal() => return RetryOn::RefusedStream,
-        ConnectionError::Http1(_) | ConnectionError::Http3(_) | ConnectionError::Hyper(_) => return RetryOn::Reset,
+        ConnectionError::Http1(_)
+        | ConnectionError::NoHttp2
+        | ConnectionError::Http3(_)
+        | ConnectionError::Hyper(_) => return RetryOn::Reset,
     };
     match error.reason() {
         Some(h2::Reason::REFUSED_STREAM) if error.is_reset() && error.is_remote() => RetryOn::RefusedStream,

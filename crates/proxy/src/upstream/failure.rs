@@ -58,6 +58,9 @@ pub(crate) enum ConnectionError {
     /// An HTTP/2 connection.
     #[error("http2 error")]
     Http2(#[from] h2::Error),
+    /// What answers is no HTTP/2, and was to be.
+    #[error("upstream speaks no HTTP/2")]
+    NoHttp2,
     /// A connection that was to be upgraded.
     #[error(transparent)]
     Hyper(#[from] hyper::Error),

@@ -42,6 +42,14 @@ async fn nonsense_is_a_protocol_error() {
 }
 
 #[tokio::test]
+async fn what_answers_http1_to_http2_is_said_to_speak_none() {
+    let upstream = answering(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    let front = front(Http::One, &route(EndpointScheme::H2c, &[upstream.address])).await;
+    let response = Client::connect(Http::One, &front).await.get("/").await;
+    assert_eq!(failure(response).await, ("Protocol".to_owned(), "upstream speaks no HTTP/2".to_owned()));
+}
+
+#[tokio::test]
 async fn endless_headers_are_a_protocol_error() {
     let upstream = raw_upstream(|mut tcp| async move {
         let _head = tcp.read(&mut [0; 4096]).await;

@@ -16,6 +16,7 @@ use super::{Sender, Slot};
 use crate::http2::{Body, Of, Outflow};
 use crate::interim::Interim;
 use crate::upstream::body::{Asked, RequestBody};
+use crate::upstream::failure::ConnectionError;
 use crate::upstream::http1::Unanswered;
 use crate::upstream::shared::Carrier as _;
 
@@ -55,10 +56,13 @@ pub(super) async fn call(
         parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     let lost = |slot: &Slot, error: h2::Error| {
-        if error.is_go_away() || error.is_io() || !slot.connection().carrier().is_settled() {
+        let is_settled = slot.connection().carrier().is_settled();
+        if error.is_go_away() || error.is_io() || !is_settled {
             slot.retire();
         }
-        Unanswered::Lost { error: error.into(), request: None }
+        // Settings are the first that a peer says (RFC 9113 §3.4).
+        let error = if error.is_library() && !is_settled { ConnectionError::NoHttp2 } else { error.into() };
+        Unanswered::Lost { error, request: None }
     };
     let sent = sender.send_request(Request::from_parts(parts, ()), is_empty);
     let (response, stream) = sent.map_err(|error| lost(&slot, error))?;
