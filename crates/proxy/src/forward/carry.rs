@@ -65,10 +65,10 @@ impl Counter {
     }
 }
 
-/// Carries bytes until both sides have ended, one breaks off, or nothing moves for `idle`.
+/// Carries bytes until both sides have ended, the client has left, one breaks off, or nothing moves for `idle`.
 ///
 /// # Errors
-/// It broke off.
+/// It broke off, other than by the client's leaving.
 pub(crate) async fn both_ways<C, U>(
     client: C,
     mut upstream: U,
@@ -81,12 +81,12 @@ where
 {
     let mut client = Counted { stream: client, counter };
     let mut carrying = pin!(copy_bidirectional(&mut client, &mut upstream));
-    let Some(limit) = idle else { return carrying.await.map(drop) };
+    let Some(limit) = idle else { return ended(carrying.await) };
     let mut silence = Idle::new(limit);
     let mut before = counter.total();
     poll_fn(|cx| {
         if let Poll::Ready(carried) = carrying.as_mut().poll(cx) {
-            return Poll::Ready(carried.map(drop));
+            return Poll::Ready(ended(carried));
         }
         let now = counter.total();
         if std::mem::replace(&mut before, now) != now {
@@ -95,6 +95,30 @@ where
         silence.poll(None, cx).map(|()| Err(io::Error::other(format!("no byte in either direction for {limit:?}"))))
     })
     .await
+}
+
+/// Whoever closes a socket without a word of TLS has left, as programs do that are killed. The upstream sees it broken off
+/// and not ended, or an attacker could cut what the client says and have it taken for the whole.
+fn ended(carried: io::Result<(u64, u64)>) -> io::Result<()> {
+    match carried {
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Left>()) => Ok(()),
+        carried => carried.map(drop),
+    }
+}
+
+/// The client closed its connection without ending its direction.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client left")]
+struct Left;
+
+impl Left {
+    fn or(error: io::Error) -> io::Error {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        if matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof) {
+            return io::Error::new(error.kind(), Self);
+        }
+        error
+    }
 }
 
 /// The client's side, counted.
@@ -109,7 +133,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.counter.sent(buf.filled().len() - before);
-        polled
+        polled.map_err(Left::or)
     }
 }
 
@@ -119,15 +143,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
         if let Poll::Ready(Ok(written)) = polled {
             self.counter.received.fetch_add(written as u64, Ordering::Relaxed);
         }
-        polled
+        polled.map_err(Left::or)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx).map_err(Left::or)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx).map_err(Left::or)
     }
 }
 
