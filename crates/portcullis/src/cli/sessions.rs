@@ -80,22 +80,28 @@ struct Admin {
 
 impl Sessions {
     pub(super) fn execute(&self) -> Exit {
-        let of_user =
-            |user: &Option<String>| user.as_ref().map_or_else(String::new, |user| format!("?user={}", encoded(user)));
+        let of_user = |user: Option<&str>| {
+            let query = user.map_or_else(String::new, |user| format!("?user={}", encoded(user)));
+            format!("/sessions{query}")
+        };
         match &self.verb {
-            Verb::List { user, admin } => admin.ask("GET", &format!("/sessions{}", of_user(user)), "sessions"),
+            Verb::List { user, admin } => {
+                let user = user.as_deref();
+                admin.ask("GET", &of_user(user), "sessions", user)
+            }
             Verb::Revoke { id: Some(id), admin, .. } => {
-                admin.ask("DELETE", &format!("/sessions/{}", encoded(id)), "revoked")
+                admin.ask("DELETE", &format!("/sessions/{}", encoded(id)), "revoked", None)
             }
             Verb::Revoke { id: None, user, admin } => {
-                admin.ask("DELETE", &format!("/sessions{}", of_user(user)), "revoked")
+                let user = user.as_deref();
+                admin.ask("DELETE", &of_user(user), "revoked", user)
             }
         }
     }
 }
 
 impl AdminArgs {
-    fn ask(&self, method: &str, path: &str, list: &str) -> Exit {
+    fn ask(&self, method: &str, path: &str, list: &str, user: Option<&str>) -> Exit {
         let answered = match self.send(method, path) {
             Ok(answered) => answered,
             Err(error) => return super::refuse(format_args!("{error}; is that the admin listener of a proxy?")),
@@ -111,6 +117,10 @@ impl AdminArgs {
             return Exit::Negative;
         }
         let sessions = answer.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        if sessions.is_empty() {
+            super::complain(format_args!("portcullis: {}", none(user)));
+            return if method == "DELETE" { Exit::Negative } else { Exit::Done };
+        }
         super::print(sessions.iter().map(line).collect::<Vec<_>>().join("\n"))
     }
 
@@ -140,6 +150,14 @@ impl AdminArgs {
         let host = self.admin.authority.host().trim_start_matches('[').trim_end_matches(']');
         Receiver { host: host.to_owned(), port: self.admin.authority.port_u16().unwrap_or(ADMIN_PORT), tls }
     }
+}
+
+/// Says that there is none.
+fn none(user: Option<&str>) -> String {
+    user.map_or_else(
+        || "no live session".to_owned(),
+        |user| format!("no live session of `{}`", super::text::safe(user)),
+    )
 }
 
 fn line(session: &Value) -> String {
@@ -213,7 +231,7 @@ Examples:
   portcullis sessions revoke zn9b2A77l1YO
   portcullis sessions revoke --user ada@example.com
 
-Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";
+Exit codes: 0 done, 1 refused, or there is no such session, 2 the admin listener cannot be asked";
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,38 @@
 //! How the admin listener may be named.
 
-use super::{Tls, admin};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use clap::{FromArgMatches as _, Subcommand as _};
+
+use super::{Exit, Sessions, Tls, Verb, admin};
+
+/// Asks an admin listener that answers this.
+fn asked(arguments: &[&str], answer: &str) -> Exit {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\n\r\n{answer}");
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _asked = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let command = Verb::augment_subcommands(clap::Command::new("sessions"));
+    let arguments = [&["sessions"], arguments, &["--admin", &address]].concat();
+    let verb = Verb::from_arg_matches(&command.get_matches_from(arguments)).unwrap();
+    let exit = Sessions { verb }.execute();
+    serving.join().unwrap();
+    exit
+}
+
+#[test]
+fn whoever_ends_the_sessions_of_nobody_learns_it() {
+    let of_nobody = ["revoke", "--user", "ada@exmaple.com"];
+    assert!(matches!(asked(&of_nobody, r#"{"revoked":[]}"#), Exit::Negative));
+    assert!(matches!(asked(&of_nobody, r#"{"revoked":[{"id":"a"}]}"#), Exit::Done));
+    assert!(matches!(asked(&["list"], r#"{"sessions":[]}"#), Exit::Done));
+    assert_eq!(super::none(Some("ada@exmaple.com")), "no live session of `ada@exmaple.com`");
+}
 
 #[test]
 fn an_admin_listener_is_named_by_its_address_or_as_a_url() {
