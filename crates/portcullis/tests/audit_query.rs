@@ -58,6 +58,19 @@ fn the_newest_come_first_as_many_as_asked_for_or_the_oldest() {
 }
 
 #[test]
+fn one_long_reason_does_not_push_the_ids_of_other_lines_aside() {
+    let long = json!({
+        "time": "2026-03-02T00:00:00Z", "id": "2", "kind": "request", "host": "git.test", "path": "/",
+        "decision": "allow", "reason": "allow-rule-matched", "error": "x".repeat(300),
+    });
+    let dir = log(&[record("1", "2026-03-01T00:00:00Z", "ada", "/"), long]);
+    let table = printed(dir.path(), &["query", "--zone", "UTC"]);
+    let short = table.lines().find(|line| line.ends_with("  1")).unwrap();
+    assert!(short.len() < 150, "{table}");
+    assert!(table.contains(&"x".repeat(300)), "where nobody looks at a terminal, nothing is lost: {table}");
+}
+
+#[test]
 fn a_table_shows_no_control_character_and_a_spreadsheet_no_formula() {
     let dir = log(&[record("1", "2026-03-01T00:00:00Z", "=cmd()", "/\u{1b}]0;x\u{7}\u{202e},\"")]);
     let table = printed(dir.path(), &["query", "--zone", "UTC"]);

@@ -429,6 +429,20 @@ fn a_refusal_is_explained_by_the_id_on_its_page_and_in_its_json() {
 }
 
 #[test]
+fn what_policies_do_not_decide_is_told_from_what_is_not_there() {
+    let folder = folder(&[("portcullis.yaml", SERVED)]);
+    let log = folder.path().join("audit");
+    fs::create_dir_all(&log).unwrap();
+    let line =
+        r#"{"time":"2026-03-01T00:00:00Z","id":"s1","kind":"sign_in","revision":"a","reason":"callback-invalid"}"#;
+    fs::write(log.join("audit-a-00000001-20260301T000000Z.jsonl"), format!("{line}\n")).unwrap();
+    let output = policy(folder.path(), &["explain", "--request-id", "s1"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(told.contains("no policy decides what `s1` is: a record of a sign in"), "{told}");
+}
+
+#[test]
 fn a_real_log_is_decided_again_under_a_changed_configuration() {
     let (folder, _) = served();
     let output = policy(folder.path(), &["replay"]);

@@ -32,6 +32,8 @@ impl Table {
             for (width, cell) in widths.iter_mut().zip(cells(row, &zone, WHOLE_TIME)) {
                 *width = (*width).max(cell.chars().count());
             }
+            // One long error must not push what follows out of sight, in all lines.
+            widths[WHY] = widths[WHY].min(MOST_WHY);
         }
         let widths = Widths::fitting(widths.to_vec(), &measures());
         let asks_for_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -111,4 +113,6 @@ const FROM: usize = 4;
 const WHAT: usize = 5;
 const WHY: usize = 6;
 const ID: usize = 7;
+/// How wide reasons are at most; longer ones are cut on a terminal.
+const MOST_WHY: usize = 48;
 const RESET: &str = "\u{1b}[0m";

@@ -95,6 +95,11 @@ impl Explain {
                 cli::complain(format_args!("portcullis: no policy decided this request: its record says `{reason}`"));
                 return Err(Exit::Negative);
             }
+            Ok(Found::Another(kind)) => {
+                let what = kind.replace('_', " ");
+                cli::complain(format_args!("portcullis: no policy decides what `{id}` is: a record of a {what}"));
+                return Err(Exit::Negative);
+            }
             Ok(Found::Nothing) => {
                 let dir = dir.display();
                 cli::complain(format_args!("portcullis: no request `{id}` in `{dir}`: check the id and the folder"));
@@ -157,18 +162,17 @@ enum Found {
     Recorded(Box<Recorded>),
     /// It was decided without a policy, for this reason.
     NotByPolicy(String),
+    /// It was none that policies decide, but a sign-in or the like: of this kind.
+    Another(String),
     Nothing,
 }
 
 fn find(dir: &Path, id: &str, redaction: &Redaction) -> std::io::Result<Found> {
     let id = id.parse().map_err(std::io::Error::other)?;
-    let filter = Filter { id: Some(id), kind: Some("request".into()), ..Filter::default() };
-    let first = First::default();
-    // The latest segments first: people ask about what just happened.
-    let scanned = scan(dir, &filter, Order::Newest, &first)?;
-    let line = first.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Some(line) = line else {
-        return scanned.errors.into_iter().next().map_or(Ok(Found::Nothing), |(_, error)| Err(error));
+    let request = Filter { id: Some(id), kind: Some("request".into()), ..Filter::default() };
+    let Some(line) = newest(dir, &request)? else {
+        let another = newest(dir, &Filter { kind: None, ..request })?;
+        return another.map_or(Ok(Found::Nothing), |line| Ok(Found::Another(Line::read(&line)?.kind.into_owned())));
     };
     let line = Line::read(&line)?;
     let recorded = Recorded::read(&line, &mut Reader::new(dir, redaction));
@@ -176,6 +180,18 @@ fn find(dir: &Path, id: &str, redaction: &Redaction) -> std::io::Result<Found> {
         || Found::NotByPolicy(line.reason.clone().into_owned()),
         |recorded| Found::Recorded(Box::new(recorded)),
     ))
+}
+
+/// Returns the newest record of these.
+fn newest(dir: &Path, filter: &Filter) -> std::io::Result<Option<Box<[u8]>>> {
+    let first = First::default();
+    // The latest segments first: people ask about what just happened.
+    let scanned = scan(dir, filter, Order::Newest, &first)?;
+    let line = first.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match scanned.errors.into_iter().next() {
+        Some((_, error)) if line.is_none() => Err(error),
+        _ => Ok(line),
+    }
 }
 
 /// Takes the first record that is found.
