@@ -180,16 +180,36 @@ async fn several_tunnels_at_once_ask_for_one_sign_in() -> Result {
 async fn a_session_that_was_revoked_closes_its_tunnels_and_is_asked_for_anew() -> Result {
     let proxy = proxy(turns_around().await?, &json!({})).await?;
     let program = Program::of(&proxy, "ada")?;
-    let mut open = program.client.open().await?;
+    let open = program.client.open().await?;
     let listed: Value = body(&proxy.admin_get("localhost", "/sessions").await?)?;
     let session = listed["sessions"].as_array().into_iter().flatten().find(|session| session["program"] == true);
     let id = session.and_then(|session| session["id"].as_str()).ok_or("no session of a program is listed")?;
     proxy.admin_send("DELETE", &format!("/sessions/{id}")).await?;
-    let closed = timeout(PATIENCE, open.read_u8()).await?;
-    assert!(closed.is_err(), "{closed:?}");
+    let (_terminal, here) = tokio::io::duplex(64);
+    let carried = timeout(PATIENCE, portcullis::connect::carry(open, here, std::future::pending())).await?;
+    let told = carried.err().ok_or("it ended well")?.to_string();
+    assert!(told.starts_with("the proxy closed the tunnel: the session ended, the policy changed"), "{told}");
     assert_eq!(program.carried(b"ab").await?, b"ba");
     assert_eq!(program.asked(), 2);
     proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_program_that_is_stopped_says_so_to_the_proxy() -> Result {
+    let service = TcpListener::bind("127.0.0.1:0").await?;
+    let proxy = proxy(service.local_addr()?, &json!({})).await?;
+    let program = Program::of(&proxy, "ada")?;
+    let open = program.client.open().await?;
+    let (mut service, _) = service.accept().await?;
+    let (_terminal, here) = tokio::io::duplex(64);
+    portcullis::connect::carry(open, here, std::future::ready(())).await?;
+    let mut heard = Vec::new();
+    // An end, and nothing that broke off.
+    timeout(PATIENCE, service.read_to_end(&mut heard)).await??;
+    drop(service);
+    let records = proxy.stop().await?;
+    assert!(records.iter().all(|record| record["method"] != "CONNECT" || record["error"].is_null()), "{records:#?}");
     Ok(())
 }
 
@@ -275,10 +295,19 @@ async fn a_proxy_without_the_right_certificate_is_told_nothing() -> Result {
         let client = Client::new(options, Arc::new(|_| ()))?;
         Ok(client.open().await.err().ok_or("it is open")?.to_string())
     };
-    for (target, ca_file) in [("ssh.localhost:22", None), ("other.localhost:22", Some(proxy.folder().path("ca.pem")))] {
+    for (target, ca_file, advice) in [
+        ("ssh.localhost:22", None, "; `--ca-file FILE` names a private one"),
+        (
+            "other.localhost:22",
+            Some(proxy.folder().path("ca.pem")),
+            "; check `--proxy`, or have the listener use one for",
+        ),
+    ] {
         let told = refused(target, ca_file).await?;
-        assert!(told.contains("does not prove that it is") && told.contains("--ca-file"), "{told}");
+        assert!(told.contains("does not prove that it is") && told.contains(advice), "{told}");
     }
+    let told = refused("ssh.localhost:22", Some(proxy.folder().path("key.pem"))).await.unwrap_err().to_string();
+    assert!(told.contains("`--ca-file` cannot be used") && told.ends_with("no certificate in it, in PEM"), "{told}");
     proxy.stop().await?;
     Ok(())
 }

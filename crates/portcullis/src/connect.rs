@@ -4,6 +4,7 @@
 
 mod callback;
 mod carry;
+mod certificate;
 mod failure;
 mod proxy;
 mod session_file;
@@ -116,6 +117,12 @@ impl Client {
         self.proxy.end_session(&cookie).await?;
         self.file.remove()?;
         Ok(true)
+    }
+
+    /// Returns other ports at which a proxy of the host has a session that is kept here.
+    #[must_use]
+    pub fn kept_at(&self) -> Vec<u16> {
+        self.file.other_ports()
     }
 
     /// Signs in, once for all that were refused at the same time.

@@ -121,7 +121,8 @@ fn system_roots() -> RootCertStore {
 
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    read.map_err(|error| of_file(path, &error))
+    let found: Vec<_> = read.map_err(|error| of_file(path, &error))?;
+    if found.is_empty() { Err(of_file(path, &"no certificate in it, in PEM")) } else { Ok(found) }
 }
 
 fn of_file(path: &Path, error: &dyn fmt::Display) -> io::Error {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{self, SignalKind};
 
 use super::Exit;
 use super::run::signal;
@@ -88,16 +89,20 @@ impl Connect {
         })?;
         let host = self.target.host().to_owned();
         let Self { target, listen, proxy, ca_file, no_browser, sign_out } = self;
+        let port = proxy.as_ref().map_or(HTTPS, Target::port);
         let options = Options { target, proxy, ca_file, directory };
         let client = Arc::new(Client::new(options, Arc::new(move |notice| tell(notice, no_browser)))?);
         if sign_out {
-            let said = if client.sign_out().await? { "signed out of" } else { "no session is kept here for" };
-            return Ok(super::print(format_args!("{said} {host}")));
+            if client.sign_out().await? {
+                return Ok(super::print(format_args!("signed out of {host}")));
+            }
+            complain(none_kept(&host, port, &client.kept_at()));
+            return Ok(Exit::Negative);
         }
         match listen {
             Place::StandardStreams => {
                 let streams = connect::standard_streams()?;
-                connect::carry(client.open().await?, streams).await?;
+                connect::carry(client.open().await?, streams, stopped()).await?;
             }
             Place::Port(address) => {
                 let unusable =
@@ -128,6 +133,31 @@ fn tell(notice: Notice<'_>, no_browser: bool) {
     }
 }
 
+/// Says that there is no session to end, and where there may be one.
+fn none_kept(host: &str, port: u16, others: &[u16]) -> String {
+    let none = format!("no session is kept here for `{host}` with a proxy at port {port}");
+    match others {
+        [] => none,
+        [first, ..] => {
+            let ports = others.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            format!(
+                "{none}, but with one at port {ports}: add `--proxy HOST:{first}`, and `--ca-file` where you sign in with it"
+            )
+        }
+    }
+}
+
+/// Waits until this program is to end; `ssh` hangs up on its `ProxyCommand`.
+async fn stopped() {
+    match unix::signal(SignalKind::hangup()) {
+        Ok(mut hangup) => tokio::select! {
+            _ = hangup.recv() => {}
+            () = signal() => {}
+        },
+        Err(_) => signal().await,
+    }
+}
+
 /// Opens a browser, where there is one: the address was printed, too.
 fn open_browser(url: &str) {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
@@ -140,6 +170,9 @@ fn open_browser(url: &str) {
 fn complain(text: impl Display) {
     super::complain(format_args!("portcullis: {text}"));
 }
+
+/// Where a proxy is that nothing is said of.
+const HTTPS: u16 = 443;
 
 const EXAMPLES: &str = "\
 Examples:

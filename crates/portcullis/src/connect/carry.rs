@@ -1,6 +1,7 @@
 //! Moves bytes between a tunnel and this computer, and passes on the end of each direction.
 
 use std::fs::OpenOptions;
+use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
@@ -9,19 +10,32 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncWrite, Join, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Join, copy_bidirectional_with_sizes};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::{Client, Failure, Tunnel};
 
-/// Moves bytes both ways until both directions have ended.
+/// Moves bytes both ways until both directions have ended, or until it is to `stop`: then the proxy is told.
 ///
 /// # Errors
 /// Either side broke off.
-pub async fn carry<S: AsyncRead + AsyncWrite + Unpin>(mut tunnel: Tunnel, mut here: S) -> Result<(), Failure> {
-    let carried = copy_bidirectional_with_sizes(&mut here, &mut tunnel, AT_ONCE, AT_ONCE).await;
-    carried.map(drop).map_err(Failure::Broken)
+pub async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
+    mut tunnel: Tunnel,
+    mut here: S,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        carried = copy_bidirectional_with_sizes(&mut here, &mut tunnel, AT_ONCE, AT_ONCE) => {
+            carried.map(drop).map_err(Failure::broken)
+        }
+        () = stop => {
+            // Nothing is left to do for a proxy that takes no word.
+            let _ = timeout(PARTING, tunnel.shutdown()).await;
+            Ok(())
+        }
+    }
 }
 
 /// Opens a tunnel for each connection that comes; `failed` is told why one was not served. Ends only by being dropped.
@@ -35,7 +49,7 @@ pub async fn listen(client: Arc<Client>, listener: TcpListener, failed: fn(Failu
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let client = Arc::clone(&client);
-                    tunnels.spawn(async move { carry(client.open().await?, stream).await });
+                    tunnels.spawn(async move { carry(client.open().await?, stream, pending()).await });
                 }
                 Err(error) => {
                     failed(Failure::Local(format!("cannot accept a connection: {error}")));
@@ -97,3 +111,5 @@ impl AsyncWrite for Output {
 /// How much is read at once.
 const AT_ONCE: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a proxy may take to be told that nothing more comes.
+const PARTING: Duration = Duration::from_secs(1);

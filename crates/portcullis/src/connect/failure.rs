@@ -1,5 +1,7 @@
 //! Why there is no tunnel, in one sentence with what to do.
 
+use std::io;
+
 use http::StatusCode;
 
 /// Why there is no tunnel.
@@ -14,13 +16,13 @@ pub enum Failure {
         reason: String,
     },
     /// Somebody else is there.
-    #[error("`{at}` does not prove that it is `{host}`: {reason}; `--ca-file FILE` names a private authority")]
+    #[error("`{at}` does not prove that it is `{host}`: {reason}")]
     Unproved {
         /// Where.
         at: String,
         /// Who it should be.
         host: String,
-        /// Why.
+        /// Why, and what to do.
         reason: String,
     },
     /// What is there does not answer as a proxy does.
@@ -40,9 +42,12 @@ pub enum Failure {
     /// The sign-in did not end well.
     #[error("sign-in failed: {0}; start again")]
     SignIn(String),
+    /// The proxy closed a tunnel that was open, before its end.
+    #[error("the proxy closed the tunnel: the session ended, the policy changed, or the service broke off")]
+    Closed,
     /// A tunnel that was open broke off.
     #[error("the tunnel broke off: {0}")]
-    Broken(std::io::Error),
+    Broken(io::Error),
     /// Something on this computer does not work.
     #[error("{0}")]
     Local(String),
@@ -59,11 +64,17 @@ pub struct Refusal {
 }
 
 impl Failure {
+    /// Words what came in the middle of a tunnel.
+    pub(super) fn broken(error: io::Error) -> Self {
+        // Of TLS alone: a connection closed without its word for the end, which is how a proxy closes.
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Closed } else { Self::Broken(error) }
+    }
+
     /// Returns whether the answer was no; else something is missing or set up wrongly.
     #[must_use]
     pub const fn is_an_answer(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::StillAsked(_) | Self::SignIn(_) | Self::Broken(_) => true,
+            Self::Refused(_) | Self::StillAsked(_) | Self::SignIn(_) | Self::Closed | Self::Broken(_) => true,
             Self::Unreachable { .. } | Self::Unproved { .. } | Self::NoAnswer { .. } | Self::Local(_) => false,
         }
     }

@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use url::Url;
 
 use super::failure::Refusal;
-use super::{Failure, Target, Tunnel};
+use super::{Failure, Target, Tunnel, certificate};
 
 /// The proxy of a service.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub(super) struct Proxy {
     target: Target,
     at: Target,
     tls: Arc<ClientConfig>,
+    /// The authorities are those of `--ca-file`.
+    is_private: bool,
 }
 
 /// What the proxy says to a request for a tunnel.
@@ -64,11 +66,12 @@ impl Wishes {
 
 impl Proxy {
     pub(super) fn new(target: Target, at: Option<Target>, ca_file: Option<PathBuf>) -> Result<Self, Failure> {
+        let is_private = ca_file.is_some();
         let tls = telemetry::Tls { ca_file, ..telemetry::Tls::default() }.config();
         let mut tls = tls.map_err(|error| Failure::Local(format!("`--ca-file` cannot be used: {error}")))?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let at = at.unwrap_or_else(|| target.with_port(Scheme::Https.default_port()));
-        Ok(Self { target, at, tls: Arc::new(tls) })
+        Ok(Self { target, at, tls: Arc::new(tls), is_private })
     }
 
     /// Returns the host of the service, which is the proxy's name.
@@ -174,7 +177,8 @@ impl Proxy {
         let connected = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await;
         connected.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(rustls::Error::InvalidCertificate(reason)) => {
-                Failure::Unproved { at: self.at.to_string(), host: self.host().to_owned(), reason: reason.to_string() }
+                let reason = certificate::problem(reason, self.host(), self.is_private);
+                Failure::Unproved { at: self.at.to_string(), host: self.host().to_owned(), reason }
             }
             _ => self.no_answer(&error),
         })

@@ -31,6 +31,21 @@ impl SessionFile {
         Self { path: directory.join(format!("{host}.{port}")) }
     }
 
+    /// Returns the other ports of the host with a session.
+    pub(super) fn other_ports(&self) -> Vec<u16> {
+        let place = |path: &Path| {
+            let (host, port) = path.file_name()?.to_str()?.rsplit_once('.')?;
+            Some((host.to_owned(), port.parse::<u16>().ok()?))
+        };
+        let Some(own) = place(&self.path) else { return Vec::new() };
+        let entries = self.path.parent().and_then(|directory| fs::read_dir(directory).ok());
+        let places = entries.into_iter().flatten().flatten().filter_map(|entry| place(&entry.path()));
+        let mut ports: Vec<_> =
+            places.filter(|(host, port)| *host == own.0 && *port != own.1).map(|(_, port)| port).collect();
+        ports.sort_unstable();
+        ports
+    }
+
     /// Reads the session; `None` where there is none.
     pub(super) fn load(&self) -> Result<Option<Secret>, Failure> {
         let mut file = match as_it_stands().read(true).open(&self.path) {

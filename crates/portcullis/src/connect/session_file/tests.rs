@@ -31,6 +31,21 @@ fn a_session_is_kept_for_its_user_alone() {
 }
 
 #[test]
+fn sessions_at_other_ports_of_the_host_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |host, port| SessionFile::new(folder.path(), host, port);
+    assert!(file("ssh.example.com", 443).other_ports().is_empty());
+    for (host, port) in
+        [("ssh.example.com", 8443), ("ssh.example.com", 443), ("example.com", 1), ("a.ssh.example.com", 2)]
+    {
+        file(host, port).save(&Secret::new(COOKIE.into())).unwrap();
+        drop(file(host, port).lock().unwrap());
+    }
+    assert_eq!(file("ssh.example.com", 443).other_ports(), [8443]);
+    assert_eq!(file("ssh.example.com", 22).other_ports(), [443, 8443]);
+}
+
+#[test]
 fn a_session_that_others_can_read_is_refused_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = SessionFile::new(folder.path(), "ssh.example.com", 443);
