@@ -66,6 +66,9 @@ impl<'t> Reader<'t> {
             Some(Err(error)) => {
                 let at = self.place_of(*error.marker(), *error.marker());
                 let what = error.kind().to_string();
+                if what.starts_with("while scanning a tag") || what.starts_with("while parsing a tag,") {
+                    return Err(Problem::error(at, TAG));
+                }
                 Err(Problem::error(at, format!("not valid YAML: {what}{}", remedy(&what))))
             }
             None => Err(Problem::error(Place::start_of(self.file), "not valid YAML: the file ends too early")),
@@ -76,7 +79,9 @@ impl<'t> Reader<'t> {
         self.count(1, span)?;
         let place = self.place(span);
         if event.tag().is_some() {
-            self.problems.push(Problem::error(place, "YAML tags (`!name`) have no meaning here: remove the tag"));
+            // What follows the tag is the rest of a rule, about which nothing sensible can be said.
+            let start = span.tag_start().unwrap_or(span.start);
+            return Err(Problem::error(self.place_of(start, start), TAG));
         }
         let anchor = event.anchor_id();
         if let Some(anchor) = anchor {
@@ -211,6 +216,10 @@ fn size(node: &Node) -> usize {
         Value::Map(entries) => 1 + entries.iter().map(|entry| 1 + size(&entry.value)).sum::<usize>(),
     }
 }
+
+/// Both for what reads as a tag, which would turn `!user.authenticated` into nothing, and for what does not.
+const TAG: &str = "`!` begins a YAML tag here, and tags have no meaning: put the whole rule or text into single quotes, such \
+                   as '!user.authenticated'";
 
 /// Values of one file, aliases counted as often as they are used: enough for 15,000 routes.
 const MAX_NODES: usize = 250_000;

@@ -83,11 +83,38 @@ fn a_tag_is_refused() {
 routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 drain_timeout: !duration 5s
 "#,
-        r#"portcullis.yaml:3:26: YAML tags (`!name`) have no meaning here: remove the tag
+        r#"portcullis.yaml:3:16: `!` begins a YAML tag here, and tags have no meaning: put the whole rule or text into single quotes, such as '!user.authenticated'
   3 | drain_timeout: !duration 5s
-    |                          ^^
+    |                ^
 "#,
     );
+}
+
+#[test]
+fn a_rule_that_begins_with_an_unquoted_not_is_told_to_be_quoted() {
+    for rule in [
+        "!user.authenticated",
+        "!user.authenticated && request.method == 'GET'",
+        "!request.ip.inNetwork(\"office\")",
+        "!(\"sre\" in user.groups)",
+        "!has(user.claims.level)",
+        "!user.claims[\"level\"]",
+        "! user.authenticated",
+        "!!user.authenticated",
+        "!user.email.matches(\"%x\")",
+        "!{}.x",
+    ] {
+        for (start, end) in [("    when: ", ""), ("    { name: a, when: ", " }"), ("    - ", "")] {
+            let column = start.len() + 1;
+            let problems = Folder::new(&format!("guard:\n  deny:\n{start}{rule}{end}\n")).problems();
+            let expected = format!(
+                "portcullis.yaml:3:{column}: `!` begins a YAML tag here, and tags have no meaning: put the whole rule or \
+                 text into single quotes, such as '!user.authenticated'"
+            );
+            assert_eq!(problems.lines().next(), Some(&*expected), "{start}{rule}\n{problems}");
+            assert_eq!(problems.lines().filter(|line| line.contains(".yaml:")).count(), 1, "{problems}");
+        }
+    }
 }
 
 #[test]
@@ -407,7 +434,7 @@ fn two_listeners_need_two_addresses() {
     check(
         r#"listeners: [{ name: a, address: "127.0.0.1:8443" }, { name: b, address: "127.0.0.1:8443" }]
 admin: { address: "127.0.0.1:8444" }
-routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
+routes: [{ from: http://a.test:8443, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 "#,
         r#"portcullis.yaml:1:73: another listener, or `admin`, has the address `127.0.0.1:8443`: give one another port
   1 | listeners: [{ name: a, address: "127.0.0.1:8443" }, { name: b, address: "127.0.0.1:8443" }]
@@ -420,7 +447,7 @@ routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 
 fn a_listener_and_admin_need_two_addresses() {
     check(
         r#"listeners: [{ address: "127.0.0.1:9901" }]
-routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: "true" }]
+routes: [{ from: http://a.test:9901, to: http://10.0.0.1, authenticate: none, allow: "true" }]
 "#,
         r#"portcullis.yaml:1:24: another listener, or `admin`, has the address `127.0.0.1:9901`: give one another port
   1 | listeners: [{ address: "127.0.0.1:9901" }]
