@@ -22,19 +22,19 @@ pub(super) fn check(builder: &mut Builder<'_>, root: &Fields<'_>, listeners: &[L
     let names = certificate_names(listeners);
     for node in hosts {
         let Some(text) = node.text() else { continue };
-        let from = match format::tunnel_from(text) {
+        let (from, clients) = match format::tunnel_from(text) {
             Ok(from) => {
                 tunnel(builder, node, listeners);
-                from
+                (from, "`portcullis connect`")
             }
             Err(_) => {
                 let Ok(from) = format::from(text) else { continue };
                 port(builder, node, &from, listeners);
-                from
+                (from, "browsers")
             }
         };
         if let Some(names) = names.as_ref().filter(|_| from.scheme == Scheme::Https) {
-            certificate(builder, node, &from, names);
+            certificate(builder, node, &from, (names, clients));
         }
     }
 }
@@ -42,12 +42,25 @@ pub(super) fn check(builder: &mut Builder<'_>, root: &Fields<'_>, listeners: &[L
 /// Ports that are not written are often others than those that are listened on: something translates them.
 fn port(builder: &mut Builder<'_>, node: &Node, from: &From, listeners: &[Listener]) {
     let mut ports = listeners.iter().map(|listener| listener.address.port());
-    if from.port != from.scheme.default_port() && ports.clone().all(|port| port != 0 && port != from.port) {
+    let translated = from.port == from.scheme.default_port() && !stays_here(from, listeners);
+    if !translated && ports.clone().all(|port| port != 0 && port != from.port) {
         let known =
             ports.next().map(|port| format!("listen there, or write a port that is listened on, such as {port}"));
         let remedy = known.unwrap_or_else(|| "listen there".to_owned());
-        builder.warning(node.place, format!("no listener listens on port {}: {remedy}", from.port));
+        let unwritten =
+            if from.port == from.scheme.default_port() { ", which is meant where none is written" } else { "" };
+        builder.warning(node.place, format!("no listener listens on port {}{unwritten}: {remedy}", from.port));
     }
+}
+
+/// Returns whether nothing stands between a listener of this scheme and the browser: the host, or every listener, is on
+/// loopback.
+fn stays_here(from: &From, listeners: &[Listener]) -> bool {
+    let (Host::Exact(host) | Host::Wildcard(host)) = &from.host;
+    let local = host == "localhost" || host.ends_with(".localhost");
+    // Without a listener with TLS something in front ends it.
+    let served = listeners.iter().any(|listener| listener.tls.is_some() == (from.scheme == Scheme::Https));
+    served && (local || listeners.iter().all(|listener| listener.address.ip().is_loopback()))
 }
 
 /// The port of a tunnel is that of the service behind it.
@@ -57,7 +70,7 @@ fn tunnel(builder: &mut Builder<'_>, node: &Node, listeners: &[Listener]) {
     }
 }
 
-fn certificate(builder: &mut Builder<'_>, node: &Node, from: &From, names: &[CertificateNames]) {
+fn certificate(builder: &mut Builder<'_>, node: &Node, from: &From, (names, clients): (&[CertificateNames], &str)) {
     let (host, shown) = match &from.host {
         // Any label stands for all.
         Host::Wildcard(parent) => (format!("*.{parent}"), format!("*.{parent}")),
@@ -68,7 +81,7 @@ fn certificate(builder: &mut Builder<'_>, node: &Node, from: &From, names: &[Cer
         builder.warning(
             node.place,
             format!(
-                "no certificate of a listener is good for {}: browsers will refuse it; add one with that name to \
+                "no certificate of a listener is good for {}: {clients} will refuse it; add one with that name to \
                  `tls.certificates`",
                 quoted(&shown)
             ),

@@ -49,7 +49,9 @@ fn route<'n>(builder: &mut Builder<'n>, node: &'n Node, named: Named<'_>) -> Opt
     let fields = Fields::new(&schema::ROUTE, Some(node));
     for entry in node.entries() {
         let is_none = entry.key == "authenticate" && entry.value.text() == Some("none");
-        if !KEYS.contains(&entry.key.as_str()) && !is_none {
+        // A key that there is not was reported.
+        let known = schema::ROUTE.key(&entry.key).is_some();
+        if known && !KEYS.contains(&entry.key.as_str()) && !is_none {
             let message = format!(
                 "`{}` does nothing on a `tls://` route, whose bytes pass unread: remove it, or write `https://`",
                 entry.key

@@ -92,7 +92,8 @@ fn covers(wildcard: &Host, host: &Host) -> bool {
 fn refuse_keys(builder: &mut Builder<'_>, node: &Node) {
     for entry in node.entries() {
         let key = entry.key.as_str();
-        if !KEYS.contains(&key) {
+        // A key that there is not was reported.
+        if schema::ROUTE.key(key).is_some() && !KEYS.contains(&key) {
             let message = format!(
                 "`{key}` does nothing on a `tcp+https://` route, which carries bytes and no requests: remove it, or write \
                  `https://`"

@@ -30,6 +30,25 @@ fn a_port_that_nobody_listens_on_is_told() {
 }
 
 #[test]
+fn a_port_that_was_left_out_is_told_where_nothing_translates_it() {
+    let missing = "portcullis.yaml:3:11: warning: no listener listens on port 443, which is meant where none is written: \
+                   listen there, or write a port that is listened on, such as 8443";
+    check(TLS, "https://app.localhost", &["app.localhost"], missing);
+    check(&TLS.replace("0.0.0.0", "127.0.0.1"), "https://a.test", &["a.test"], missing);
+    check(&TLS.replace("0.0.0.0", "127.0.0.1"), "https://a.test:8443", &["a.test"], "");
+    check(&TLS.replace("8443", "443"), "https://app.localhost", &["app.localhost"], "");
+    check(&TLS.replace("0.0.0.0:8443", "127.0.0.1:0"), "https://app.localhost", &["app.localhost"], "");
+    check("address: 127.0.0.1:8080", "https://a.test", &[], "");
+    check("address: 127.0.0.1:80, trusted_proxies: [127.0.0.1/32]", "https://app.localhost", &[], "");
+
+    let sign_in = "listeners: [{ address: 127.0.0.1:8080 }]\nauthenticate:\n  url: http://auth.localhost\n  providers: \
+                   [{ id: a, issuer: \"http://localhost:1\", client_id: b }]\nroutes: [{ from: \
+                   \"http://app.localhost:8080\", to: \"http://10.0.0.1\", allow: user.authenticated }]\n";
+    let problems = Folder::new(sign_in).problems();
+    assert!(problems.contains("portcullis.yaml:3:8: warning: no listener listens on port 80, which"), "{problems}");
+}
+
+#[test]
 fn a_host_without_a_certificate_is_told() {
     let warning = |host: &str| {
         format!(

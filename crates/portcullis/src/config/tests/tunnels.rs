@@ -153,9 +153,17 @@ fn where_a_tunnel_leads_is_checked() {
     says(
         &tunnel("").replace("ssh.test", "elsewhere.example"),
         "",
-        "portcullis.yaml:3:13: warning: no certificate of a listener is good for `elsewhere.example`: browsers will refuse it; \
+        "portcullis.yaml:3:13: warning: no certificate of a listener is good for `elsewhere.example`: `portcullis connect` will refuse \
+         it; \
          add one with that name to `tls.certificates`",
     );
+}
+
+#[test]
+fn a_key_that_there_is_not_is_reported_once() {
+    let problems = folder(&config(&tunnel(", alow: \"true\""), "")).problems();
+    let told: Vec<_> = problems.lines().filter(|line| line.contains("`alow`")).collect();
+    assert_eq!(told, ["portcullis.yaml:3:100: unknown key `alow`: did you mean `allow`?"], "{problems}");
 }
 
 #[test]
