@@ -205,6 +205,16 @@ async fn a_provider_is_verified_by_its_own_certificate_authorities_alone() {
         let error = transport.get(&url(host), None).await.unwrap_err();
         assert!(error.to_string().starts_with("tls with `"), "{error}");
     }
+    let remedy =
+        |error: super::transport::TransportError| error.to_string().rsplit_once("; ").unwrap_or_default().1.to_owned();
+    let unknown = system.get(&url("idp.localhost"), None).await.unwrap_err();
+    assert_eq!(remedy(unknown), "name the file of a private authority in `ca_file`");
+    let mut other = rcgen::CertificateParams::new(vec!["x.test".into()]).unwrap();
+    other.distinguished_name.push(rcgen::DnType::CommonName, "other");
+    let other = other.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(&path, other.pem()).unwrap();
+    let wrong = Transport::with_ca_file(&path).unwrap().get(&url("idp.localhost"), None).await.unwrap_err();
+    assert_eq!(remedy(wrong), "none of the authorities in `ca_file` signed it");
 }
 
 async fn serve_tls(

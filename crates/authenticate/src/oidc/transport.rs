@@ -15,7 +15,7 @@ use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -190,8 +190,19 @@ impl Transport {
         let stream = TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, stream)
             .await
-            .map_err(|error| tls_error(error.to_string()))?;
+            .map_err(|error| tls_error(format!("{error}{}", self.remedy(&error))))?;
         Ok(Box::new(stream))
+    }
+
+    /// Says what to do about a certificate whose authority is not trusted.
+    fn remedy(&self, error: &std::io::Error) -> &'static str {
+        let error = error.get_ref().and_then(|error| error.downcast_ref());
+        let Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) = error else { return "" };
+        if self.authorities.is_empty() {
+            "; name the file of a private authority in `ca_file`"
+        } else {
+            "; none of the authorities in `ca_file` signed it"
+        }
     }
 }
 
