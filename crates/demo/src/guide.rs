@@ -13,6 +13,7 @@ struct Guide<'a> {
     folder: String,
     ca: String,
     port: u16,
+    admin: String,
     users: &'a [User],
 }
 
@@ -23,7 +24,14 @@ impl Demo {
     /// The text cannot be made.
     pub fn guide(&self) -> Result<String, askama::Error> {
         let folder = self.config_file().parent().unwrap_or(Path::new("."));
-        Guide { folder: shell(folder), ca: shell(self.ca_file()), port: self.port(), users: self.users() }.render()
+        Guide {
+            folder: shell(folder),
+            ca: shell(self.ca_file()),
+            port: self.port(),
+            admin: self.admin_url(),
+            users: self.users(),
+        }
+        .render()
     }
 
     /// Says the same to programs: `ca_file`, `config_file`, `audit_dir`, `admin`, `users`, `urls`.

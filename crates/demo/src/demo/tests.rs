@@ -141,7 +141,15 @@ async fn the_summary_and_the_guide_name_files_users_and_urls() {
     assert_eq!(summary["users"][0]["email"], "ada@example.com");
     assert_eq!(summary["urls"]["app"], format!("https://app.localhost:{}", demo.port()));
     let guide = demo.guide().unwrap();
-    for part in ["ada ", "grace ", "carl ", "curl --cacert", "tail -f", demo.ca_file().to_str().unwrap()] {
+    for part in [
+        "ada ",
+        "grace ",
+        "carl ",
+        "curl --cacert",
+        "audit tail --follow --dir",
+        demo.admin_url().as_str(),
+        demo.ca_file().to_str().unwrap(),
+    ] {
         assert!(guide.contains(part), "`{part}` is missing:\n{guide}");
     }
 }
