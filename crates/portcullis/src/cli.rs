@@ -128,7 +128,7 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis demo
   portcullis check --config portcullis.yaml
-  portcullis policy test policies/*.yaml
+  portcullis policy test --config config/policies.yaml
   portcullis run --config portcullis.yaml
 
 Exit codes: 0 done, 1 a negative answer, 2 usage or configuration";

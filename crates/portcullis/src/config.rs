@@ -13,6 +13,7 @@ mod fields;
 mod format;
 mod given_rows;
 mod json_schema;
+mod left_out;
 mod listener;
 mod policy;
 mod policy_set;
@@ -115,17 +116,43 @@ pub enum LoadError {
 /// # Errors
 /// The file cannot be read, or something in it or in a file that it names is wrong.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
-    #[expect(clippy::disallowed_methods, reason = "`${env:NAME}` is the one place where the environment is read")]
-    load_with(path, &|name| std::env::var(name).ok())
+    load_with(path, &process_environment)
+}
+
+/// Reads a configuration for what it decides. Nothing can be served with it: secrets, certificates and keys are left
+/// unread, and need not be there.
+///
+/// # Errors
+/// As of [`load`].
+pub(crate) fn load_decisions(path: &Path) -> Result<Config, LoadError> {
+    load_extent(path, &process_environment, Extent::Decisions)
+}
+
+#[expect(clippy::disallowed_methods, reason = "`${env:NAME}` is the one place where the environment is read")]
+fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// How much of a configuration is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// All of it, and every file that it names.
+    Everything,
+    /// What decides requests.
+    Decisions,
 }
 
 /// Loads with an environment of the caller's.
 pub(crate) fn load_with(path: &Path, environment: Environment<'_>) -> Result<Config, LoadError> {
+    load_extent(path, environment, Extent::Everything)
+}
+
+fn load_extent(path: &Path, environment: Environment<'_>, extent: Extent) -> Result<Config, LoadError> {
     let mut sources = Sources::default();
     sources.watched.add(path.to_owned());
     let text =
         read_text(path, MAX_FILE_BYTES).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })?;
-    let mut files = Files { sources, problems: Vec::new(), environment };
+    let mut files = Files { sources, problems: Vec::new(), environment, extent };
     let root = files.read(path, text, &schema::ROOT);
     let policies = root.1.as_ref().map(|root| files.policy_files(root)).unwrap_or_default();
     let Files { sources, problems, .. } = files;
@@ -145,6 +172,7 @@ struct Files<'e> {
     sources: Sources,
     problems: Vec<Problem>,
     environment: Environment<'e>,
+    extent: Extent,
 }
 
 impl Files<'_> {
@@ -183,6 +211,9 @@ impl Files<'_> {
 
     /// The second step: tree against description.
     fn described(&mut self, mut node: Node, section: &schema::Section) -> Node {
+        if self.extent == Extent::Decisions {
+            left_out::mark(&mut node, section);
+        }
         expand::expand(&mut node, self.environment, &mut self.sources, &mut self.problems);
         shape::check(&node, section, &mut self.sources, &mut self.problems);
         node
@@ -295,16 +326,13 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     (config, Report { sources, problems })
 }
 
-/// Names what was accepted: a hash over every file that decides something. What stands in for `${env:..}` is left out,
+/// Names what was accepted: a hash over the text of every file that decides something, whatever it is called. What stands in for `${env:..}` is left out,
 /// because a hash of a secret helps to guess it.
 fn revision(sources: &Sources) -> String {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for source in sources.iter() {
-        let name = source.path.file_name().unwrap_or_default().as_encoded_bytes();
-        for part in [name, source.text.as_bytes()] {
-            hash.update(&part.len().to_be_bytes());
-            hash.update(part);
-        }
+        hash.update(&source.text.len().to_be_bytes());
+        hash.update(source.text.as_bytes());
     }
     hash.finish().as_ref().iter().take(REVISION_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }

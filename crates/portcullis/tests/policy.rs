@@ -159,7 +159,11 @@ fn what_tests_nothing_exits_with_2() {
     refused(&folder, &["test", "none.yaml"], &["none.yaml:1:1: this file tests nothing: add `tests`, or leave it out"]);
     refused(&folder, &["test", "empty.yaml"], &["empty.yaml:2:28: this tests nothing"]);
     refused(&folder, &["test", "--config", "portcullis.yaml"], &["portcullis.yaml:1:15: no policy file has `tests`"]);
-    refused(&folder, &["test", "networks.yaml"], &["unknown network `vpn`", "comes from `--config portcullis.yaml`"]);
+    refused(
+        &folder,
+        &["test", "networks.yaml"],
+        &["unknown network `vpn`", "comes from a configuration: add `--config FILE`"],
+    );
     refused(&folder, &["test", "missing.yaml"], &["cannot read `missing.yaml`: there is no such file"]);
     refused(&folder, &["test"], &["required"]);
 }
@@ -555,6 +559,68 @@ fn a_made_up_request_is_explained() {
         (&["replay", "--since", "soon"], "write how long ago"),
     ] {
         refused(&folder, arguments, &[expected]);
+    }
+}
+
+/// Names a secret or a file that is not there, wherever there can be one.
+const LEFT_OUT: &str = r#"
+listeners:
+  - address: 127.0.0.1:0
+    tls:
+      certificates: [{ cert_file: none.pem, key_file: none.key }]
+      client_auth: { mode: request, ca_file: none.pem, crl_file: none.crl }
+admin: { address: "127.0.0.1:0", token: "${env:NOT_SET}" }
+authenticate:
+  url: https://auth.test
+  providers: [{ id: a, issuer: "https://idp.test", client_id: b, client_secret: "${env:NOT_SET}", ca_file: none.pem }]
+  keys: { seal: ["${file:none}"], signing: "${env:NOT_SET}" }
+audit:
+  signing_key: none.pem
+  otlp: { url: "https://logs.test", headers: { authorization: "${env:NOT_SET}" }, ca_file: none.pem }
+routes:
+  - name: app
+    from: https://app.test
+    to: https://10.0.0.1
+    allow: '"staff" in user.groups'
+    credential: { header: authorization, value: "${env:NOT_SET}" }
+    upstream_tls: { ca_file: none.pem, client_cert_file: none.pem, client_key_file: none.key }
+"#;
+
+#[test]
+fn policies_are_explained_and_replayed_without_secrets_and_certificates() {
+    let folder = folder(&[("portcullis.yaml", LEFT_OUT)]);
+    let explain = ["explain", "--route", "app", "--user", "ada@test", "--groups", "staff"];
+    let output = policy(folder.path(), &explain);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("decision: allow by app/allow[0]"), "{}", stdout(&output));
+    fs::create_dir(folder.path().join("audit")).unwrap();
+    let output = policy(folder.path(), &["replay", "--audit-dir", "audit"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    // What decides must be there, and no secret is shown beside a mistake.
+    fs::write(folder.path().join("portcullis.yaml"), LEFT_OUT.replace("'\"staff\"", "'${env:NOT_SET}")).unwrap();
+    refused(&folder, &explain, &["the environment variable `NOT_SET` is not set"]);
+    let secret = LEFT_OUT.replace("client_secret: \"${env:NOT_SET}\"", "client_secret: hunter2, scope: x");
+    fs::write(folder.path().join("portcullis.yaml"), secret).unwrap();
+    let told = stderr(&policy(folder.path(), &explain));
+    assert!(told.contains("unknown key `scope`") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_the_readme_says_of_policies_works_with_its_configuration() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let config = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = folder(&[("portcullis.yaml", config), ("new.yaml", config)]);
+    fs::create_dir(folder.path().join("audit")).unwrap();
+    let lines: Vec<_> = readme.lines().filter_map(|line| line.trim().strip_prefix("portcullis policy ")).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in lines {
+        let mut arguments: Vec<_> = line.split(" #").next().unwrap().split_whitespace().collect();
+        if line.starts_with("replay") {
+            arguments.extend(["--audit-dir", "audit"]);
+        }
+        let output = policy(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{line}\n{}", stderr(&output));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::LoadError;
 
 /// Test, explain and replay policies
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  portcullis policy test policies/*.yaml")]
+#[command(after_help = "Example:\n  portcullis policy test --config config/policies.yaml")]
 pub(super) struct Policy {
     #[command(subcommand)]
     verb: Verb,

@@ -7,6 +7,7 @@ use proxy::ListenerTls;
 
 use super::builder::Builder;
 use super::fields::Fields;
+use super::tree::Node;
 use super::{format, listener, schema};
 
 /// The listener for operators.
@@ -25,7 +26,8 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Option<Admi
     let fields = root.section("admin", &schema::ADMIN);
     let address = fields.read("address", format::address)?;
     let token = fields.text("token");
-    if let Some(node) = fields.get("token").filter(|_| token.is_some_and(|token| token.len() < MIN_TOKEN)) {
+    let read = |node: &&Node| node.scalar().is_some_and(|scalar| !scalar.failed && scalar.text.len() < MIN_TOKEN);
+    if let Some(node) = fields.get("token").filter(read) {
         builder.error(
             node.place,
             "`token` has less than 16 characters, and could be guessed: make one with `openssl rand -base64 32`",

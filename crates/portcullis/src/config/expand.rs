@@ -21,7 +21,7 @@ pub(crate) fn expand(
         Value::Map(entries) => {
             entries.iter_mut().for_each(|entry| expand(&mut entry.value, environment, sources, problems));
         }
-        Value::Scalar(scalar) if scalar.text.contains("${") => {
+        Value::Scalar(scalar) if scalar.text.contains("${") && !scalar.failed => {
             sources.hide(place);
             scalar.expanded = true;
             let before = problems.len();

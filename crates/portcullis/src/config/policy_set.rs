@@ -9,7 +9,9 @@ use super::fields::Fields;
 use super::policy_test::Case;
 use super::source::{Place, Sources};
 use super::tree::{Node, Value};
-use super::{Files, LoadError, MAX_FILE_BYTES, Report, data, policy, policy_test, read_text, schema};
+use super::{
+    Extent, Files, LoadError, MAX_FILE_BYTES, Report, data, policy, policy_test, process_environment, read_text, schema,
+};
 
 /// Policies, each by itself, and their tests.
 #[derive(Debug)]
@@ -28,7 +30,12 @@ pub(crate) struct PolicySet {
 /// # Errors
 /// A file cannot be read, or something in it is wrong, or there is nothing to test.
 pub(crate) fn load_policies(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet, LoadError> {
-    let mut read = Files { sources: Sources::default(), problems: Vec::new(), environment: &environment };
+    let mut read = Files {
+        sources: Sources::default(),
+        problems: Vec::new(),
+        environment: &process_environment,
+        extent: Extent::Decisions,
+    };
     let root = config.map(|path| read.policy_root(path)).transpose()?.flatten();
     let nodes = match &root {
         Some(root) if files.is_empty() => {
@@ -47,11 +54,6 @@ pub(crate) fn load_policies(files: &[PathBuf], config: Option<&Path>) -> Result<
         }
         _ => Err(LoadError::Invalid(report)),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "`${env:NAME}` is the one place where the environment is read")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 impl Files<'_> {

@@ -46,6 +46,9 @@ impl Shape<'_> {
     }
 
     fn value(&mut self, node: &Node, kind: &Kind, name: &str, key_place: Place) {
+        if matches!(kind, Kind::Secret) {
+            self.sources.hide(node.place);
+        }
         if node.scalar().is_some_and(|scalar| scalar.failed) {
             return;
         }
@@ -55,10 +58,7 @@ impl Shape<'_> {
         }
         let fits = match kind {
             Kind::Any => true,
-            Kind::Secret => {
-                self.sources.hide(node.place);
-                self.secret(node, name)
-            }
+            Kind::Secret => self.secret(node, name),
             Kind::Text | Kind::Format(_) => node.text().is_some_and(|text| !is_literal(node, text)),
             Kind::Flag => is_flag(node),
             Kind::Count(..) | Kind::Choice(_) => node.text().is_some(),

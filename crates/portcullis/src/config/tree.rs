@@ -29,7 +29,7 @@ pub(crate) struct Scalar {
     pub(crate) style: Style,
     /// Whether the text came from the environment or a file, and so may be a secret that no message may show.
     pub(crate) expanded: bool,
-    /// Whether a reference in it could not be replaced, which was reported: nothing else is said about it.
+    /// Whether nothing else is said about it: a reference in it could not be replaced, which was reported, or it is left out.
     pub(crate) failed: bool,
 }
 

@@ -57,7 +57,7 @@ fn when(text: &str) -> Result<Timestamp, String> {
 
 impl Replay {
     pub(super) fn execute(&self) -> Exit {
-        let config = match config::load(&self.config) {
+        let config = match config::load_decisions(&self.config) {
             Ok(config) => config,
             Err(error) => return super::refuse_config(&error),
         };

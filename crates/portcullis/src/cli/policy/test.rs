@@ -22,7 +22,7 @@ use coverage::Coverage;
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("tested").required(true).multiple(true),
-    after_help = "Examples:\n  portcullis policy test policies/*.yaml\n  portcullis policy test --config portcullis.yaml\n  portcullis policy test --config portcullis.yaml --format junit > policies.xml\n\nExit codes: 0 all passed, 1 some failed, 2 a file has errors or tests nothing"
+    after_help = "Examples:\n  portcullis policy test --config config/policies.yaml\n  portcullis policy test --config portcullis.yaml policies/engineers.yaml\n  portcullis policy test --config portcullis.yaml --format junit > policies.xml\n\nExit codes: 0 all passed, 1 some failed, 2 a file has errors or tests nothing"
 )]
 pub(super) struct Test {
     /// Policy files with `tests`
@@ -51,7 +51,9 @@ impl Test {
             Err(LoadError::Invalid(report)) => {
                 cli::complain(report.to_string().trim_end());
                 if self.config.is_none() {
-                    cli::complain("what policies name, such as networks, comes from `--config portcullis.yaml`");
+                    cli::complain(
+                        "what policies name, such as networks, comes from a configuration: add `--config FILE`",
+                    );
                 }
                 return Exit::Refused;
             }

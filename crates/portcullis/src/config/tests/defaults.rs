@@ -5,7 +5,7 @@ use std::time::Duration;
 use authenticate::{ClaimNames, SessionConfig, StoreLocation};
 use proxy::{EncodedSlashes, HostHeader, Path, UpstreamProtocol, UpstreamTls, WebSockets};
 
-use super::{Folder, GOOD};
+use super::{Folder, GOOD, load_with};
 
 #[test]
 fn listeners_have_the_defaults_of_the_proxy() {
@@ -88,6 +88,10 @@ fn a_revision_names_the_text_of_every_file() {
     let first = revision();
     assert_eq!(first.len(), 16);
     assert_eq!(revision(), first);
+    let text = std::fs::read(folder.path().join("portcullis.yaml")).unwrap();
+    folder.write("new.yaml", text);
+    let new = load_with(&folder.path().join("new.yaml"), &|_| None).unwrap();
+    assert_eq!(new.proxy.revision, first);
     folder.write("p.yaml", "policies: [] # changed\n");
     assert_ne!(revision(), first);
 }
