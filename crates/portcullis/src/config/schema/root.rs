@@ -234,7 +234,12 @@ pub(crate) const LIMITS: Section = Section {
             Presence::Default("5m"),
             "A connection without a request, or whose client takes nothing of what is sent, is closed after this.",
         ),
-        key("max_connections", Kind::Count(1, 10_000_000), Presence::Default("65536"), "Connections at once."),
+        key(
+            "max_connections",
+            Kind::Count(1, 10_000_000),
+            Presence::Default("65536"),
+            "Connections at once. A reload with another number counts from none: connections that are open then are beyond it.",
+        ),
         key(
             "max_connections_per_client",
             Kind::Count(1, 10_000_000),
