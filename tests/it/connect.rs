@@ -268,7 +268,10 @@ async fn whoever_the_policy_refuses_is_told_so_in_a_sentence() -> Result {
         told.starts_with("the policy does not let you reach `ssh.localhost:22`: Ask #it-help. (status 403, "),
         "{told}"
     );
+    assert!(told.contains("; you are signed in as `") && told.contains("end that with `--sign-out`"), "{told}");
     assert!(failure.is_an_answer());
+    let again = program.client.open().await.err().ok_or("it is open")?.to_string();
+    assert_eq!(again.split("; you").nth(1), told.split("; you").nth(1), "of the session that is kept, too");
     proxy.stop().await?;
     Ok(())
 }

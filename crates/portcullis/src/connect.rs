@@ -24,6 +24,7 @@ pub use self::session_file::SessionFile;
 pub use self::target::{Target, TargetError};
 
 use self::proxy::{Answered, Proxy, Wishes};
+use self::session_file::Kept;
 
 /// A tunnel that the proxy has opened.
 pub type Tunnel = TokioIo<Upgraded>;
@@ -71,7 +72,14 @@ impl std::fmt::Debug for Client {
 /// A session, and whether it was made for this very tunnel.
 struct Session {
     cookie: Secret,
+    user: Option<String>,
     is_fresh: bool,
+}
+
+impl Session {
+    fn kept(kept: Kept) -> Self {
+        Self { cookie: kept.cookie, user: kept.user, is_fresh: false }
+    }
 }
 
 impl Client {
@@ -92,9 +100,11 @@ impl Client {
     /// The proxy cannot be reached, refuses, or nobody signed in.
     pub async fn open(&self) -> Result<Tunnel, Failure> {
         let kept = self.file.load()?;
-        let mut session = kept.map(|cookie| Session { cookie, is_fresh: false });
+        let mut session = kept.map(Session::kept);
         loop {
-            match self.proxy.open(session.as_ref().map(|session| &session.cookie)).await? {
+            let answered = self.proxy.open(session.as_ref().map(|session| &session.cookie)).await;
+            let user = session.as_ref().and_then(|session| session.user.as_deref());
+            match answered.map_err(|failure| failure.of(user))? {
                 Answered::Open(tunnel) => return Ok(tunnel),
                 Answered::SignIn(refusal, _) if session.as_ref().is_some_and(|session| session.is_fresh) => {
                     return Err(Failure::StillAsked(refusal));
@@ -113,8 +123,8 @@ impl Client {
             return Ok(false);
         }
         let _lock = self.lock().await?;
-        let Some(cookie) = self.file.load()? else { return Ok(false) };
-        self.proxy.end_session(&cookie).await?;
+        let Some(kept) = self.file.load()? else { return Ok(false) };
+        self.proxy.end_session(&kept.cookie).await?;
         self.file.remove()?;
         Ok(true)
     }
@@ -129,19 +139,18 @@ impl Client {
     async fn sign_in(&self, refused: Option<Session>, wishes: &Wishes) -> Result<Session, Failure> {
         let _lock = self.lock().await?;
         let refused = refused.map(|session| session.cookie);
-        if let Some(cookie) =
-            self.file.load()?.filter(|kept| Some(kept.expose()) != refused.as_ref().map(Secret::expose))
-        {
-            return Ok(Session { cookie, is_fresh: false });
+        let is_another = |kept: &Kept| Some(kept.cookie.expose()) != refused.as_ref().map(Secret::expose);
+        if let Some(kept) = self.file.load()?.filter(is_another) {
+            return Ok(Session::kept(kept));
         }
         let signed_in = sign_in::sign_in(&self.proxy, wishes, &self.tell).await?;
-        self.file.save(&signed_in.cookie)?;
+        self.file.save(&signed_in.cookie, &signed_in.user)?;
         if let Some(refused) = &refused {
             // It may be live, and only less than what is asked now. What is left of it ends by itself.
             let _ = self.proxy.end_session(refused).await;
         }
         (self.tell)(Notice::SignedIn(&signed_in.user));
-        Ok(Session { cookie: signed_in.cookie, is_fresh: true })
+        Ok(Session { cookie: signed_in.cookie, user: Some(signed_in.user), is_fresh: true })
     }
 
     async fn lock(&self) -> Result<std::fs::File, Failure> {

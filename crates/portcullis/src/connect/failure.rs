@@ -36,6 +36,16 @@ pub enum Failure {
     /// The proxy refuses.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The policy refuses a user who has a session.
+    #[error(
+        "{refusal}; you are signed in as `{user}`: to be somebody else, end that with `--sign-out`, and start again"
+    )]
+    RefusedUser {
+        /// What the proxy says.
+        refusal: Refusal,
+        /// Who that is.
+        user: String,
+    },
     /// It asks for a sign-in just after one.
     #[error("signed in, and the proxy asks for it again: {0}")]
     StillAsked(Refusal),
@@ -64,6 +74,16 @@ pub struct Refusal {
 }
 
 impl Failure {
+    /// Says of a policy's refusal who was refused, where that is known.
+    pub(super) fn of(self, user: Option<&str>) -> Self {
+        match (self, user) {
+            (Self::Refused(refusal), Some(user)) if refusal.status == StatusCode::FORBIDDEN => {
+                Self::RefusedUser { refusal, user: user.to_owned() }
+            }
+            (failure, _) => failure,
+        }
+    }
+
     /// Words what came in the middle of a tunnel.
     pub(super) fn broken(error: io::Error) -> Self {
         // Of TLS alone: a connection closed without its word for the end, which is how a proxy closes.
@@ -74,7 +94,12 @@ impl Failure {
     #[must_use]
     pub const fn is_an_answer(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::StillAsked(_) | Self::SignIn(_) | Self::Closed | Self::Broken(_) => true,
+            Self::Refused(_)
+            | Self::RefusedUser { .. }
+            | Self::StillAsked(_)
+            | Self::SignIn(_)
+            | Self::Closed
+            | Self::Broken(_) => true,
             Self::Unreachable { .. } | Self::Unproved { .. } | Self::NoAnswer { .. } | Self::Local(_) => false,
         }
     }

@@ -9,11 +9,21 @@ use identity::Secret;
 use rustix::fs::OFlags;
 
 use super::Failure;
+use super::failure::printable;
 
 /// Where a session is kept.
 #[derive(Clone, Debug)]
 pub struct SessionFile {
     path: PathBuf,
+}
+
+/// A session, and whose it is.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// What the proxy knows it by.
+    pub(super) cookie: Secret,
+    /// What its user is called.
+    pub(super) user: Option<String>,
 }
 
 impl SessionFile {
@@ -47,7 +57,7 @@ impl SessionFile {
     }
 
     /// Reads the session; `None` where there is none.
-    pub(super) fn load(&self) -> Result<Option<Secret>, Failure> {
+    pub(super) fn load(&self) -> Result<Option<Kept>, Failure> {
         let mut file = match as_it_stands().read(true).open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -62,18 +72,20 @@ impl SessionFile {
         }
         let mut text = String::new();
         (&mut file).take(MAX_LENGTH).read_to_string(&mut text).map_err(|error| unusable(&self.path, &error))?;
-        let cookie = text.trim_end();
+        let mut lines = text.lines();
+        let cookie = lines.next().unwrap_or_default();
         let is_cookie = !cookie.is_empty() && cookie.bytes().all(|byte| byte.is_ascii_graphic());
-        Ok(is_cookie.then(|| Secret::new(cookie.to_owned())))
+        let user = lines.next().map(printable);
+        Ok(is_cookie.then(|| Kept { cookie: Secret::new(cookie.to_owned()), user }))
     }
 
     /// Keeps a session in the place of the one before.
-    pub(super) fn save(&self, cookie: &Secret) -> Result<(), Failure> {
+    pub(super) fn save(&self, cookie: &Secret, user: &str) -> Result<(), Failure> {
         let failed = |error: std::io::Error| unusable(&self.path, &error);
         let directory = self.make_directory()?;
         // Made for this user alone, and renamed when it is whole: no other reads it, and nobody reads half of it.
         let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-        writeln!(file, "{}", cookie.expose()).map_err(failed)?;
+        writeln!(file, "{}\n{}", cookie.expose(), printable(user)).map_err(failed)?;
         file.persist(&self.path).map_err(|error| failed(error.error))?;
         Ok(())
     }

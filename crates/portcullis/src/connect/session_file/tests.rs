@@ -10,7 +10,7 @@ use super::SessionFile;
 const COOKIE: &str = "__Host-portcullis=handle";
 
 fn loaded(file: &SessionFile) -> Option<String> {
-    file.load().unwrap().map(|cookie| cookie.expose().to_owned())
+    file.load().unwrap().map(|kept| kept.cookie.expose().to_owned())
 }
 
 #[test]
@@ -19,9 +19,10 @@ fn a_session_is_kept_for_its_user_alone() {
     let directory = folder.path().join("state/portcullis");
     let file = SessionFile::new(&directory, "ssh.example.com", 443);
     assert_eq!(loaded(&file), None);
-    file.save(&Secret::new("first=1".into())).unwrap();
-    file.save(&Secret::new(COOKIE.into())).unwrap();
+    file.save(&Secret::new("first=1".into()), "Ada").unwrap();
+    file.save(&Secret::new(COOKIE.into()), "Ada").unwrap();
     assert_eq!(loaded(&file).as_deref(), Some(COOKIE));
+    assert_eq!(file.load().unwrap().unwrap().user.as_deref(), Some("Ada"));
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&directory), mode(&file.path)), (0o700, 0o600));
     assert_eq!(loaded(&SessionFile::new(&directory, "ssh.example.com", 8443)), None);
@@ -38,7 +39,7 @@ fn sessions_at_other_ports_of_the_host_are_known() {
     for (host, port) in
         [("ssh.example.com", 8443), ("ssh.example.com", 443), ("example.com", 1), ("a.ssh.example.com", 2)]
     {
-        file(host, port).save(&Secret::new(COOKIE.into())).unwrap();
+        file(host, port).save(&Secret::new(COOKIE.into()), "Ada").unwrap();
         drop(file(host, port).lock().unwrap());
     }
     assert_eq!(file("ssh.example.com", 443).other_ports(), [8443]);
@@ -49,7 +50,7 @@ fn sessions_at_other_ports_of_the_host_are_known() {
 fn a_session_that_others_can_read_is_refused_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = SessionFile::new(folder.path(), "ssh.example.com", 443);
-    file.save(&Secret::new(COOKIE.into())).unwrap();
+    file.save(&Secret::new(COOKIE.into()), "Ada").unwrap();
     for mode in [0o640, 0o604, 0o620, 0o660] {
         fs::set_permissions(&file.path, fs::Permissions::from_mode(mode)).unwrap();
         let told = file.load().unwrap_err().to_string();
@@ -63,7 +64,7 @@ fn a_link_or_a_pipe_is_no_session() {
     let folder = tempfile::tempdir().unwrap();
     let file = SessionFile::new(&folder.path().join("portcullis"), "ssh.example.com", 443);
     let secret = SessionFile::new(folder.path(), "another-secret", 0);
-    secret.save(&Secret::new(COOKIE.into())).unwrap();
+    secret.save(&Secret::new(COOKIE.into()), "Ada").unwrap();
     fs::create_dir(folder.path().join("portcullis")).unwrap();
     std::os::unix::fs::symlink(&secret.path, &file.path).unwrap();
     assert!(file.load().unwrap_err().to_string().contains("cannot use"));
@@ -73,7 +74,7 @@ fn a_link_or_a_pipe_is_no_session() {
     let made = folder.path().join("made");
     std::os::unix::fs::symlink(&made, folder.path().join("portcullis/ssh.example.com.443.lock")).unwrap();
     assert!(file.try_lock().is_err() && !made.exists());
-    file.save(&Secret::new("own=1".into())).unwrap();
+    file.save(&Secret::new("own=1".into()), "Ada").unwrap();
     assert_eq!((loaded(&file).as_deref(), loaded(&secret).as_deref()), (Some("own=1"), Some(COOKIE)));
 }
 
@@ -82,7 +83,7 @@ fn what_is_no_session_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let file = SessionFile::new(folder.path(), "ssh.example.com", 443);
     for text in ["", "\n", "a=b\r\nx: y", "a=b; c=d", &"x".repeat(9_000)] {
-        file.save(&Secret::new(text.into())).unwrap();
+        file.save(&Secret::new(text.into()), "Ada").unwrap();
         let kept = loaded(&file).unwrap_or_default();
         assert!(kept.len() < 9_000 && !kept.contains(['\r', '\n', ' ']), "{kept:?}");
     }
