@@ -38,7 +38,7 @@ pub(super) struct Segments {
     // What the next segment begins with, where the end of the log was not what had been signed.
     alarm: Option<Alarm>,
     open: Option<Open>,
-    // Told when a segment was closed.
+    // Told when a segment was closed and the next one is there.
     closed: Option<Sender<()>>,
     // Keeps other processes from writing to the same chain.
     lock: File,
@@ -94,7 +94,7 @@ impl Segments {
         self.alarm.is_none().then_some(reached)
     }
 
-    /// Tells `closed` from now on when a segment was closed.
+    /// Tells `closed` from now on when a segment was closed and the next one is there.
     pub(super) fn tell(&mut self, closed: Sender<()>) {
         self.closed = Some(closed);
     }
@@ -146,11 +146,7 @@ impl Segments {
         }
         self.position = position;
         self.lines += 1;
-        let closed = self.open.take();
-        if let Some(waiting) = &self.closed {
-            let _ = waiting.send(());
-        }
-        match closed {
+        match self.open.take() {
             // While it goes on, the compressed file is what is sure to be on the disk.
             Some(open) if why == Closed::Stop => open.file.sync_data(),
             Some(_) | None => Ok(()),
@@ -197,6 +193,10 @@ impl Segments {
             File::open(&self.dir)?.sync_all()?;
         }
         self.open = Some(Open { file, path, number, since: Instant::now(), len: 0, lines: 0, looked: None });
+        if let Some(waiting) = &self.closed {
+            // Not before: the last segment of a folder may still be written.
+            let _ = waiting.send(());
+        }
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ impl Upkeep {
         Self { shared, instance: instance.as_str().into(), compress: *compress, retention: *retention, stop }
     }
 
-    /// Works until the log is closed. Woken when a segment was closed.
+    /// Works until the log is closed. Woken when there is a segment behind one that was closed.
     pub(super) fn run(self, woken: &Receiver<()>) {
         let mut clock = SteadyClock::new(Timestamp::now(), Instant::now());
         loop {
