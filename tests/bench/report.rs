@@ -178,23 +178,21 @@ pub(crate) fn write() -> Result<()> {
     Ok(fs::write(PAGE, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", text.trim_end()))?)
 }
 
-/// Returns every figure that is plotted and in which a peer is better than Portcullis, with those peers.
+/// Returns every figure that is plotted and in which a peer is better than Portcullis, round by round, with those peers.
 fn better(kept: &[(&Scenario, Results)]) -> String {
-    let mut text = "| scenario | figure | Portcullis | better |\n|---|---|--:|---|\n".to_owned();
+    let mut text = "| scenario | figure | better, as a multiple of Portcullis |\n|---|---|---|\n".to_owned();
     for (scenario, results) in kept {
         for (column, way) in COLUMNS.iter().filter_map(|column| Some((column, column.better?))) {
-            let median = |peer: &str| results.spread(peer, column.figure).map(|spread| spread.median);
-            let Some(own) = median("portcullis") else { continue };
-            let ahead = |value: f64| if Some(way) == LESS { value < own } else { value > own };
+            let ahead = |ratio: f64| if Some(way) == LESS { ratio < 1.0 } else { ratio > 1.0 };
             let peers = order(&results.peers()).into_iter().filter(|peer| !plot::BOUNDS.contains(peer));
             let ahead: Vec<_> = peers
-                .filter_map(|peer| Some((peer, median(peer).filter(|value| ahead(*value))?)))
-                .map(|(peer, value)| format!("{peer} {}", number(value, column.digits)))
+                .filter_map(|peer| Some((peer, results.ratio(column.figure, peer, "portcullis")?)))
+                .filter(|(_, ratio)| ahead(ratio.median))
+                .map(|(peer, ratio)| format!("{peer} {}", cell(Some(ratio), 2)))
                 .collect();
             // A rate that the load generator bounded says nothing of the proxy.
             if !ahead.is_empty() && !at_least(results, "portcullis", column.figure) {
-                let own = number(own, column.digits);
-                let _ = writeln!(text, "| `{}` | {} | {own} | {} |", scenario.name, column.heading, ahead.join(", "));
+                let _ = writeln!(text, "| `{}` | {} | {} |", scenario.name, column.heading, ahead.join(", "));
             }
         }
     }

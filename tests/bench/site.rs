@@ -121,7 +121,7 @@ impl Site {
                 while left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
                     let answer = Browser::new(Arc::clone(&tls), proxy).open(&format!("https://{HOST}/"), "ada").await?;
                     if answer.status != http::StatusCode::OK {
-                        return Err(format!("sign-in ended with {}", answer.status).into());
+                        return Err(format!("sign-in ended with {}: {}", answer.status, answer.text()).into());
                     }
                 }
                 Ok(())

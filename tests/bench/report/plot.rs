@@ -75,7 +75,7 @@ fn colour(name: &str) -> &'static str {
 }
 
 /// Those who are no peers.
-pub(super) const BOUNDS: [&str; 2] = ["upstream", "bare"];
+pub(super) const BOUNDS: [&str; 3] = ["upstream", "bare", "unaudited"];
 
 const PANEL: f64 = 420.0;
 const LABELS: f64 = 110.0;

@@ -19,7 +19,7 @@ pub(super) struct Revocation {
     credentials: Credentials,
 }
 
-/// Gives a refresh token to whoever may have one; `None` when there is no room or no randomness.
+/// Gives a refresh token to whoever may have one; `None` when there is no randomness.
 pub(super) fn give(shared: &Shared, client: &Client, scopes: &[String], sign_in: &SignIn) -> Option<String> {
     let secret = ledger::random()?;
     let offline = Offline {
