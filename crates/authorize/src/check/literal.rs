@@ -95,6 +95,10 @@ fn never(field: &str, text: &str) -> Option<String> {
 
 /// A path as it was routed: from the first slash to the query, with nothing left to resolve.
 fn never_a_path(text: &str) -> Option<String> {
+    // Where a tunnel is asked for, there is none.
+    if text.is_empty() {
+        return None;
+    }
     if let Some((path, _)) = text.split_once('?') {
         return Some(format!("a path has no query: write `{path}`, and ask for `request.query`"));
     }

@@ -177,7 +177,18 @@ fn literals_are_read_at_load() {
     );
     check(r#"duration("1 hour") > duration("1h")"#, r#""1 hour""#, "`1 hour` is not a duration such as `1h30m`", "");
     let form = "not an RFC 3339 timestamp such as `2026-01-07T09:00:00Z`";
-    for text in ["today", "2026-01-07", "2026-02-30T00:00:00Z", "9999-12-31T00:00:00"] {
+    for text in [
+        "today",
+        "2026-01-07",
+        "2026-02-30T00:00:00Z",
+        "9999-12-31T00:00:00",
+        "2026-01-07 09:00:00Z",
+        "2026-01-07T09Z",
+        "2026-01-07T09:00:00.Z",
+        "20260107T090000Z",
+        "2026-01-07T09:00:00+02",
+        "2026-01-07T09:00:00Z[UTC]",
+    ] {
         let literal = format!("\"{text}\"");
         check(&format!("timestamp({literal}) < request.time"), &literal, &format!("`{text}` is {form}"), "");
     }

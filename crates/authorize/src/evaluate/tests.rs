@@ -171,6 +171,7 @@ fn times_have_zones() {
         r#"duration("1h30m") == duration("90m") && duration("-1.5s").getMilliseconds() == -500 && duration("90m").getHours() == 1"#,
         r#"duration("1h").getMinutes() == 60 && string(duration("90m")) == "5400s" && string(duration("-1.5s")) == "-1.5s""#,
         r#"int(timestamp("1970-01-01T00:01:00Z")) == 60 && timestamp(60) == timestamp("1970-01-01T00:01:00Z")"#,
+        r#"timestamp("2026-01-07t12:34:56.789z") == request.time && timestamp("2026-01-07T07:04:56.789-05:30") == request.time"#,
         r#"string(timestamp(0)) == "1970-01-01T00:00:00Z" && timestamp("2026-01-01T01:00:00+01:00") == timestamp("2026-01-01T00:00:00Z")"#,
     ]);
     fails(

@@ -103,15 +103,31 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
 }
 
 fn timestamp(text: &str) -> Result<Timestamp, Failure> {
-    let time: Option<Timestamp> = text.parse().ok();
+    let time: Option<Timestamp> = text.parse().ok().filter(|_| is_rfc3339(text));
     time.filter(in_range).ok_or_else(|| {
         let is_time = |pieces: Pieces<'_>| pieces.time().is_some() && pieces.offset().is_some();
-        Failure::Invalid(if Pieces::parse(text).is_ok_and(is_time) {
+        Failure::Invalid(if is_rfc3339(text) && Pieces::parse(text).is_ok_and(is_time) {
             "outside of what can be told: 0001-01-01T00:00:00Z to 9999-12-30T22:00:00Z"
         } else {
             "not an RFC 3339 timestamp such as `2026-01-07T09:00:00Z`"
         })
     })
+}
+
+/// Returns whether a text has the form that RFC 3339 §5.6 gives a time. The parser takes more: `2026-01-07 09Z`.
+fn is_rfc3339(text: &str) -> bool {
+    let like = |text: &str, form: &str| {
+        let fits = |(byte, wanted): (u8, u8)| if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted };
+        text.len() == form.len() && text.bytes().zip(form.bytes()).all(fits)
+    };
+    let text = text.to_ascii_uppercase();
+    let Some((time, rest)) = text.split_at_checked("0000-00-00T00:00:00".len()) else { return false };
+    let fraction = rest.strip_prefix('.').unwrap_or(rest);
+    let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = fraction.len() - zone.len();
+    let has_fraction = fraction.len() < rest.len();
+    let is_zone = zone == "Z" || like(zone, "+00:00") || like(zone, "-00:00");
+    like(time, "0000-00-00T00:00:00") && has_fraction == (digits > 0) && is_zone
 }
 
 /// Reads `1h30m`, `-1.5s`, `0`: numbers with the units h, m, s, ms, us and ns.
