@@ -12,6 +12,7 @@ use super::{MAX_ROWS, TableError, shown};
 
 /// Reads rows and their keys.
 pub(super) fn read(text: &str, key: Option<&str>) -> Result<(Objects, Vec<WrittenKey>), TableError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Strict(value) = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);

@@ -90,6 +90,8 @@ fn json_is_a_list_with_a_key_or_an_object_of_rows() {
     let list = json(KeyType::Text, Some("id"), r#"[{"id": "a", "value": "1"}, {"id": "b", "value": "2"}]"#).unwrap();
     assert_eq!((list.count(), value(&list, "b").as_deref()), (2, Some("2")));
     let object = json(KeyType::Network, None, r#"{"10.0.0.0/8": {"value": "1"}, "10.1.2.3": {"value": "2"}}"#).unwrap();
+    let marked = json(KeyType::Text, None, "\u{feff}{\"a\": {\"value\": \"1\"}}").unwrap();
+    assert_eq!(value(&marked, "a").as_deref(), Some("1"));
     assert_eq!(value(&object, "10.1.2.4").as_deref(), Some("1"));
     assert_eq!(value(&object, "::ffff:10.1.2.3").as_deref(), Some("2"));
 }
@@ -266,16 +268,33 @@ fn a_database_that_is_cut_off_is_refused() {
     }
 }
 
+/// A database of one record, which is written in these bytes: 34 to 290 of them.
+fn database_of(data: &[u8]) -> Vec<u8> {
+    let whole =
+        mmdb("Test", &[("10.0.0.0/8".parse().unwrap(), serde_json::json!({ "x": "y".repeat(data.len() - 5) }))]);
+    let record = whole.windows(3).position(|window| window == [0xe1, 0x41, b'x']).unwrap();
+    [&whole[..record], data, &whole[record + data.len()..]].concat()
+}
+
+#[test]
+fn values_of_one_byte_and_numbers_of_128_bits_are_read() {
+    let address = "10.0.0.1".parse().unwrap();
+    let row = |rows: &Rows| rows.find(Key::Address(address)).unwrap().unwrap().at(&[]).unwrap().to_json();
+    let empty = geo(mmdb("Test", &[("10.0.0.0/8".parse().unwrap(), serde_json::json!({}))])).unwrap();
+    assert_eq!(row(&empty), serde_json::json!({}));
+    // {"n": 2^128 - 1, "z": [0, 0, ..]}, where each zero is a number of no bytes.
+    let data = [&[0xe2, 0x41, b'n', 0x10, 3][..], &[0xff; 16], &[0x41, b'z', 0x1d, 4, 11], &[0xa0; 40]].concat();
+    let rows = geo(database_of(&data)).unwrap();
+    assert_eq!(row(&rows), serde_json::json!({ "n": 2_f64.powi(128), "z": vec![0_u64; 40] }));
+}
+
 /// Maps of which each points to the next one twice: 244 bytes that hold a hundred million values.
 #[test]
 fn a_database_whose_record_unfolds_without_end_is_refused() {
     let mut data: Vec<u8> =
         (1_u8..28).flat_map(|level| [0xe2, 0x41, b'a', 0x20, level * 9, 0x41, b'b', 0x20, level * 9]).collect();
     data.push(0xe0);
-    let whole =
-        mmdb("Test", &[("10.0.0.0/8".parse().unwrap(), serde_json::json!({ "x": "y".repeat(data.len() - 5) }))]);
-    let record = whole.windows(3).position(|window| window == [0xe1, 0x41, b'x']).unwrap();
-    let bytes = [&whole[..record], &data, &whole[record + data.len()..]].concat();
+    let bytes = database_of(&data);
     refused(geo(bytes), None, "not a MaxMind DB, or a damaged one (a record is too large): fetch it again");
 }
 

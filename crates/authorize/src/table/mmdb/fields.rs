@@ -14,7 +14,7 @@ pub(super) struct Fields<'t> {
     known_rows: HashMap<usize, u32>,
     /// What was found where something pointed to.
     known: HashMap<usize, Found>,
-    /// Values that may still be read: each takes two bytes, or else values overlap or lead in a circle.
+    /// Values that may still be read: each takes a byte, or else values overlap or lead in a circle.
     left: usize,
 }
 
@@ -37,7 +37,7 @@ struct Head {
 
 impl<'t> Fields<'t> {
     pub(super) fn new(bytes: &'t [u8]) -> Self {
-        let (flat, rows, left) = (Builder::default(), Vec::new(), bytes.len() / 2);
+        let (flat, rows, left) = (Builder::default(), Vec::new(), bytes.len());
         Self { bytes, flat, rows, known_rows: HashMap::new(), known: HashMap::new(), left }
     }
 
@@ -174,19 +174,21 @@ fn together(values: usize, more: Found) -> Result<usize, Damage> {
     if sum > MAX_VALUES { Err("a record is too large") } else { Ok(sum) }
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "as with the numbers of JSON: what is no `uint` is the nearest `double`"
+)]
 fn number(kind: usize, bytes: &[u8]) -> Result<Cell, Damage> {
     let whole = |most: usize| {
-        let low = bytes.get(bytes.len().saturating_sub(8)..).unwrap_or_default();
-        let high = bytes.get(..bytes.len() - low.len()).unwrap_or_default();
-        let fits = bytes.len() <= most && high.iter().all(|byte| *byte == 0);
-        let number = low.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-        if fits { Ok(number) } else { Err("a number has too many bits") }
+        let bytes = Some(bytes).filter(|bytes| bytes.len() <= most).ok_or("a number has too many bits")?;
+        Ok(bytes.iter().fold(0, |number: u128, byte| number << 8 | u128::from(*byte)))
     };
+    let unsigned = |number: u128| u64::try_from(number).map_or(Cell::Double(number as f64), Cell::Uint);
     match kind {
-        U16 => whole(2).map(Cell::Uint),
-        U32 => whole(4).map(Cell::Uint),
-        U64 => whole(8).map(Cell::Uint),
-        U128 => whole(16).map(Cell::Uint),
+        U16 => whole(2).map(unsigned),
+        U32 => whole(4).map(unsigned),
+        U64 => whole(8).map(unsigned),
+        U128 => whole(16).map(unsigned),
         // Shorter ones are not negative: the zeros before them were left out.
         I32 => {
             let bits = whole(4).and_then(|number| u32::try_from(number).map_err(|_| LARGE));

@@ -61,17 +61,21 @@ fn time(work: impl FnOnce()) -> Duration {
 fn a_lookup_costs_as_much_in_each_format_and_allocates_nothing() {
     let tables = tables();
     let mut fastest = [Duration::MAX; 3];
-    // The fastest of many rounds in turn, so that what else runs on the machine counts for all or for none.
-    for _ in 0..30 {
+    let alike = |[csv, json, mmdb]: [Duration; 3]| json < csv * 2 && mmdb < csv * 2;
+    // The fastest of many rounds in turn, so that what else runs on the machine counts for all or for none. What really
+    // takes longer does so in every one of them.
+    for round in 0..500 {
         for (fastest, (rows, path)) in fastest.iter_mut().zip(&tables) {
             *fastest = time(|| look_up(rows, path)).min(*fastest);
+        }
+        if round > 5 && alike(fastest) {
+            break;
         }
     }
     for (rows, path) in &tables {
         assert_eq!(measure(|| look_up(rows, path)).count_total, 0);
     }
-    let [csv, json, mmdb] = fastest;
-    assert!(json < csv * 2 && mmdb < csv * 2, "{fastest:?}");
+    assert!(alike(fastest), "{fastest:?}");
 }
 
 const NETWORKS: u32 = 3_000;
