@@ -2,6 +2,7 @@
 
 mod line;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,25 +17,23 @@ use serde_json::Value;
 use crate::config::{IP_SOURCES, PROTOCOLS, SCHEMES, TLS_VERSIONS};
 use crate::situation::{HeaderTexts, SessionTexts, Situation, push_parameter, route_host, word};
 pub(crate) use line::Line;
-use line::{Certificate, Input, User};
+use line::{Certificate, Input, Text, User};
 
 /// A request from the audit log.
 #[derive(Debug)]
-pub(crate) struct Recorded {
-    pub(crate) situation: Situation,
+pub(crate) struct Recorded<'l> {
+    pub(crate) situation: Situation<'l>,
     /// The port that a `CONNECT` named.
     pub(crate) port: Option<u16>,
     pub(crate) signed_in: SignedIn,
     /// What the record says was decided.
-    pub(crate) decision: Box<str>,
-    pub(crate) reason: Box<str>,
-    pub(crate) rule: Option<Box<str>>,
-    pub(crate) revision: Box<str>,
-    pub(crate) route: Option<Box<str>>,
-    /// For people: the e-mail address, else the id; empty when nobody is known.
-    pub(crate) who: Box<str>,
+    pub(crate) decision: &'l str,
+    pub(crate) reason: &'l str,
+    pub(crate) rule: Option<&'l str>,
+    pub(crate) revision: &'l str,
+    pub(crate) route: Option<&'l str>,
     inputs: BTreeMap<Box<str>, Input>,
-    query_keys: Vec<Box<str>>,
+    query_keys: &'l [Text<'l>],
     /// Fields whose text was cut off.
     cut: Vec<&'static str>,
     key: Option<Arc<InputKey>>,
@@ -77,9 +76,9 @@ impl Reader {
     }
 }
 
-impl Recorded {
+impl<'l> Recorded<'l> {
     /// Reads a record; `None` where policies had no say: it is no request, or was refused before or after them.
-    pub(crate) fn read(line: &Line<'_>, reader: &mut Reader) -> Option<Self> {
+    pub(crate) fn read(line: &'l Line<'l>, reader: &mut Reader) -> Option<Self> {
         if line.kind != "request" || !DECIDED_BY_POLICIES.contains(&&*line.reason) {
             return None;
         }
@@ -104,8 +103,6 @@ impl Recorded {
         // Only a log that leaves addresses out has none here.
         let ip = Ip::new(line.client_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()));
         let tls = line.tls.as_ref();
-        let who =
-            user.as_ref().map_or("", |user| if user.email().is_empty() { user.id() } else { user.email() }).into();
         let (host, port) = match line.host.rsplit_once(':') {
             Some((host, port)) if line.method == "CONNECT" => (host, Some(port.parse().ok()?)),
             _ => (&*line.host, None),
@@ -116,47 +113,52 @@ impl Recorded {
                 ip,
                 peer_ip: line.peer_ip.map_or(ip, Ip::new),
                 ip_source: word(&IP_SOURCES, line.client_ip_source.as_deref()?)?,
-                method: line.method.clone().into_owned(),
+                method: Cow::Borrowed(&line.method),
                 scheme: word(&SCHEMES, &line.scheme)?,
-                host: host.to_owned(),
-                path: line.path.clone().into_owned(),
+                host: host.into(),
+                path: Cow::Borrowed(&line.path),
                 query: query(&inputs),
                 headers: headers(&inputs),
                 time: line.time,
                 protocol: word(&PROTOCOLS, &line.protocol)?,
-                id: line.id.clone().into_owned(),
+                id: Cow::Borrowed(&line.id),
                 grpc: (owned_input(&inputs, "request.grpc.service"), owned_input(&inputs, "request.grpc.method")),
                 tls_version: tls.and_then(|tls| word(&TLS_VERSIONS, &tls.version)).unwrap_or_default(),
-                sni: tls.map(|tls| tls.sni.clone().into_owned()).unwrap_or_default(),
+                sni: tls.map(|tls| Cow::Borrowed(&*tls.sni)).unwrap_or_default(),
                 certificate: tls.and_then(|tls| tls.client_certificate.as_ref()).map(|one| certificate(one, &inputs)),
                 session: user.is_some().then(|| SessionTexts {
-                    id: line.session.clone().unwrap_or_default().into_owned(),
+                    id: line.session.as_deref().unwrap_or_default().into(),
                     created: time("session.created").unwrap_or(Timestamp::UNIX_EPOCH),
                     expires: time("session.expires").unwrap_or(Timestamp::UNIX_EPOCH),
                 }),
                 user,
-                route: String::new(),
-                route_host: String::new(),
+                route: Cow::default(),
+                route_host: Cow::default(),
             },
             port,
             signed_in,
-            decision: (*line.decision).into(),
-            reason: (*line.reason).into(),
-            rule: line.rule.as_deref().map(Into::into),
-            revision: (*line.revision).into(),
-            route: line.route.as_deref().map(Into::into),
-            who,
+            decision: &line.decision,
+            reason: &line.reason,
+            rule: line.rule.as_deref(),
+            revision: &line.revision,
+            route: line.route.as_deref(),
             inputs,
-            query_keys: line.query_keys.iter().map(|key| (**key).into()).collect(),
+            query_keys: &line.query_keys,
             cut,
             key: reader.key.clone(),
         })
     }
 
     /// Puts the request on a route.
-    pub(crate) fn set_route(&mut self, route: &Route) {
-        route.name.clone_into(&mut self.situation.route);
+    pub(crate) fn set_route(&mut self, route: &'l Route) {
+        self.situation.route = Cow::Borrowed(&route.name);
         self.situation.route_host = route_host(route);
+    }
+
+    /// Returns who it was, for people: the e-mail address, else the id; empty when nobody is known.
+    pub(crate) fn who(&self) -> &str {
+        let user = self.situation.user.as_deref();
+        user.map_or("", |user| if user.email().is_empty() { user.id() } else { user.email() })
     }
 
     /// Returns a field without which the route of the request cannot be told.
@@ -198,7 +200,7 @@ impl Recorded {
     }
 }
 
-impl Knowledge for Recorded {
+impl Knowledge for Recorded<'_> {
     fn of(&self, read: &Read) -> Known {
         match read.field {
             "request.headers" | "request.grpc.service" | "request.grpc.method" => self.input(read),

@@ -1,44 +1,44 @@
-//! A request that is made up, or that was recorded: what policies see, owned.
+//! A request that is made up, or that was recorded: what policies see.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use authorize::{ClientCertificate, Grpc, Headers, Input, Request, RouteFacts, SessionFacts, Tls};
-use identity::{Identity, Ip};
+use identity::{Identity, Ip, Scheme};
 use jiff::Timestamp;
-use proxy::{Host, Route};
+use proxy::{Host, Route, Router};
 
 /// Everything that an [`Input`] borrows from.
 #[derive(Clone, Debug)]
-pub(crate) struct Situation {
+pub(crate) struct Situation<'s> {
     pub(crate) ip: Ip,
     pub(crate) peer_ip: Ip,
     pub(crate) ip_source: &'static str,
-    pub(crate) method: String,
+    pub(crate) method: Cow<'s, str>,
     pub(crate) scheme: &'static str,
-    pub(crate) host: String,
-    pub(crate) path: String,
+    pub(crate) host: Cow<'s, str>,
+    pub(crate) path: Cow<'s, str>,
     /// Without `?`.
     pub(crate) query: String,
     pub(crate) headers: HeaderTexts,
     pub(crate) time: Timestamp,
     pub(crate) protocol: &'static str,
-    pub(crate) id: String,
+    pub(crate) id: Cow<'s, str>,
     pub(crate) grpc: (String, String),
     pub(crate) tls_version: &'static str,
-    pub(crate) sni: String,
+    pub(crate) sni: Cow<'s, str>,
     pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) user: Option<Arc<Identity>>,
-    pub(crate) session: Option<SessionTexts>,
-    pub(crate) route: String,
-    pub(crate) route_host: String,
+    pub(crate) session: Option<SessionTexts<'s>>,
+    pub(crate) route: Cow<'s, str>,
+    pub(crate) route_host: Cow<'s, str>,
 }
 
 /// A session.
 #[derive(Clone, Debug)]
-pub(crate) struct SessionTexts {
-    pub(crate) id: String,
+pub(crate) struct SessionTexts<'s> {
+    pub(crate) id: Cow<'s, str>,
     pub(crate) created: Timestamp,
     pub(crate) expires: Timestamp,
 }
@@ -57,7 +57,7 @@ impl Headers for HeaderTexts {
     }
 }
 
-impl Situation {
+impl Situation<'_> {
     /// Lends the facts to a decision.
     pub(crate) fn input(&self) -> Input<'_> {
         let (service, method) = &self.grpc;
@@ -87,6 +87,15 @@ impl Situation {
             route: RouteFacts { name: &self.route, host: &self.route_host },
         }
     }
+
+    /// Returns the place of the route that the request comes to; with a port it asks for a tunnel.
+    pub(crate) fn find(&self, router: &Router, port: Option<u16>) -> Option<usize> {
+        let scheme = if self.scheme == "https" { Scheme::Https } else { Scheme::Http };
+        match port {
+            Some(port) => router.find_tunnel(&self.host, port),
+            None => router.find(scheme, &self.host, &self.path, &self.method),
+        }
+    }
 }
 
 /// Returns the known word that a text is.
@@ -101,9 +110,9 @@ pub(crate) fn push_parameter(query: &mut String, key: &str, value: &str) {
 }
 
 /// Returns the host of a route, as policies see it.
-pub(crate) fn route_host(route: &Route) -> String {
+pub(crate) fn route_host(route: &Route) -> Cow<'_, str> {
     match &route.host {
-        Host::Exact(host) => host.clone(),
-        Host::Wildcard(parent) => format!("*.{parent}"),
+        Host::Exact(host) => host.into(),
+        Host::Wildcard(parent) => format!("*.{parent}").into(),
     }
 }

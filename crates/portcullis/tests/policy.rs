@@ -647,6 +647,96 @@ routes:
 }
 
 #[test]
+fn tunnels_and_empty_values_can_be_given() {
+    let test = |request: &str| {
+        let policies = format!(
+            "policies:\n  - {{ name: ssh, allow: 'request.method == \"CONNECT\" && request.path == \"\"' }}\n\
+             tests:\n  - {{ name: a tunnel, given: {{ request: {request} }}, expect: {{ ssh: allow }} }}\n"
+        );
+        folder(&[("ssh.yaml", &policies)])
+    };
+    let tunnel = test("{ method: CONNECT }");
+    let output = policy(tunnel.path(), &["test", "ssh.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(stderr(&output).is_empty(), "{}", stderr(&output));
+    let empty = folder(&[(
+        "empty.yaml",
+        "policies: [{ name: p, allow: 'request.headers.x == \"\" && request.query.q == [\"\", \"a\"]' }]\n\
+         tests: [{ name: empty, given: { request: { headers: { x: '' }, query: { q: ['', a] } } }, expect: { p: allow } }]\n",
+    )]);
+    let output = policy(empty.path(), &["test", "empty.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let message = "a tunnel has no path: remove it, or the method `CONNECT`";
+    refused(&test("{ method: CONNECT, path: / }"), &["test", "ssh.yaml"], &[message]);
+}
+
+#[test]
+fn a_made_up_request_is_what_the_proxy_would_make_of_it() {
+    let certified = {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["Batch.test".to_owned()]).unwrap();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "batch, job");
+        parameters.self_signed(&key).unwrap().pem()
+    };
+    let config = CONFIG
+        .replace("policy_files: [policies.yaml]\n", "")
+        .replace("id: a,", "id: a, issuer: 'https://idp.test', client_id: p,")
+        + r#"
+routes:
+  - { name: app, from: "https://app.test", to: "http://127.0.0.1:9", methods: [GET, POST], allow: [
+      { name: path, when: 'request.path == "/admin/x"' },
+      { name: grpc, when: 'request.grpc.service == "shop.Orders" && request.grpc.method == "List"' },
+      { name: vouched, when: 'user.email == "ada@example.com" && user.email_verified && user.name == "Ada"' },
+      { name: tls, when: 'request.path == "/tls" && request.tls.version == "1.3" && request.tls.sni == "app.test"' },
+      { name: lasts, when: 'request.path == "/s" && session.expires - request.time == duration("14h")' },
+      { name: program, when: '"batch.test" in request.tls.client_certificate.san_dns &&
+        request.tls.client_certificate.subject.contains("CN=batch\\, job")' }] }
+  - { name: docs, from: "https://app.test", prefix: /docs, to: "http://127.0.0.1:9", allow: "true" }
+"#;
+    let folder = folder(&[("portcullis.yaml", &config), ("client.pem", &certified)]);
+    let signed_in = ["--user", "eve@example.com"];
+    let explained = |arguments: &[&str]| {
+        let output = policy(folder.path(), &[&["explain", "--route", "app"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?} {}", stderr(&output));
+        stdout(&output)
+    };
+    for (arguments, rule) in [
+        (&["--path", "/a/../%61dmin//x"][..], "path"),
+        (&["--path", "/shop.Orders/List", "--header", "Content-Type=Application/GRPC+proto"], "grpc"),
+        (&["--path", "/tls", "--host", "APP.test."], "tls"),
+        (&["--path", "/s"], "lasts"),
+        (&["--client-certificate", "client.pem"], "program"),
+    ] {
+        let text = explained(&[&signed_in, arguments].concat());
+        assert!(text.contains(&format!("decision: allow by app/{rule} ")), "{arguments:?} {text}");
+        assert!(!text.contains("note:"), "{text}");
+    }
+    let text = explained(&["--user", "ada@example.com", "--claim", "name=Ada"]);
+    assert!(text.contains("decision: allow by app/vouched "), "{text}");
+    let text = explained(&["--user", "ada@example.com", "--claim", "name=Ada", "--claim", "email_verified=false"]);
+    assert!(text.contains("decision: deny (no-policy-matched)"), "{text}");
+    // Not gRPC, whatever it begins with.
+    let text = explained(
+        &[&signed_in[..], &["--path", "/shop.Orders/List", "--header", "content-type=application/grpcx"]].concat(),
+    );
+    assert!(text.contains("decision: deny"), "{text}");
+    let text = explained(&["--path", "/docs/a"]);
+    assert!(text.contains("note: a request like this comes to the route `docs`, not here"), "{text}");
+    let text = explained(&["--method", "PUT"]);
+    assert!(text.contains("note: a request like this comes to no route"), "{text}");
+    for (option, value, expected) in [
+        ("--path", "/a%2fb", "note: a request like this comes to no route"),
+        ("--path", "/a%zz", "`--path`: a request for `/a%zz` is refused: "),
+        ("--client-certificate", "none.pem", "`--client-certificate`: `none.pem`: there is no such file"),
+        ("--client-certificate", "portcullis.yaml", "`--client-certificate`: `portcullis.yaml`: "),
+    ] {
+        let output = policy(folder.path(), &["explain", "--route", "app", option, value]);
+        let text = stdout(&output) + &stderr(&output);
+        assert!(text.contains(expected), "{value} {text}");
+    }
+}
+
+#[test]
 fn a_sign_in_that_falls_short_of_a_step_up_is_explained() {
     let config = r#"
 listeners: [{ address: 127.0.0.1:0 }]

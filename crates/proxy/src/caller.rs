@@ -48,7 +48,7 @@ impl Caller {
     }
 }
 
-fn grpc_content_type(headers: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn grpc_content_type(headers: &HeaderMap) -> Option<&'static str> {
     let content_type = headers.get(header::CONTENT_TYPE)?.as_bytes();
     let prefix = content_type.get(..GRPC.len())?;
     if !prefix.eq_ignore_ascii_case(GRPC.as_bytes()) {

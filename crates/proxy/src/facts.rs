@@ -137,7 +137,7 @@ fn session(session: &Session) -> SessionFacts<'_> {
 }
 
 /// gRPC over HTTP/2, "Requests": `/package.Service/Method`.
-fn grpc(path: &str) -> Grpc<'_> {
+pub(crate) fn grpc(path: &str) -> Grpc<'_> {
     let parts = path.strip_prefix('/').and_then(|path| path.rsplit_once('/'));
     parts.map_or_else(Grpc::default, |(service, method)| Grpc { service, method })
 }

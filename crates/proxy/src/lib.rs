@@ -70,7 +70,7 @@ pub use error::{BuildError, ServeError};
 pub use listener::Server;
 pub use metrics::Metrics;
 pub use operator_tls::{OperatorCertificate, OperatorTls};
-pub use router::Router;
+pub use router::{Router, grpc_of, read_client_certificate};
 pub use sanitize::is_reserved;
 pub use snapshot::{Parts, Snapshot};
 pub use tls::CertificateNames;

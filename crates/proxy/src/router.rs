@@ -1,12 +1,16 @@
-//! Finds the routes of requests that were recorded, as requests find them, without serving anything.
+//! What requests that were recorded or made up come to, as others do, without serving anything.
 
-use authorize::{Authorizer, RoutePolicy};
-use http::{Method, Uri};
+use std::borrow::Cow;
+
+use authorize::{Authorizer, ClientCertificate, Grpc, RoutePolicy};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use identity::Scheme;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use crate::config::Route;
-use crate::route::{Match, Table};
-use crate::{BuildError, sanitize};
+use crate::route::{HostRoutes, Match, Table};
+use crate::{BuildError, caller, facts, sanitize, tls};
 
 /// The routes of one configuration.
 #[derive(Debug)]
@@ -37,9 +41,35 @@ impl Router {
         }
     }
 
+    /// Returns the path of a request to a host in its normal form, as rules see it.
+    ///
+    /// # Errors
+    /// Why a request with that path is refused.
+    pub fn normal_path<'p>(&self, scheme: Scheme, host: &str, path: &'p str) -> Result<Cow<'p, str>, &'static str> {
+        let strictness = self.table.host(scheme, host).map_or(sanitize::Strictness::Strict, HostRoutes::strictness);
+        sanitize::normalise(path, strictness).map_err(|refusal| refusal.message)
+    }
+
     /// Returns the place of the route that a `CONNECT` to a port of a host has.
     #[must_use]
     pub fn find_tunnel(&self, host: &str, port: u16) -> Option<usize> {
         self.table.tunnel(host, port)
     }
+}
+
+/// Returns the method that a request of a content type calls by its path: none unless it is gRPC or gRPC-Web.
+#[must_use]
+pub fn grpc_of<'p>(content_type: &str, path: &'p str) -> Grpc<'p> {
+    let Ok(content_type) = HeaderValue::from_str(content_type) else { return Grpc::default() };
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
+    if caller::grpc_content_type(&headers).is_some() { facts::grpc(path) } else { Grpc::default() }
+}
+
+/// Reads the first certificate of a PEM file as rules see that of a client.
+///
+/// # Errors
+/// Why there is none.
+pub fn read_client_certificate(pem: &[u8]) -> Result<ClientCertificate, String> {
+    let der = CertificateDer::from_pem_slice(pem).map_err(|error| error.to_string())?;
+    tls::client_certificate(&der)
 }

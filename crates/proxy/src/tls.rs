@@ -29,6 +29,7 @@ use crate::{BuildError, Certificate, ListenerTls, TlsVersion};
 pub(crate) use client_auth::VerifiedClient;
 use client_auth::Verifier;
 pub use names::CertificateNames;
+pub(crate) use subject::client_certificate;
 
 /// TLS of one listener.
 #[derive(Debug)]

@@ -303,13 +303,17 @@ pub(crate) fn forwarded_header(text: &str) -> Parsed<ForwardedHeader> {
     }
 }
 
-/// Reads a method.
+/// Reads a method that a route may take.
 pub(crate) fn method(text: &str) -> Parsed<String> {
+    any_method(text).and_then(|method| {
+        if method == "CONNECT" { Err("a method that is never forwarded: remove it") } else { Ok(method) }
+    })
+}
+
+/// Reads a method.
+pub(crate) fn any_method(text: &str) -> Parsed<String> {
     let valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
-    if !valid {
-        return Err("no method: write it in capitals, such as `GET`");
-    }
-    if text == "CONNECT" { Err("a method that is never forwarded: remove it") } else { Ok(text.to_owned()) }
+    if valid { Ok(text.to_owned()) } else { Err("no method: write it in capitals, such as `GET`") }
 }
 
 /// Reads an address without a port.

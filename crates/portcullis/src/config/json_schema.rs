@@ -102,6 +102,7 @@ fn text(format: Format) -> Value {
         | Format::Location
         | Format::Issuer
         | Format::Method
+        | Format::AnyMethod
         | Format::Name
         | Format::Network
         | Format::Output
@@ -113,6 +114,7 @@ fn text(format: Format) -> Value {
         | Format::SyslogName
         | Format::TableFile
         | Format::Time => return json!({ "type": "string", "minLength": 1 }),
+        Format::AnyText => return json!({ "type": "string" }),
     };
     json!({ "type": "string", "pattern": pattern })
 }

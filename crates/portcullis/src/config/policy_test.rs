@@ -22,7 +22,7 @@ pub(crate) struct Case {
     /// Which file, and where in it.
     pub(crate) place: Place,
     pub(crate) name: String,
-    pub(crate) given: Situation,
+    pub(crate) given: Situation<'static>,
     /// What tables hold while it runs.
     pub(crate) tables: Vec<GivenRows>,
     pub(crate) expect: Vec<Expectation>,
@@ -150,7 +150,7 @@ fn expectation(builder: &mut Builder<'_>, node: &Node, policy: &authorize::Polic
     })
 }
 
-fn given(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Situation> {
+fn given(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Situation<'static>> {
     let request = fields.section("request", &policy_tests::REQUEST);
     let tls = request.section("tls", &policy_tests::TLS);
     let grpc = request.section("grpc", &policy_tests::GRPC);
@@ -165,27 +165,27 @@ fn given(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Situation> {
         ip,
         peer_ip: request.read("peer_ip", format::ip).unwrap_or(ip),
         ip_source: word(&policy_tests::IP_SOURCES, request.text("ip_source")?).unwrap_or("peer"),
-        method: request.read("method", format::method)?,
+        method: request.read("method", format::any_method)?.into(),
         scheme: word(&policy_tests::SCHEMES, request.text("scheme")?).unwrap_or("https"),
-        host: text(&request, "host"),
-        path: path(builder, &request),
+        host: text(&request, "host").into(),
+        path: path(builder, &request).into(),
         query: query(&request),
         headers: headers(builder, &request),
         time: request.read("time", format::time)?,
         protocol: word(&policy_tests::PROTOCOLS, request.text("protocol")?).unwrap_or("h2"),
-        id: text(&request, "id"),
+        id: text(&request, "id").into(),
         grpc: (text(&grpc, "service"), text(&grpc, "method")),
         tls_version: tls.text("version").and_then(|text| word(&policy_tests::TLS_VERSIONS, text)).unwrap_or_default(),
-        sni: text(&tls, "sni"),
+        sni: text(&tls, "sni").into(),
         certificate: certificate(&tls),
         session: user.is_some().then(|| SessionTexts {
-            id: text(&session, "id"),
+            id: text(&session, "id").into(),
             created: time(&session, "created").unwrap_or(Timestamp::UNIX_EPOCH),
             expires: time(&session, "expires").unwrap_or(Timestamp::UNIX_EPOCH),
         }),
         user: user.map(Arc::new),
-        route: text(&route, "name"),
-        route_host: text(&route, "host"),
+        route: text(&route, "name").into(),
+        route_host: text(&route, "host").into(),
     })
 }
 
@@ -202,6 +202,12 @@ fn boxed(fields: &Fields<'_>, key: &str) -> Box<[Box<str>]> {
 }
 
 fn path(builder: &mut Builder<'_>, request: &Fields<'_>) -> String {
+    if request.text("method") == Some("CONNECT") {
+        if let Some(node) = request.own("path") {
+            builder.error(node.place, "a tunnel has no path: remove it, or the method `CONNECT`");
+        }
+        return String::new();
+    }
     let path = text(request, "path");
     if let Some(node) = request.get("path").filter(|_| !path.starts_with('/') || path.contains(['?', '#'])) {
         let message =

@@ -136,6 +136,10 @@ pub(crate) enum Format {
     /// A URL, or an absolute path.
     Location,
     Method,
+    /// Also that of a tunnel.
+    AnyMethod,
+    /// Also an empty text.
+    AnyText,
     Name,
     Network,
     Origin,

@@ -184,6 +184,8 @@ impl Shape<'_> {
             Format::RewrittenPath => format::rewritten_path(text).err(),
             Format::Issuer => format::issuer(text).err(),
             Format::Method => format::method(text).err(),
+            Format::AnyMethod => format::any_method(text).err(),
+            Format::AnyText => None,
             Format::Name => format::name(text).err(),
             Format::Network => format::network(text).err(),
             Format::Origin => format::origin(text).err(),

@@ -3,11 +3,24 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+/// A text of the line. In an `Option` or a `Vec`, serde borrows no other.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 /// One line of the log. What it holds beside this is passed over.
 #[derive(Debug, Deserialize)]
@@ -20,17 +33,17 @@ pub(crate) struct Line<'a> {
     #[serde(borrow, default)]
     pub(crate) revision: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(crate) route: Option<Cow<'a, str>>,
+    pub(crate) route: Option<Text<'a>>,
     #[serde(default)]
     pub(crate) client_ip: Option<IpAddr>,
     #[serde(default)]
     pub(crate) peer_ip: Option<IpAddr>,
     #[serde(borrow, default)]
-    pub(crate) client_ip_source: Option<Cow<'a, str>>,
+    pub(crate) client_ip_source: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) user: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(crate) session: Option<Cow<'a, str>>,
+    pub(crate) session: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) method: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -40,7 +53,7 @@ pub(crate) struct Line<'a> {
     #[serde(borrow, default)]
     pub(crate) path: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(crate) query_keys: Vec<Cow<'a, str>>,
+    pub(crate) query_keys: Vec<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) protocol: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -48,7 +61,7 @@ pub(crate) struct Line<'a> {
     #[serde(borrow, default)]
     pub(crate) decision: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(crate) rule: Option<Cow<'a, str>>,
+    pub(crate) rule: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) reason: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -80,7 +93,7 @@ pub(crate) struct User<'a> {
     #[serde(borrow, default)]
     pub(crate) email: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(crate) groups: Vec<Cow<'a, str>>,
+    pub(crate) groups: Vec<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) provider: Cow<'a, str>,
 }

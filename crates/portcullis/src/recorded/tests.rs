@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Line, Reader, Recorded, SignedIn};
 
 /// A record of a request by Ada, changed.
-fn read(change: impl FnOnce(&mut Value)) -> Option<Recorded> {
+fn read(change: impl FnOnce(&mut Value)) -> Option<Recorded<'static>> {
     let mut record = json!({
         "time": "2026-01-02T03:04:05Z", "id": "r1", "kind": "request", "revision": "a1", "route": "app",
         "client_ip": "203.0.113.7", "peer_ip": "10.0.0.2", "client_ip_source": "x-forwarded-for",
@@ -18,14 +18,13 @@ fn read(change: impl FnOnce(&mut Value)) -> Option<Recorded> {
         "decision": "allow", "rule": "p/r", "reason": "allow-rule-matched",
     });
     change(&mut record);
-    let line = record.to_string();
-    Recorded::read(
-        &Line::read(line.as_bytes()).unwrap(),
-        &mut Reader::new(Path::new("/nonexistent"), &audit::Redaction::default()),
-    )
+    // Lives as long as the test does.
+    let line: &'static str = record.to_string().leak();
+    let line: &'static Line<'static> = Box::leak(Box::new(Line::read(line.as_bytes()).unwrap()));
+    Recorded::read(line, &mut Reader::new(Path::new("/nonexistent"), &audit::Redaction::default()))
 }
 
-fn known(recorded: &Recorded, field: &'static str, key: Option<&str>) -> Known {
+fn known(recorded: &Recorded<'_>, field: &'static str, key: Option<&str>) -> Known {
     recorded.of(&Read { field, key: key.map(Into::into), presence: false })
 }
 
@@ -59,9 +58,9 @@ fn the_port_of_a_tunnel_is_no_part_of_its_host() {
         })
     };
     let recorded = tunnel("app.test:22").unwrap();
-    assert_eq!((recorded.situation.host.as_str(), recorded.port), ("app.test", Some(22)));
+    assert_eq!((&*recorded.situation.host, recorded.port), ("app.test", Some(22)));
     let recorded = tunnel("[::1]:5432").unwrap();
-    assert_eq!((recorded.situation.host.as_str(), recorded.port), ("[::1]", Some(5432)));
+    assert_eq!((&*recorded.situation.host, recorded.port), ("[::1]", Some(5432)));
     assert!(tunnel("app.test:none").is_none());
     assert_eq!(read(|record| record["host"] = json!("[::1]")).unwrap().port, None);
 }
@@ -147,7 +146,8 @@ fn what_was_not_to_be_written_is_not_known() {
     })
     .to_string();
     let mut reader = Reader::new(Path::new("/nonexistent"), &redaction);
-    let recorded = Recorded::read(&Line::read(line.as_bytes()).unwrap(), &mut reader).unwrap();
+    let line = Line::read(line.as_bytes()).unwrap();
+    let recorded = Recorded::read(&line, &mut reader).unwrap();
     assert_eq!(known(&recorded, "request.ip", None), Known::Nothing);
     assert_eq!(known(&recorded, "request.peer_ip", None), Known::Value);
 }

@@ -11,7 +11,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// Reads a certificate.
-pub(super) fn client_certificate(der: &CertificateDer<'_>) -> Result<ClientCertificate, String> {
+pub(crate) fn client_certificate(der: &CertificateDer<'_>) -> Result<ClientCertificate, String> {
     let (_, certificate) =
         X509Certificate::from_der(der).map_err(|error| format!("the client's certificate is none: {error}"))?;
     let mut read = ClientCertificate {

@@ -3,14 +3,16 @@
 mod made_up;
 mod report;
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use audit::{Collect, Filter, Order, Redaction, scan};
+use audit::{Collect, Filter, Order, scan};
 use authorize::{Explanation, Input, Inspector, Knowledge, Version, WholeRequest};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use proxy::Router;
 
 use super::verdict::{self, Nobody, Verdict};
 use crate::cli::{self, Exit, TextOrJson};
@@ -43,14 +45,16 @@ pub(super) struct Explain {
 }
 
 /// What is explained, and how it comes out.
-struct Explained {
+struct Explained<'l> {
     route: String,
     revision: String,
     /// What the record says, where there is one.
-    recorded: Option<Recorded>,
+    recorded: Option<Recorded<'l>>,
     verdict: Verdict,
     /// Why rules that read `user` are not asked yet, or see nobody.
     nobody: bool,
+    /// What is to be said where a request like this does not come to the route.
+    elsewhere: Option<String>,
     rules: Explanation,
     candidate: Option<Explanation>,
 }
@@ -68,33 +72,43 @@ impl Explain {
             Some(id) => self.explain_recorded(id, &config, &inspector),
             None => self.explain_made_up(&config, &inspector),
         };
-        match explained {
-            Ok(explained) => cli::print(match self.format {
-                TextOrJson::Text => report::text(&explained),
-                TextOrJson::Json => format!("{:#}", report::json(&explained)),
-            }),
-            Err(exit) => exit,
-        }
+        explained.unwrap_or_else(|exit| exit)
     }
 
-    fn explain_made_up(&self, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
+    fn print(&self, explained: &Explained<'_>) -> Exit {
+        cli::print(match self.format {
+            TextOrJson::Text => report::text(explained),
+            TextOrJson::Json => format!("{:#}", report::json(explained)),
+        })
+    }
+
+    fn explain_made_up(&self, config: &Config, inspector: &Inspector) -> Result<Exit, Exit> {
         let name =
             self.made_up.route().ok_or_else(|| cli::refuse("nothing to explain: add `--route` or `--request-id`"))?;
         let index = route_named(config, name).map_err(cli::refuse)?;
         let route = config.proxy.routes.get(index).ok_or(Exit::Refused)?;
-        let situation = self.made_up.situation(route).map_err(cli::refuse)?;
+        let router = Router::new(&config.proxy.routes, &config.authorizer)
+            .map_err(|_| cli::refuse("the configuration cannot be taken apart: see `portcullis check`"))?;
+        let situation = self.made_up.situation(route, config, &router).map_err(cli::refuse)?;
         let signed_in = if situation.user.is_some() { SignedIn::Yes } else { SignedIn::No };
-        explain(config, inspector, index, &situation.input(), &WholeRequest, signed_in).ok_or(Exit::Refused)
+        let explained =
+            explain(config, inspector, index, &situation.input(), &WholeRequest, signed_in).ok_or(Exit::Refused)?;
+        let found = situation.find(&router, route.tunnel);
+        let elsewhere = (found != Some(index)).then(|| match found.and_then(|found| config.proxy.routes.get(found)) {
+            Some(route) => format!("a request like this comes to the route `{}`, not here", route.name),
+            None => "a request like this comes to no route, and is refused before policies are asked".to_owned(),
+        });
+        Ok(self.print(&Explained { elsewhere, ..explained }))
     }
 
-    fn explain_recorded(&self, id: &str, config: &Config, inspector: &Inspector) -> Result<Explained, Exit> {
+    fn explain_recorded(&self, id: &str, config: &Config, inspector: &Inspector) -> Result<Exit, Exit> {
         let dir = self.audit_dir.as_deref().unwrap_or(&config.audit.dir);
-        let mut recorded = match find(dir, id, &config.audit.redaction) {
-            Ok(Found::Recorded(recorded)) => *recorded,
-            Ok(Found::NotByPolicy(reason)) => {
-                cli::complain(format_args!("portcullis: no policy decided this request: its record says `{reason}`"));
-                return Err(Exit::Negative);
-            }
+        let cannot_read = |error: io::Error| {
+            let reason = config::reason(&error);
+            cli::refuse(format_args!("cannot read the audit log in `{}`: {reason}", dir.display()))
+        };
+        let line = match find(dir, id) {
+            Ok(Found::Request(line)) => line,
             Ok(Found::Another(kind)) => {
                 let what = kind.replace('_', " ");
                 cli::complain(format_args!("portcullis: no policy decides what `{id}` is: a record of a {what}"));
@@ -105,19 +119,21 @@ impl Explain {
                 cli::complain(format_args!("portcullis: no request `{id}` in `{dir}`: check the id and the folder"));
                 return Err(Exit::Negative);
             }
-            Err(error) => {
-                let reason = config::reason(&error);
-                return Err(cli::refuse(format_args!("cannot read the audit log in `{}`: {reason}", dir.display())));
-            }
+            Err(error) => return Err(cannot_read(error)),
         };
-        let name =
-            recorded.route.clone().ok_or_else(|| cli::refuse("the request has no route, so no policy was asked"))?;
-        let index = route_named(config, &name).map_err(cli::refuse)?;
+        let line = Line::read(&line).map_err(|error| cannot_read(error.into()))?;
+        let Some(mut recorded) = Recorded::read(&line, &mut Reader::new(dir, &config.audit.redaction)) else {
+            let reason = &line.reason;
+            cli::complain(format_args!("portcullis: no policy decided this request: its record says `{reason}`"));
+            return Err(Exit::Negative);
+        };
+        let name = recorded.route.ok_or_else(|| cli::refuse("the request has no route, so no policy was asked"))?;
+        let index = route_named(config, name).map_err(cli::refuse)?;
         recorded.set_route(config.proxy.routes.get(index).ok_or(Exit::Refused)?);
         let input = recorded.situation.input();
         let explained =
             explain(config, inspector, index, &input, &recorded, recorded.signed_in).ok_or(Exit::Refused)?;
-        Ok(Explained { recorded: Some(recorded), ..explained })
+        Ok(self.print(&Explained { recorded: Some(recorded), ..explained }))
     }
 }
 
@@ -134,7 +150,7 @@ fn explain(
     input: &Input<'_>,
     knowledge: &dyn Knowledge,
     signed_in: SignedIn,
-) -> Option<Explained> {
+) -> Option<Explained<'static>> {
     let (route, rules) = (config.proxy.routes.get(index)?, inspector.route(index)?);
     let verdict = verdict::decide(route, rules, input, knowledge, signed_in);
     let nobody = verdict::sees_nobody(route, input);
@@ -152,6 +168,7 @@ fn explain(
         recorded: None,
         verdict,
         nobody: nobody && input.user.is_some(),
+        elsewhere: None,
         rules: explained(Version::InForce),
         candidate: rules.has_candidate().then(|| explained(Version::Candidate)),
     })
@@ -159,31 +176,25 @@ fn explain(
 
 /// What the log holds of a request.
 enum Found {
-    Recorded(Box<Recorded>),
-    /// It was decided without a policy, for this reason.
-    NotByPolicy(String),
+    /// Its line.
+    Request(Box<[u8]>),
     /// It was none that policies decide, but a sign-in or the like: of this kind.
     Another(String),
     Nothing,
 }
 
-fn find(dir: &Path, id: &str, redaction: &Redaction) -> std::io::Result<Found> {
-    let id = id.parse().map_err(std::io::Error::other)?;
+fn find(dir: &Path, id: &str) -> io::Result<Found> {
+    let id = id.parse().map_err(io::Error::other)?;
     let request = Filter { id: Some(id), kind: Some("request".into()), ..Filter::default() };
-    let Some(line) = newest(dir, &request)? else {
-        let another = newest(dir, &Filter { kind: None, ..request })?;
-        return another.map_or(Ok(Found::Nothing), |line| Ok(Found::Another(Line::read(&line)?.kind.into_owned())));
-    };
-    let line = Line::read(&line)?;
-    let recorded = Recorded::read(&line, &mut Reader::new(dir, redaction));
-    Ok(recorded.map_or_else(
-        || Found::NotByPolicy(line.reason.clone().into_owned()),
-        |recorded| Found::Recorded(Box::new(recorded)),
-    ))
+    if let Some(line) = newest(dir, &request)? {
+        return Ok(Found::Request(line));
+    }
+    let another = newest(dir, &Filter { kind: None, ..request })?;
+    another.map_or(Ok(Found::Nothing), |line| Ok(Found::Another(Line::read(&line)?.kind.into_owned())))
 }
 
 /// Returns the newest record of these.
-fn newest(dir: &Path, filter: &Filter) -> std::io::Result<Option<Box<[u8]>>> {
+fn newest(dir: &Path, filter: &Filter) -> io::Result<Option<Box<[u8]>>> {
     let first = First::default();
     // The latest segments first: people ask about what just happened.
     let scanned = scan(dir, filter, Order::Newest, &first)?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use audit::{Filter, Segment, scan_segments};
 use authorize::{Inspector, Mode};
 use clap::Args;
-use identity::{Clock as _, Scheme, SystemClock};
+use identity::{Clock as _, SystemClock};
 use jiff::Timestamp;
 use memchr::memmem::Finder;
 use proxy::Router;
@@ -129,17 +129,12 @@ impl Replaying<'_> {
         tally.count(&recorded, route, verdict);
     }
 
-    fn decide(&self, recorded: &mut Recorded) -> (Option<&str>, Verdict) {
+    fn decide<'l>(&'l self, recorded: &mut Recorded<'l>) -> (Option<&'l str>, Verdict) {
         let request = &recorded.situation;
         if let Some(field) = recorded.unknown_for_routing() {
             return (None, Verdict::Undecidable { missing: vec![field.to_owned()] });
         }
-        let scheme = if request.scheme == "https" { Scheme::Https } else { Scheme::Http };
-        let found = match recorded.port {
-            Some(port) => self.router.find_tunnel(&request.host, port),
-            None => self.router.find(scheme, &request.host, &request.path, &request.method),
-        };
-        let found = found.and_then(|index| {
+        let found = request.find(self.router, recorded.port).and_then(|index| {
             Some((
                 self.config.proxy.routes.get(index)?,
                 self.inspector.route(index)?,
@@ -154,7 +149,7 @@ impl Replaying<'_> {
         let verdict = verdict::decide(route, rules, &input, recorded, recorded.signed_in);
         let let_through = attached.mode == Mode::Shadow && !recorded.must_sign_in(route);
         if let_through && matches!(verdict, Verdict::Deny { .. }) {
-            return (Some(&route.name), Verdict::Allow { rule: "shadow-mode".to_owned() });
+            return (Some(&route.name), Verdict::Allow { rule: "shadow-mode".into() });
         }
         (Some(&route.name), verdict)
     }

@@ -1,5 +1,7 @@
 //! What a request gets of a route: its policy's decision, or being sent to sign in first.
 
+use std::sync::Arc;
+
 use authorize::{Input, Judgement, Knowledge, Known, Read, Reason, RouteInspector, Version};
 use proxy::{Authentication, Route};
 
@@ -9,12 +11,12 @@ use crate::recorded::SignedIn;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Allow {
-        rule: String,
+        rule: Arc<str>,
     },
     Deny {
         reason: &'static str,
-        rule: Option<String>,
-        message: Option<String>,
+        rule: Option<Arc<str>>,
+        message: Option<Arc<str>>,
         error: Option<String>,
     },
     Challenge {
@@ -56,13 +58,10 @@ impl Verdict {
 impl From<Judgement> for Verdict {
     fn from(judgement: Judgement) -> Self {
         match judgement {
-            Judgement::Allow { rule } => Self::Allow { rule: rule.to_string() },
-            Judgement::Deny { reason, rule, message, error } => Self::Deny {
-                reason: Reason::as_str(reason),
-                rule: rule.map(|rule| rule.to_string()),
-                message: message.map(|message| message.to_string()),
-                error,
-            },
+            Judgement::Allow { rule } => Self::Allow { rule },
+            Judgement::Deny { reason, rule, message, error } => {
+                Self::Deny { reason: Reason::as_str(reason), rule, message, error }
+            }
             Judgement::Undecidable { missing } => {
                 Self::Undecidable { missing: missing.iter().map(Read::to_string).collect() }
             }

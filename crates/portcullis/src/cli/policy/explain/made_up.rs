@@ -1,13 +1,18 @@
 //! A request that is made up of options.
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use authorize::ClientCertificate;
 use clap::Args;
-use identity::{Claims, Identity, Ip, Issuer, Kind, Proof, ProviderId, Subject, SystemClock, Verified};
+use identity::{Claims, Identity, Ip, Issuer, Kind, Proof, ProviderId, Scheme, Subject, SystemClock, Verified};
 use jiff::Timestamp;
-use proxy::{Host, Route};
+use proxy::{Host, Route, Router};
 use serde_json::Value;
 
+use crate::config::{self, Config};
 use crate::situation::{HeaderTexts, SessionTexts, Situation, push_parameter, route_host};
 
 /// The options.
@@ -17,7 +22,7 @@ pub(super) struct MadeUp {
     /// The route
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
-    /// The user's e-mail address; nobody is signed in without `--user`, `--id` and `--machine`
+    /// The user's e-mail address, which the provider vouches for; nobody is signed in without `--user`, `--id` and `--machine`
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// The user's id, as `issuer|subject`
@@ -47,6 +52,9 @@ pub(super) struct MadeUp {
     /// The client's address
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     ip: Ip,
+    /// The client's certificate, as PEM; it is not verified here
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
     /// The method [default: `GET`; of a tunnel `CONNECT`]
     #[arg(long, value_name = "METHOD")]
     method: Option<String>,
@@ -81,7 +89,12 @@ impl MadeUp {
     ///
     /// # Errors
     /// What an option says is none.
-    pub(super) fn situation(&self, route: &Route) -> Result<Situation, String> {
+    pub(super) fn situation(
+        &self,
+        route: &Route,
+        config: &Config,
+        router: &Router,
+    ) -> Result<Situation<'static>, String> {
         let time = self.at.unwrap_or_else(|| identity::Clock::now(&SystemClock));
         let (method, whole) = match (route.tunnel, self.path.as_deref()) {
             (Some(_), Some(_)) => return Err("`--path`: a tunnel has no path: leave it out".to_owned()),
@@ -89,50 +102,65 @@ impl MadeUp {
             (None, path) => ("GET", path.unwrap_or("/")),
         };
         let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
-        if !path.starts_with('/') && route.tunnel.is_none() {
+        let host = self.host(route);
+        let path = if route.tunnel.is_some() {
+            String::new()
+        } else if path.starts_with('/') {
+            let normal = router.normal_path(route.scheme, &host, path);
+            normal.map_err(|reason| format!("`--path`: a request for `{path}` is refused: {reason}"))?.into_owned()
+        } else {
             return Err(format!("`--path`: `{path}` is no path: start it with `/`"));
-        }
+        };
         let mut query = query.to_owned();
         for (name, value) in &self.parameters {
             push_parameter(&mut query, name, value);
         }
-        let host = self.host.clone().unwrap_or_else(|| match &route.host {
-            Host::Exact(host) => host.clone(),
-            Host::Wildcard(parent) => format!("any.{parent}"),
-        });
-        let user = self.identity(time)?.map(Arc::new);
+        let headers = headers(&self.headers);
+        let grpc = proxy::grpc_of(headers.0.get("content-type").map_or("", String::as_str), &path);
+        let (grpc, user) = ((grpc.service.to_owned(), grpc.method.to_owned()), self.identity(time)?.map(Arc::new));
+        // As a client comes that nothing special is known of.
+        let (protocol, tls_version, sni) = match route.scheme {
+            Scheme::Https => ("h2", "1.3", host.clone()),
+            Scheme::Http => ("http/1.1", "", String::new()),
+        };
+        let lifetime = config.sign_in.as_ref().map(|sign_in| sign_in.config.session.lifetime).unwrap_or_default();
         Ok(Situation {
             ip: self.ip,
             peer_ip: self.ip,
             ip_source: "peer",
-            method: self.method.as_deref().unwrap_or(method).to_ascii_uppercase(),
+            method: self.method.as_deref().unwrap_or(method).to_ascii_uppercase().into(),
             scheme: route.scheme.as_str(),
-            host,
-            path: path.to_owned(),
+            host: host.into(),
+            path: path.into(),
             query,
-            headers: headers(&self.headers),
+            headers,
             time,
-            protocol: "h2",
-            id: String::new(),
-            grpc: self.grpc(path),
-            tls_version: "",
-            sni: String::new(),
-            certificate: None,
-            session: user.is_some().then(|| SessionTexts { id: String::new(), created: time, expires: time }),
+            protocol,
+            id: Cow::default(),
+            grpc,
+            tls_version,
+            sni: sni.into(),
+            certificate: self.certificate()?,
+            session: user.is_some().then(|| session(time, lifetime)),
             user,
-            route: route.name.clone(),
-            route_host: route_host(route),
+            route: route.name.clone().into(),
+            route_host: route_host(route).into_owned().into(),
         })
     }
 
-    /// gRPC is told by its content type, and its method is the path.
-    fn grpc(&self, path: &str) -> (String, String) {
-        let is_grpc = |(name, value): &(String, String)| {
-            name.eq_ignore_ascii_case("content-type") && value.starts_with("application/grpc")
-        };
-        let parts = path.strip_prefix('/').and_then(|path| path.rsplit_once('/'));
-        let parts = parts.filter(|_| self.headers.iter().any(is_grpc));
-        parts.map(|(service, method)| (service.to_owned(), method.to_owned())).unwrap_or_default()
+    /// Returns the host in the form in which rules see it.
+    fn host(&self, route: &Route) -> String {
+        match (&self.host, &route.host) {
+            (Some(host), _) => host.trim_end_matches('.').to_ascii_lowercase(),
+            (None, Host::Exact(host)) => host.clone(),
+            (None, Host::Wildcard(parent)) => format!("any.{parent}"),
+        }
+    }
+
+    fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
+        let Some(path) = &self.client_certificate else { return Ok(None) };
+        let read = config::read_bytes(path, MAX_CERTIFICATE).and_then(|pem| proxy::read_client_certificate(&pem));
+        read.map(Some).map_err(|reason| format!("`--client-certificate`: `{}`: {reason}", path.display()))
     }
 
     fn identity(&self, time: Timestamp) -> Result<Option<Identity>, String> {
@@ -148,6 +176,10 @@ impl MadeUp {
             let json = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
             (name.clone(), json)
         };
+        let mut claims: serde_json::Map<String, Value> = self.claims.iter().map(claim).collect();
+        if self.user.is_some() {
+            claims.entry("email_verified").or_insert(Value::Bool(true));
+        }
         Ok(Some(Identity::verified(Verified {
             issuer: Issuer::new(issuer).map_err(|_| no_id())?,
             subject: Subject::new(subject).map_err(|_| no_id())?,
@@ -155,9 +187,9 @@ impl MadeUp {
             provider: ProviderId::new(self.provider.as_deref().unwrap_or("any"))
                 .map_err(|_| "`--provider` is empty".to_owned())?,
             email: self.user.as_deref().unwrap_or_default().into(),
-            name: Box::default(),
+            name: claims.get("name").and_then(Value::as_str).unwrap_or_default().into(),
             groups: self.groups.iter().map(|group| group.as_str().into()).collect(),
-            claims: Claims::verified(self.claims.iter().map(claim).collect()),
+            claims: Claims::verified(claims),
             proof: Proof {
                 auth_time: Some(self.auth_time.unwrap_or(time)),
                 acr: self.acr.as_deref().unwrap_or_default().into(),
@@ -165,6 +197,10 @@ impl MadeUp {
             },
         })))
     }
+}
+
+fn session(created: Timestamp, lifetime: Duration) -> SessionTexts<'static> {
+    SessionTexts { id: Cow::default(), created, expires: created.checked_add(lifetime).unwrap_or(Timestamp::MAX) }
 }
 
 /// Joins repeated headers, as they are joined for policies.
@@ -179,3 +215,6 @@ fn headers(pairs: &[(String, String)]) -> HeaderTexts {
     }
     headers
 }
+
+/// A certificate is a few kilobytes.
+const MAX_CERTIFICATE: u64 = 1024 * 1024;

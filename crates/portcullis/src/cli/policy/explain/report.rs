@@ -11,19 +11,19 @@ use crate::cli::policy::verdict::Verdict;
 use crate::cli::text::safe;
 
 /// Prints for people.
-pub(super) fn text(explained: &Explained) -> String {
+pub(super) fn text(explained: &Explained<'_>) -> String {
     let mut out = format!("route {}, revision {}\n", explained.route, explained.revision);
     if let Some(recorded) = &explained.recorded {
         let request = &recorded.situation;
-        let who = if recorded.who.is_empty() { "nobody" } else { &recorded.who };
+        let who = Some(recorded.who()).filter(|who| !who.is_empty()).unwrap_or("nobody");
         let line = format!(
             "{} {} {}{} by {who} from {}",
             request.time, request.method, request.host, request.path, request.ip
         );
         let _ = writeln!(out, "{}", safe(&line));
-        let rule = recorded.rule.as_deref().map(|rule| format!(" by {rule}")).unwrap_or_default();
+        let rule = recorded.rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
         let _ = writeln!(out, "recorded: {}{rule} ({})", recorded.decision, recorded.reason);
-        if *recorded.revision != *explained.revision {
+        if recorded.revision != explained.revision {
             let _ = writeln!(
                 out,
                 "note: it was decided under revision {}; this explains the configuration of now",
@@ -32,6 +32,9 @@ pub(super) fn text(explained: &Explained) -> String {
         }
     }
     let _ = writeln!(out, "decision: {}", verdict(&explained.verdict));
+    if let Some(note) = &explained.elsewhere {
+        let _ = writeln!(out, "note: {note}");
+    }
     if matches!(explained.verdict, Verdict::Challenge { reason: "step-up-required" }) {
         out.push_str(
             "note: rules that read `user` or `session` are asked once a sign-in meets `step_up`; this one does not\n",
@@ -80,7 +83,7 @@ fn rules(out: &mut String, explanation: &Explanation) {
 }
 
 /// Prints for programs.
-pub(super) fn json(explained: &Explained) -> Value {
+pub(super) fn json(explained: &Explained<'_>) -> Value {
     let rules = |explanation: &Explanation| explanation.rules.iter().map(tree::rule_json).collect::<Vec<_>>();
     let shadow = explained.candidate.as_ref().map(|candidate| {
         let verdict: Verdict = candidate.judgement.clone().into();
@@ -90,7 +93,7 @@ pub(super) fn json(explained: &Explained) -> Value {
         json!({
             "id": recorded.situation.id,
             "time": recorded.situation.time,
-            "user": recorded.who,
+            "user": recorded.who(),
             "method": recorded.situation.method,
             "host": recorded.situation.host,
             "path": recorded.situation.path,
@@ -106,6 +109,7 @@ pub(super) fn json(explained: &Explained) -> Value {
         "revision": explained.revision,
         "recorded": recorded,
         "decision": verdict_json(&explained.verdict),
+        "note": explained.elsewhere,
         "rules": rules(&explained.rules),
         "shadow": shadow,
     })

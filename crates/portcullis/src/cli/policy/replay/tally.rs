@@ -63,7 +63,7 @@ pub(super) struct Changed {
 
 impl Tally {
     /// Counts a request that was decided again.
-    pub(super) fn count(&mut self, recorded: &Recorded, route: Option<&str>, verdict: Verdict) {
+    pub(super) fn count(&mut self, recorded: &Recorded<'_>, route: Option<&str>, verdict: Verdict) {
         if let Verdict::Undecidable { missing } = verdict {
             self.undecidable += 1;
             for input in missing {
@@ -71,28 +71,28 @@ impl Tally {
             }
             return;
         }
-        let (was, is) = (&*recorded.decision == "allow", matches!(verdict, Verdict::Allow { .. }));
+        let (was, is) = (recorded.decision == "allow", matches!(verdict, Verdict::Allow { .. }));
         if was == is {
-            let same = *recorded.decision == *verdict.as_str();
+            let same = recorded.decision == verdict.as_str();
             *(if same { &mut self.unchanged } else { &mut self.refused_otherwise }) += 1;
             return;
         }
         let change = Change {
             gains: is,
-            user: recorded.who.clone(),
-            route: route.or(recorded.route.as_deref()).unwrap_or_default().into(),
+            user: recorded.who().into(),
+            route: route.or(recorded.route).unwrap_or_default().into(),
             decision: verdict.as_str(),
             reason: verdict.reason(),
             rule: verdict.rule().map(Into::into),
-            before: recorded.rule.clone(),
-            reason_before: recorded.reason.clone(),
+            before: recorded.rule.map(Into::into),
+            reason_before: recorded.reason.into(),
         };
         let request = &recorded.situation;
         let known = self.changes.entry(change).or_default();
         known.requests += 1;
         if request.time >= known.last {
             known.last = request.time;
-            known.id.clone_from(&request.id);
+            request.id.as_ref().clone_into(&mut known.id);
         }
     }
 
