@@ -5,6 +5,7 @@ mod carry;
 mod frames;
 mod leg;
 mod outgoing;
+mod pump;
 mod reach;
 mod response;
 mod retry;

@@ -2,16 +2,17 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Farewell;
+use super::pump::Pump;
 use crate::idle::Idle;
 use crate::upstream::{FailureKind, UpstreamFailure};
 
@@ -80,12 +81,18 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let mut client = Counted { stream: client, counter };
-    let mut carrying = pin!(copy_bidirectional(&mut client, &mut upstream));
-    let Some(limit) = idle else { return ended(carrying.await) };
+    let (mut there, mut back) = (Pump::default(), Pump::default());
+    let mut carry = |cx: &mut Context<'_>| {
+        let there = there.poll(cx, &mut client, &mut upstream)?;
+        let back = back.poll(cx, &mut upstream, &mut client)?;
+        ready!(there);
+        back.map(Ok)
+    };
+    let Some(limit) = idle else { return ended(poll_fn(carry).await) };
     let mut silence = Idle::new(limit);
     let mut before = counter.total();
     poll_fn(|cx| {
-        if let Poll::Ready(carried) = carrying.as_mut().poll(cx) {
+        if let Poll::Ready(carried) = carry(cx) {
             return Poll::Ready(ended(carried));
         }
         let now = counter.total();
@@ -99,11 +106,8 @@ where
 
 /// Whoever closes a socket without a word of TLS has left, as programs do that are killed. The upstream sees it broken off
 /// and not ended, or an attacker could cut what the client says and have it taken for the whole.
-fn ended(carried: io::Result<(u64, u64)>) -> io::Result<()> {
-    match carried {
-        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Left>()) => Ok(()),
-        carried => carried.map(drop),
-    }
+fn ended(carried: io::Result<()>) -> io::Result<()> {
+    carried.or_else(|error| if error.get_ref().is_some_and(|inner| inner.is::<Left>()) { Ok(()) } else { Err(error) })
 }
 
 /// The client closed its connection without ending its direction.
