@@ -22,6 +22,7 @@ mod shared;
 mod socket;
 mod stream;
 mod tls;
+mod upload;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -31,6 +31,11 @@ where
         Self { body, stream, held: None, sent: 0, otherwise }
     }
 
+    /// Returns how many parts were sent.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Returns how many parts were sent, where one waits because the peer takes no more.
     pub(crate) fn held_after(&self) -> Option<u64> {
         self.held.as_ref().map(|_| self.sent)

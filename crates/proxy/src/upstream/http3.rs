@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use quinn::VarInt;
 use tokio::sync::watch;
 
 use super::failure::{FailureKind, UpstreamFailure};
@@ -73,6 +74,13 @@ impl shared::Carrier for Carrier {
     }
 }
 
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        // No request can use it any more, and none does. QUIC would keep it alive for as long as both sides are.
+        self.connection.close(NO_ERROR, b"");
+    }
+}
+
 impl Stream {
     fn open(connection: &quinn::Connection) -> Begun<Self> {
         match pin!(connection.open_bi()).poll(&mut Context::from_waker(Waker::noop())) {
@@ -108,3 +116,6 @@ pub(super) fn open(
     tokio::spawn(control::drive(connection, tell, shared, Arc::downgrade(pool)));
     Ok(())
 }
+
+/// RFC 9114 §8.1.
+const NO_ERROR: VarInt = VarInt::from_u32(0x0100);

@@ -193,7 +193,8 @@ impl<C> Pool<C> {
 
 impl<C: std::fmt::Debug + Send + Sync> Retire for Pool<C> {
     fn retire_all(&self) {
-        self.lock().connections.iter().for_each(|connection| connection.is_retired.store(true, Ordering::Relaxed));
+        let retired = std::mem::take(&mut self.lock().connections);
+        retired.iter().for_each(|connection| connection.is_retired.store(true, Ordering::Relaxed));
         self.changed.notify_waiters();
     }
 }
@@ -206,13 +207,15 @@ impl<C: Carrier> State<C> {
         let first = self.turn.checked_rem(self.connections.len())?;
         let (earlier, later) = self.connections.split_at_checked(first)?;
         later.iter().chain(earlier).find_map(|connection| {
-            match connection.carrier.begin(connection.active.load(Ordering::Relaxed)) {
+            let active = connection.active.load(Ordering::Relaxed);
+            match connection.carrier.begin(active) {
                 Begun::Stream(stream) => {
                     connection.active.fetch_add(1, Ordering::Relaxed);
                     Some((Arc::clone(connection), stream))
                 }
-                Begun::Full => None,
-                Begun::Gone => {
+                Begun::Full if active > 0 => None,
+                // A peer that takes nothing although nothing is on its way may never again: else its connections pile up.
+                Begun::Full | Begun::Gone => {
                     connection.is_retired.store(true, Ordering::Relaxed);
                     None
                 }
@@ -234,6 +237,9 @@ impl<C> Connection<C> {
     /// Uses it for no further exchange.
     pub(super) fn retire(&self, pool: &Pool<C>) {
         self.is_retired.store(true, Ordering::Relaxed);
+        // What nothing goes over ends here, and not with the next request.
+        let retired = pool.lock().connections.extract_if(.., |connection| !connection.is_usable()).collect::<Vec<_>>();
+        drop(retired);
         pool.changed.notify_waiters();
     }
 

@@ -208,3 +208,25 @@ async fn an_upstream_that_answers_early_and_takes_no_more_is_left_after_a_while(
     go.notify_one();
     assert!(told.recv().await.unwrap() < LARGE);
 }
+
+#[tokio::test]
+async fn an_http2_upstream_that_answers_early_and_takes_no_more_is_left_after_a_while() {
+    let (hold, mut held) = mpsc::unbounded_channel();
+    let upstream = upstream(Http::Two, move |request| {
+        hold.send(request.into_body()).unwrap();
+        async { Response::new(full("ok")) }
+    })
+    .await;
+    let front = front(Http::Two, &route(EndpointScheme::H2c, &[upstream.address])).await;
+    let client = Client::connect(Http::Two, &front).await;
+    // More than the upstream takes without reading.
+    let request = Request::post("/").body(full(vec![0; 1024 * 1024])).unwrap();
+    assert_eq!(text(client.send(request).await).await, "ok");
+    // In the first while it may have taken something.
+    for _ in 0..2 {
+        turns().await;
+        pass(Duration::from_secs(301)).await;
+    }
+    turns().await;
+    assert!(held.recv().await.unwrap().collect().await.is_err());
+}

@@ -73,6 +73,27 @@ async fn further_http2_connections_are_opened_when_the_peers_streams_are_used_up
 }
 
 #[tokio::test]
+async fn bodies_that_go_on_behind_their_answers_leave_room_for_other_requests() {
+    let (hold, _held) = mpsc::unbounded_channel();
+    let upstream = limited_upstream(Http::Two, 2, move |request: Request<Incoming>| {
+        // Neither read nor refused.
+        hold.send(request.into_body()).unwrap();
+        async { Response::new(full("ok")) }
+    })
+    .await;
+    let front = front(Http::Two, &route(EndpointScheme::H2c, &[upstream.address])).await;
+    let client = Client::connect(Http::Two, &front).await;
+    for _ in 0..2 {
+        // More than the upstream takes without reading.
+        let request = Request::post("/").body(full(vec![0; 1024 * 1024])).unwrap();
+        assert_eq!(text(client.send(request).await).await, "ok");
+    }
+    let third = tokio::time::timeout(Duration::from_secs(20), client.get("/")).await.expect("there is no room");
+    assert_eq!(text(third).await, "ok");
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[tokio::test]
 async fn endpoints_take_turns() {
     let (first, second) = (upstream(Http::One, ok).await, upstream(Http::One, ok).await);
     let front = front(Http::One, &route(EndpointScheme::Http, &[first.address, second.address])).await;

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::oneshot;
@@ -20,6 +19,7 @@ use super::{Connection, Side, Unanswered};
 use crate::client_address::Told;
 use crate::interim::Interim;
 use crate::upstream::body::{Asked, RequestBody};
+use crate::upstream::upload::STALLED;
 
 /// An exchange until the head of its response.
 struct Exchange {
@@ -175,9 +175,6 @@ impl Upload {
         }
     }
 }
-
-/// How long an upload may rest after its response has ended.
-const STALLED: Duration = Duration::from_secs(300);
 
 /// Room for a head, and for all of a small response.
 const HEAD_ROOM: usize = 8 * 1024;

@@ -10,7 +10,6 @@ use h2::client::ResponseFuture;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::task::AbortHandle;
 
 use super::{Sender, Slot};
 use crate::http2::{Body, Of, Outflow};
@@ -19,14 +18,15 @@ use crate::upstream::body::{Asked, RequestBody};
 use crate::upstream::failure::ConnectionError;
 use crate::upstream::http1::Unanswered;
 use crate::upstream::shared::Carrier as _;
+use crate::upstream::upload::{Patience, Upload};
 
 /// The body of a response, with the place that it takes of its connection's.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     body: Body,
     /// Sends the rest of a request whose response came early.
-    upload: Option<AbortHandle>,
-    _slot: Slot,
+    upload: Option<Upload<Slot>>,
+    slot: Option<Slot>,
 }
 
 /// A request on its way, until the head of its response is there.
@@ -69,13 +69,10 @@ pub(super) async fn call(
     let outflow = (!is_empty).then(|| Outflow::new(body, stream, Reason::CANCEL));
     let mut call = Call { outflow, response, asked, interim };
     let response = poll_fn(|cx| call.poll(cx)).await.map_err(|error| lost(&slot, error))?;
-    let upload = call.outflow.map(|mut outflow| {
-        let sending = poll_fn(move |cx| outflow.poll(cx));
-        tokio::spawn(async move { drop(sending.await) }).abort_handle()
-    });
+    let upload = call.outflow.map(|outflow| Upload::start(|patience| send_rest(outflow, patience)));
     let (parts, stream) = response.into_parts();
     let body = Body::new(stream, &parts.headers, Of::Response);
-    Ok(Response::from_parts(parts, Arrived { body, upload, _slot: slot }))
+    Ok(Response::from_parts(parts, Arrived { body, upload, slot: Some(slot) }))
 }
 
 impl Call {
@@ -114,8 +111,22 @@ impl http_body::Body for Arrived {
 impl Drop for Arrived {
     fn drop(&mut self) {
         // An upstream may answer before it has read all, and read on.
-        if let Some(upload) = self.upload.take().filter(|_| !self.is_end_stream()) {
-            upload.abort();
+        if self.is_end_stream()
+            && let (Some(upload), Some(slot)) = (self.upload.take(), self.slot.take())
+        {
+            upload.detach(slot);
+        }
+    }
+}
+
+/// Sends the rest of a request's body, for as long as it moves.
+async fn send_rest(mut outflow: Outflow<RequestBody>, mut patience: Patience<Slot>) {
+    loop {
+        let before = outflow.sent();
+        tokio::select! {
+            // Whoever reads the response learns there what it means that the upstream takes no more.
+            _ended = poll_fn(|cx| outflow.poll(cx)) => return,
+            () = patience.end() => if outflow.sent() == before { return },
         }
     }
 }

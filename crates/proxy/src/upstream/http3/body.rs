@@ -23,7 +23,7 @@ pub(crate) struct Body {
     next: Option<Result<Part, Broken>>,
     has_ended: bool,
     upload: Option<Upload>,
-    /// Held until the end.
+    /// Held until the end of both directions.
     slot: Option<Slot>,
 }
 
@@ -85,7 +85,7 @@ impl Body {
                 self.end()?;
                 Ok(None)
             }
-            Some(Frame::Settings | Frame::GoAway(_) | Frame::CancelPush | Frame::Other) => {
+            Some(Frame::Settings(_) | Frame::GoAway(_) | Frame::CancelPush | Frame::Other) => {
                 Err(Broken::Invalid("a frame that has no place in a response"))
             }
         }
@@ -96,8 +96,9 @@ impl Body {
             return Err(OTHER_LENGTH);
         }
         self.has_ended = true;
-        self.upload.take().into_iter().for_each(Upload::detach);
-        self.slot = None;
+        if let (Some(slot), Some(upload)) = (self.slot.take(), self.upload.take()) {
+            upload.detach(slot);
+        }
         Ok(())
     }
 }

@@ -129,8 +129,8 @@ impl Peer {
             }
         };
         if !std::mem::replace(&mut self.has_settings, true) {
-            let is_settings = matches!(frame, Frame::Settings);
-            return if is_settings { Ok(None) } else { fault(MISSING_SETTINGS, "no settings") };
+            let Frame::Settings(settings) = frame else { return fault(MISSING_SETTINGS, "no settings") };
+            return look_at(&settings).map(|()| None);
         }
         match frame {
             Frame::GoAway(id) if id % 4 == 0 && self.last.is_none_or(|last| id <= last) => {
@@ -138,12 +138,30 @@ impl Peer {
                 Ok(self.last)
             }
             Frame::GoAway(_) => fault(ID_ERROR, "a GOAWAY of no stream of ours"),
-            Frame::CancelPush => Ok(None),
-            Frame::Settings | Frame::Data(_) | Frame::Headers(_) | Frame::Other => {
+            // RFC 9114 §7.2.3: of one beyond those that were allowed, which are none.
+            Frame::CancelPush => fault(ID_ERROR, "a push that was not allowed is cancelled"),
+            Frame::Settings(_) | Frame::Data(_) | Frame::Headers(_) | Frame::Other => {
                 fault(FRAME_UNEXPECTED, "a frame that has no place on the control stream")
             }
         }
     }
+}
+
+/// Looks whether a peer's settings are such. None of them changes what we do: we use no more than what is always there.
+fn look_at(mut settings: &[u8]) -> Result<(), Fault> {
+    while !settings.is_empty() {
+        let setting = frame::number(settings).and_then(|(name, length)| {
+            let (_value, second) = frame::number(settings.get(length..)?)?;
+            Some((name, settings.get(length + second..)?))
+        });
+        match setting {
+            // RFC 9114 §7.2.4.1: those of HTTP/2 that HTTP/3 does not have.
+            Some((0x02..=0x05, _)) => return fault(SETTINGS_ERROR, "a setting of HTTP/2"),
+            Some((_, rest)) => settings = rest,
+            None => return fault(FRAME_ERROR, "settings that are cut off"),
+        }
+    }
+    Ok(())
 }
 
 /// Begins our control stream. What is not said is as it is without: no dynamic table (RFC 9204 §5).
@@ -173,4 +191,5 @@ const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x0105);
 const FRAME_ERROR: VarInt = VarInt::from_u32(0x0106);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x0107);
 const ID_ERROR: VarInt = VarInt::from_u32(0x0108);
+const SETTINGS_ERROR: VarInt = VarInt::from_u32(0x0109);
 const MISSING_SETTINGS: VarInt = VarInt::from_u32(0x010a);

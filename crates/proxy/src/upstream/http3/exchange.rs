@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use quinn::WriteError;
 use tokio::sync::watch;
@@ -31,6 +31,7 @@ pub(in crate::upstream) async fn send(
 ) -> Result<Response<Body>, Unanswered> {
     let (Stream { mut sending, receiving }, mut last) = (stream, slot.connection().carrier().last.clone());
     let id = sending.id();
+    let silence = silence(&slot.connection().carrier().connection, limit);
     let mut head = Vec::new();
     message::request(&request, &mut head);
     if let Err(WriteError::ConnectionLost(_)) = sending.write(&mut [Bytes::from(head)]).await {
@@ -42,10 +43,19 @@ pub(in crate::upstream) async fn send(
         biased;
         response = exchange(sending, Frames::new(receiving), request) => response,
         () = gone(&mut last, id) => Err(Broken::Refused),
-        () = silence(&slot.connection().carrier().connection, limit) => Err(Broken::Silent(limit)),
+        () = silence => Err(Broken::Silent(limit)),
     };
     match exchanged {
-        Ok(response) => Ok(response.map(|body: Body| body.of(slot))),
+        Ok(response) => {
+            let mut response = response.map(|body: Body| body.of(slot));
+            // The end of a response without a body mostly comes with its head.
+            poll_fn(|cx| {
+                response.body_mut().look(cx);
+                Poll::Ready(())
+            })
+            .await;
+            Ok(response)
+        }
         Err(broken) => {
             if broken.is_of_peer() {
                 slot.retire();
@@ -65,14 +75,17 @@ async fn gone(last: &mut watch::Receiver<u64>, id: u64) {
     }
 }
 
-/// Ends when nothing at all has come for `limit` since now: a peer acknowledges what it gets long before it answers. One that
-/// was killed does not say so over UDP.
-async fn silence(connection: &quinn::Connection, limit: Duration) {
+/// Ends when nothing at all has come since this was called, for `limit`: a peer acknowledges what it gets long before it
+/// answers. One that was killed does not say so over UDP.
+fn silence(connection: &quinn::Connection, limit: Duration) -> impl Future<Output = ()> {
     let heard = || connection.stats().udp_rx.datagrams;
+    // Before anything is sent: another thread may hear of it before this one goes on.
     let before = heard();
-    sleep(limit).await;
-    if heard() != before {
-        pending::<()>().await;
+    async move {
+        sleep(limit).await;
+        if heard() != before {
+            pending::<()>().await;
+        }
     }
 }
 
@@ -103,7 +116,8 @@ async fn exchange(
             broken = failed => return Err(broken),
         }
     };
-    finish(frames, &method, response, upload).await
+    let length = message::length(&method, &response)?;
+    Ok(response.map(|()| Body::new(frames, length, upload)))
 }
 
 /// Waits for the head of the response, which others may precede.
@@ -128,20 +142,4 @@ async fn response(
             _ => return Ok(response),
         }
     }
-}
-
-async fn finish(
-    frames: Frames,
-    method: &Method,
-    response: Response<()>,
-    upload: Option<Upload>,
-) -> Result<Response<Body>, Broken> {
-    let mut body = Body::new(frames, message::length(method, &response)?, upload);
-    // The end of a response without a body mostly comes with its head.
-    poll_fn(|cx| {
-        body.look(cx);
-        Poll::Ready(())
-    })
-    .await;
-    Ok(response.map(|()| body))
 }

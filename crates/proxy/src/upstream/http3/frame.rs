@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::coop;
 
@@ -19,10 +19,10 @@ pub(super) enum Frame {
     /// A header section, or trailers.
     Headers(Bytes),
     /// The peer's settings.
-    Settings,
+    Settings(Bytes),
     /// Requests from this stream on are not looked at.
     GoAway(u64),
-    /// A push is not to come, which nobody allowed.
+    /// A push is not to come. None was allowed.
     CancelPush,
     /// Another one that HTTP/3 knows, and that no server may send to us.
     Other,
@@ -96,9 +96,12 @@ impl Frames {
                 Ok(Step::Again)
             }
             State::Data(_) | State::Unknown(_) if self.read.is_empty() => Ok(Step::Read),
-            State::Data(left) => Ok(Step::Frame(Frame::Data(part(&mut self.read, left).freeze()))),
+            State::Data(left) => {
+                let length = part(&self.read, left);
+                Ok(Step::Frame(Frame::Data(take(&mut self.read, length))))
+            }
             State::Unknown(left) => {
-                let _skipped = part(&mut self.read, left);
+                self.read.advance(part(&self.read, left));
                 Ok(Step::Again)
             }
         }
@@ -131,7 +134,7 @@ impl Frames {
         let content = self.read.split_to(length).freeze();
         Ok(Step::Frame(match kind {
             HEADERS => Frame::Headers(content),
-            SETTINGS => Frame::Settings,
+            SETTINGS => Frame::Settings(content),
             GOAWAY => match number(&content) {
                 Some((id, length)) if length == content.len() => Frame::GoAway(id),
                 _ => return Err(Broken::Invalid("a GOAWAY frame without an identifier")),
@@ -183,7 +186,7 @@ pub(super) fn write_number(to: &mut Vec<u8>, value: u64) {
 }
 
 /// Reads a number at the beginning, and how many bytes it has.
-fn number(from: &[u8]) -> Option<(u64, usize)> {
+pub(super) fn number(from: &[u8]) -> Option<(u64, usize)> {
     let first = *from.first()?;
     let length = 1 << (first >> 6);
     let rest = from.get(1..length)?;
@@ -191,11 +194,22 @@ fn number(from: &[u8]) -> Option<(u64, usize)> {
     Some((value, length))
 }
 
-/// Takes what was read of a frame's rest.
-fn part(read: &mut BytesMut, left: &mut u64) -> BytesMut {
+/// Returns how much was read of a frame's rest, which is `left`.
+fn part(read: &BytesMut, left: &mut u64) -> usize {
     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
     *left -= length as u64;
-    read.split_to(length)
+    length
+}
+
+/// Takes so many bytes of what was read. Those of a few would hold all the room that was made for more, for as long as a
+/// client does not take them.
+fn take(read: &mut BytesMut, length: usize) -> Bytes {
+    if length > WORTH_SHARING {
+        return read.split_to(length).freeze();
+    }
+    let copy = read.get(..length).map(Bytes::copy_from_slice).unwrap_or_default();
+    read.advance(length);
+    copy
 }
 
 pub(super) const DATA: u64 = 0x00;
@@ -211,3 +225,9 @@ pub(super) const MAX_SECTION: usize = 128 * 1024;
 
 /// Room for what is read at a time.
 const ROOM: usize = 16 * 1024;
+
+/// Bytes that are worth to be shared rather than copied.
+const WORTH_SHARING: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -2,41 +2,35 @@
 
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use quinn::WriteError;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::broken::Broken;
 use super::stream::Sending;
-use super::{frame, message};
+use super::{Slot, frame, message};
 use crate::upstream::body::{RequestBody, RequestBodyError};
+use crate::upstream::upload::{self, Patience};
 
 /// A body that is being sent; broken off when dropped before [`Upload::detach`].
 #[derive(Debug)]
 pub(super) struct Upload {
-    task: AbortHandle,
-    over: CancellationToken,
+    rest: upload::Upload<Slot>,
     failed: Option<oneshot::Receiver<Broken>>,
 }
 
 impl Upload {
     pub(super) fn start(body: RequestBody, sending: Sending) -> Self {
         let (tell, failed) = oneshot::channel();
-        let over = CancellationToken::new();
-        let answered = over.clone();
-        let task = tokio::spawn(async move {
-            if let Err(broken) = upload(body, sending, &answered).await {
+        let rest = upload::Upload::start(async move |mut patience| {
+            if let Err(broken) = upload(body, sending, &mut patience).await {
                 // Nobody may be there to hear it.
                 let _ = tell.send(broken);
             }
         });
-        Self { task: task.abort_handle(), over, failed: Some(failed) }
+        Self { rest, failed: Some(failed) }
     }
 
     /// Returns why the body could not be sent, and never where it could.
@@ -51,25 +45,17 @@ impl Upload {
     }
 
     /// Lets the rest be sent: an upstream may answer before it has read all, and read on.
-    pub(super) fn detach(self) {
-        self.over.cancel();
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if !self.over.is_cancelled() {
-            self.task.abort();
-        }
+    pub(super) fn detach(self, slot: Slot) {
+        self.rest.detach(slot);
     }
 }
 
 /// Sends a body. An upstream that wants no more of it has its answer sent, or will; that is no failure.
-async fn upload(mut body: RequestBody, mut sending: Sending, answered: &CancellationToken) -> Result<(), Broken> {
+async fn upload(mut body: RequestBody, mut sending: Sending, patience: &mut Patience<Slot>) -> Result<(), Broken> {
     loop {
         let sent = tokio::select! {
             sent = send_part(&mut body, &mut sending) => sent,
-            () = stalled(answered) => return Ok(()),
+            () = patience.end() => return Ok(()),
         };
         match sent {
             Ok(Sent::Part) => {}
@@ -115,16 +101,6 @@ async fn send_part(body: &mut RequestBody, sending: &mut Sending) -> Result<Sent
     }
     Ok(Sent::Part)
 }
-
-/// Ends when a part has taken too long whose response has ended, so that no other time limit is left: it would hold the
-/// stream and the client's bytes for ever.
-async fn stalled(answered: &CancellationToken) {
-    answered.cancelled().await;
-    sleep(STALLED).await;
-}
-
-/// How long an upload may rest after its response has ended.
-const STALLED: Duration = Duration::from_secs(300);
 
 /// Bytes of a frame's head at most.
 const HEAD: usize = 16;

@@ -50,7 +50,16 @@ impl Hostile {
         F: Fn(Connection) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let (address, authority, connections, endpoint) = raw_peer(100, each);
+        Self::allowing(100, each)
+    }
+
+    /// Allows so many streams at a time.
+    fn allowing<F, R>(streams: u32, each: F) -> Self
+    where
+        F: Fn(Connection) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let (address, authority, connections, endpoint) = raw_peer(streams, each);
         Self { address, authority, connections, _endpoint: endpoint }
     }
 
@@ -275,6 +284,9 @@ async fn faults_of_the_control_stream_end_the_connection_with_their_code() {
         (b"\x00\x04\x80\x10\x00\x00", 0x107),             // Settings of a megabyte.
         (b"\x00\x04\x00\x02\x00", 0x106),                 // A frame of HTTP/2.
         (b"\x01\x00", 0x108),                             // A push.
+        (b"\x00\x04\x00\x03\x01\x00", 0x108),             // A push that is not to come, of none.
+        (b"\x00\x04\x01\x06", 0x106),                     // A setting without a value.
+        (b"\x00\x04\x04\x06\x00\x04\x00", 0x109),         // A setting of HTTP/2, behind one of HTTP/3.
     ] {
         check_control(vec![control], code).await;
     }
@@ -298,7 +310,8 @@ async fn check_control(streams: Vec<&'static [u8]>, code: u32) {
     });
     let (_front, client) = hostile.client().await;
     let asking = tokio::spawn(async move { failure(client.get("/").await).await });
-    let quinn::ConnectionError::ApplicationClosed(close) = told.recv().await.unwrap() else { panic!("lost") };
+    let closed = tokio::time::timeout(Duration::from_secs(20), told.recv()).await.expect("it is still open");
+    let quinn::ConnectionError::ApplicationClosed(close) = closed.unwrap() else { panic!("lost") };
     assert_eq!(close.error_code, VarInt::from_u32(code));
     assert!(matches!(asking.await.unwrap().0.as_str(), "Protocol" | "Connect"));
 }
@@ -332,4 +345,71 @@ async fn a_goodbye_refuses_what_comes_behind_it_and_leaves_the_rest() {
     assert_eq!(refused, ("Protocol".to_owned(), "upstream refused the stream".to_owned()));
     go.send(true).unwrap();
     assert_eq!(text(first.await.unwrap()).await, "hello");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_with_its_head_leaves_the_connection_no_further_request() {
+    let hostile = answering(b"\x01\x03\x00\x00\xd9\x02\x00");
+    let (_front, client) = hostile.client().await;
+    for connections in 1..=2 {
+        if let Ok(response) = client.try_send(Request::get("/").body(empty()).unwrap()).await {
+            assert!(response.into_body().collect().await.is_err());
+        }
+        assert_eq!(hostile.connections.load(Ordering::SeqCst), connections);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_gets_no_further_request_is_closed_after_the_last_answer() {
+    let (go, going) = watch::channel(false);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let hostile = Hostile::raw(move |connection| {
+        let (mut going, tell) = (going.clone(), tell.clone());
+        async move {
+            let mut control = connection.open_uni().await.unwrap();
+            control.write_all(b"\x00\x04\x00").await.unwrap();
+            let (mut sending, receiving) = connection.accept_bi().await.unwrap();
+            sending.write_all(b"\x01\x03\x00\x00\xd9\x00\x02he").await.unwrap();
+            // No request behind this one.
+            control.write_all(b"\x07\x01\x04").await.unwrap();
+            going.wait_for(|go| *go).await.unwrap();
+            sending.write_all(b"\x00\x03llo").await.unwrap();
+            sending.finish().unwrap();
+            tell.send(connection.closed().await).unwrap();
+            drop(receiving);
+        }
+    });
+    let (_front, client) = hostile.client().await;
+    let answer = client.get("/").await;
+    go.send(true).unwrap();
+    assert_eq!(text(answer).await, "hello");
+    let closed = tokio::time::timeout(Duration::from_secs(20), told.recv()).await.expect("it is still open");
+    let quinn::ConnectionError::ApplicationClosed(close) = closed.unwrap() else { panic!("lost") };
+    assert_eq!(close.error_code, VarInt::from_u32(0x100));
+}
+
+#[tokio::test]
+async fn connections_of_a_peer_that_takes_no_second_request_do_not_pile_up() {
+    let open = watch::Sender::new(0);
+    let counted = open.clone();
+    let hostile = Hostile::allowing(1, move |connection| {
+        let open = counted.clone();
+        async move {
+            open.send_modify(|open| *open += 1);
+            let (mut sending, receiving) = connection.accept_bi().await.unwrap();
+            sending.write_all(b"\x01\x03\x00\x00\xd9\x00\x02ok").await.unwrap();
+            sending.finish().unwrap();
+            connection.closed().await;
+            // What is never read to its end stays, and gives no room for another.
+            drop(receiving);
+            open.send_modify(|open| *open -= 1);
+        }
+    });
+    let (_front, client) = hostile.client().await;
+    for _ in 0..5 {
+        assert_eq!(text(client.get("/").await).await, "ok");
+    }
+    assert_eq!(hostile.connections.load(Ordering::SeqCst), 5);
+    let few = async { open.subscribe().wait_for(|open| *open <= 1).await.map(|open| *open) };
+    tokio::time::timeout(Duration::from_secs(20), few).await.expect("they are still open").unwrap();
 }
