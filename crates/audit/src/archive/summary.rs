@@ -100,10 +100,11 @@ impl Summarizer {
             self.earliest = self.earliest.min(*second);
             self.latest = self.latest.max(*second);
         }
-        if self.members.is_outcome(line) {
+        let rest = self.members.behind_id(line);
+        if rest.is_some_and(members::is_outcome) {
             // Half of the lines, and nothing else is in them.
             self.outcomes += 1;
-        } else if let Some(line) = self.members.of_request(line) {
+        } else if let Some(line) = rest.and_then(|rest| self.members.of_request(rest)) {
             self.add_parsed(&line);
         } else if let Ok(line) = serde_json::from_slice::<Line<'_>>(line) {
             self.add_parsed(&line);
