@@ -247,6 +247,8 @@ async fn what_would_read_as_something_else_over_http1_is_no_request() -> Result 
         more("x-a", "1\nx-evil: 1"),
         more("x-a", "1\rx-evil: 1"),
         more("x-a", "1\0"),
+        more("x-a", " 1"),
+        more("x-a", "1\t"),
         more("x-a: 1\r\nx-evil", "1"),
         more("x:a", "1"),
         more("x a", "1"),

@@ -204,6 +204,9 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     if let Some(normal) = normal {
         parts.uri = Uri::from(normal);
     }
+    if parts.version == Version::HTTP_2 {
+        sanitize::values(&parts.headers)?;
+    }
     let removed = sanitize::headers(&mut parts.headers, &snapshot.removed, entrance.config.limits.underscore_headers)?;
     let upgrade = upgrade(parts, removed)?;
     Ok((Arrived { host: asked, port, address, upgrade }, destination))

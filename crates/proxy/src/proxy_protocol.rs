@@ -57,7 +57,8 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<Ip>> {
         let head = header.len();
         header.resize(head + usize::from(length), 0);
         stream.read_exact(header.get_mut(head..).unwrap_or_default()).await?;
-        return version_2(&header);
+        // PROXY protocol, §2.2: of what the balancer says for itself nothing else is looked at, not even the family.
+        return if kind == LOCAL { Ok(None) } else { version_2(&header) };
     }
     if !header.starts_with(v1::PROTOCOL_PREFIX.as_bytes()) {
         return Err(refused("there is none"));
@@ -82,15 +83,15 @@ fn version_1(header: &[u8]) -> io::Result<Option<Ip>> {
 
 fn version_2(header: &[u8]) -> io::Result<Option<Ip>> {
     let header = v2::Header::try_from(header).map_err(|_| refused("it is malformed"))?;
-    match (header.command, header.protocol, header.addresses) {
-        (v2::Command::Local, _, _) | (_, _, v2::Addresses::Unspecified) => Ok(None),
-        (_, v2::Protocol::Stream, v2::Addresses::IPv4(addresses)) => {
+    match (header.protocol, header.addresses) {
+        (_, v2::Addresses::Unspecified) => Ok(None),
+        (v2::Protocol::Stream, v2::Addresses::IPv4(addresses)) => {
             Ok(Some(IpAddr::from(addresses.source_address).into()))
         }
-        (_, v2::Protocol::Stream, v2::Addresses::IPv6(addresses)) => {
+        (v2::Protocol::Stream, v2::Addresses::IPv6(addresses)) => {
             Ok(Some(IpAddr::from(addresses.source_address).into()))
         }
-        (_, _, v2::Addresses::IPv4(_) | v2::Addresses::IPv6(_) | v2::Addresses::Unix(_)) => {
+        (_, v2::Addresses::IPv4(_) | v2::Addresses::IPv6(_) | v2::Addresses::Unix(_)) => {
             Err(refused("it speaks of no TCP connection"))
         }
     }
@@ -99,6 +100,9 @@ fn version_2(header: &[u8]) -> io::Result<Option<Ip>> {
 fn refused(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("PROXY header: {reason}"))
 }
+
+/// Version 2, and the command `LOCAL`.
+const LOCAL: u8 = 0x20;
 
 /// A balancer sends it with its first packet.
 const LIMIT: Duration = Duration::from_secs(5);

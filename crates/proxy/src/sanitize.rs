@@ -11,7 +11,7 @@ use http::StatusCode;
 
 pub(crate) use authority::{authority, connect_authority};
 pub use headers::is_reserved;
-pub(crate) use headers::{Removed, Upgrade, headers, remove_aliases, trailers};
+pub(crate) use headers::{Removed, Upgrade, headers, remove_aliases, trailers, values};
 pub(crate) use target::{EncodedSlash, Strictness, Target, normalise, target};
 
 /// A request that is refused before anybody asks who sent it.

@@ -71,6 +71,9 @@ async fn a_balancer_that_speaks_for_itself_is_the_client() {
     check(b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n", ("10.0.0.1", "peer")).await;
     check(&v2(0, 0x00, b""), ("10.0.0.1", "peer")).await;
     check(&v2(0, 0x11, &v4([203, 0, 113, 9])), ("10.0.0.1", "peer")).await;
+    // Of which nothing else counts, and which may hold anything.
+    check(&v2(0, 0x41, b"x"), ("10.0.0.1", "peer")).await;
+    check(&v2(0, 0x31, b""), ("10.0.0.1", "peer")).await;
     check(&v2(1, 0x00, b""), ("10.0.0.1", "peer")).await;
 }
 

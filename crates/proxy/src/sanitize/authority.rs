@@ -74,6 +74,8 @@ pub(crate) fn authority(parts: &Parts) -> Result<Authority, Refusal> {
     };
     match (parts.uri.authority(), host) {
         (None, None) => Err(MISSING),
+        // RFC 9112 §3.2: also beside a target that names the host.
+        (Some(_), None) if parts.version == Version::HTTP_11 => Err(MISSING),
         (None, Some(host)) => Ok(host),
         (Some(target), host) => {
             let target = Authority::parse(target.as_str().as_bytes())?;
@@ -95,10 +97,6 @@ pub(crate) fn connect_authority(parts: &Parts) -> Result<Authority, Refusal> {
     // RFC 9112 §3.2.3: one form alone. Over HTTP/2 there is none but it (RFC 9113 §8.5).
     if parts.uri.scheme().is_some() || parts.uri.path_and_query().is_some() {
         return Err(CONNECT_TARGET);
-    }
-    // RFC 9112 §3.2: also beside a target that names the host.
-    if parts.version == Version::HTTP_11 && !parts.headers.contains_key(HOST) {
-        return Err(MISSING);
     }
     let authority = authority(parts)?;
     // RFC 9110 §9.3.6: no port is the default one.

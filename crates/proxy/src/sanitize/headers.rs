@@ -116,6 +116,19 @@ pub(crate) fn headers(
     Ok(upgrade)
 }
 
+/// Refuses values that begin or end with a space: over HTTP/1.1 an app takes it off, and reads another value than the one that
+/// was decided on.
+///
+/// # Errors
+/// There is one, which HTTP/2 alone can carry (RFC 9113 §8.2.1).
+pub(crate) fn values(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_bare = |value: &HeaderValue| value.as_bytes().trim_ascii().len() == value.len();
+    if headers.values().all(is_bare) {
+        return Ok(());
+    }
+    Err(Refusal::bad_request("header-invalid", "a header's value begins or ends with a space"))
+}
+
 /// Removes from a request's trailers what may not pass as a header: an app that merges both (RFC 9110 §6.5.1 lets it)
 /// would believe it.
 pub(crate) fn trailers(trailers: &mut HeaderMap, removed: &Removed, underscores: Underscores) {

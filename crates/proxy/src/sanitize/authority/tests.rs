@@ -35,6 +35,13 @@ fn one_host_has_many_spellings() {
 #[test]
 fn a_missing_or_repeated_host_is_refused() {
     check("/", &[], Err("host-missing"));
+    // RFC 9112 §3.2: not even beside a target that names it. HTTP/1.0 has none, and HTTP/2 has `:authority`.
+    check("http://a.example/", &[], Err("host-missing"));
+    for version in [Version::HTTP_10, Version::HTTP_2] {
+        let mut parts = parts("http://a.example/", &[]);
+        parts.version = version;
+        assert_eq!(authority(&parts).map(|found| found.to_string()).as_deref(), Ok("a.example"));
+    }
     check("/", &["a.example", "a.example"], Err("host-repeated"));
     check("/", &["a.example", "b.example"], Err("host-repeated"));
     check("http://a.example/", &["a.example", "a.example"], Err("host-repeated"));
@@ -42,7 +49,6 @@ fn a_missing_or_repeated_host_is_refused() {
 
 #[test]
 fn the_target_and_host_must_agree() {
-    check("http://a.example/", &[], Ok("a.example"));
     check("https://a.example/", &["A.example."], Ok("a.example"));
     check("https://a.example:443/", &["a.example"], Ok("a.example:443"));
     check("http://a.example/", &["a.example:80"], Ok("a.example"));

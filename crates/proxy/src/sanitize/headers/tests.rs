@@ -159,3 +159,13 @@ fn the_documentation_lists_every_removed_header() {
         assert!(documentation.contains(&format!("`{family}*`")), "{family}");
     }
 }
+
+#[test]
+fn a_value_has_no_space_around_it() {
+    for (value, passes) in
+        [("a b", true), ("", true), ("\u{e9}", true), (" a", false), ("a ", false), ("\ta", false), (" ", false)]
+    {
+        let headers = HeaderMap::from_iter([(TE, HeaderValue::from_bytes(value.as_bytes()).unwrap())]);
+        assert_eq!(values(&headers).is_ok(), passes, "{value:?}");
+    }
+}
