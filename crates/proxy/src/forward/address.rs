@@ -1,6 +1,6 @@
 //! Addresses a request to the endpoint that it goes to, in the form of the protocol that the connection speaks.
 
-use http::header::{EXPECT, HOST, TE};
+use http::header::{EXPECT, HOST};
 use http::uri::{Authority, PathAndQuery};
 use http::{Request, Uri, Version};
 
@@ -26,7 +26,6 @@ pub(super) fn address(
             if was_tried {
                 told.remove_from(headers);
             }
-            headers.remove(TE);
             headers
                 .insert(HOST, target.host.as_ref().map_or_else(|| told.host().clone(), |fixed| fixed.header.clone()));
         }

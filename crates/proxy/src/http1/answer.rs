@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
@@ -39,7 +39,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Encoder {
     framing: Framing,
-    trailers: Vec<HeaderName>,
+    takes_trailers: bool,
 }
 
 /// The body is not as long as was announced.
@@ -146,9 +146,8 @@ pub(super) fn write_interim(to: &mut Vec<u8>, status: StatusCode, headers: &Head
 }
 
 impl Encoder {
-    pub(super) fn new(framing: Framing, headers: &HeaderMap, asked: Asked) -> Self {
-        let has_trailers = framing == Framing::Chunked && asked.wishes.takes_trailers;
-        Self { framing, trailers: if has_trailers { fields::announced_trailers(headers) } else { Vec::new() } }
+    pub(super) const fn new(framing: Framing, asked: Asked) -> Self {
+        Self { framing, takes_trailers: asked.wishes.takes_trailers }
     }
 
     /// Puts a part of the body into the outbox, which has no other. Returns whether nothing comes behind it.
@@ -178,7 +177,7 @@ impl Encoder {
         match self.framing {
             Framing::Length(1..) => Err(WrongLength),
             Framing::Chunked => {
-                fields::write_end(&mut out.line, trailers, &self.trailers);
+                fields::write_end(&mut out.line, trailers.filter(|_| self.takes_trailers));
                 Ok(())
             }
             Framing::Empty | Framing::Length(0) | Framing::Close => Ok(()),

@@ -1,7 +1,7 @@
 //! Takes field lines apart: those of a request's head, and trailers (RFC 9112 §5).
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue, TRAILER};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// What is wrong with a section of field lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,18 +81,11 @@ pub(crate) fn write(to: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     to.extend_from_slice(b"\r\n");
 }
 
-/// Returns the trailers that a message has announced: no others are sent (RFC 9112 §7.1.2). What says something of the
-/// message as a whole comes too late behind it.
-pub(crate) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
-    let announced = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
-    let names = announced.flat_map(|names| names.split(',')).filter_map(|name| name.trim().parse().ok());
-    names.filter(|name| !NO_TRAILERS.contains(name)).collect()
-}
-
-/// Writes the last chunk, and what is announced of the trailers.
-pub(crate) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>, announced: &[HeaderName]) {
+/// Writes the last chunk and the trailers, announced or not, but those that say something of the message as a whole: they
+/// come too late behind it.
+pub(crate) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
     to.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| announced.contains(name)) {
+    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| !NO_TRAILERS.contains(name)) {
         write(to, name, value);
     }
     to.extend_from_slice(b"\r\n");

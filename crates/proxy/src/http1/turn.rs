@@ -199,7 +199,7 @@ impl Turn {
         let now = || self.connection.snapshot().clock.now();
         self.out.line.reserve(HEAD_ROOM);
         answer::write(&mut self.out.line, &parts, framing, self.asked, self.keeps_alive, now);
-        self.encoder = Some(Encoder::new(framing, &parts.headers, self.asked));
+        self.encoder = Some(Encoder::new(framing, self.asked));
         self.body = Some(body).filter(|_| !matches!(framing, Framing::Empty | Framing::Length(0)));
     }
 

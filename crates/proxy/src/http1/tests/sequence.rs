@@ -78,8 +78,8 @@ async fn an_answer_without_a_body_is_followed_by_the_next() {
 }
 
 #[tokio::test]
-async fn trailers_pass_to_a_client_that_reads_them_and_only_those_announced() {
-    let (address, _told) = upstream(&[(
+async fn trailers_pass_to_a_client_that_reads_them_announced_or_not() {
+    let (address, mut told) = upstream(&[(
         "/",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum, content-length\r\n\r\n\
          2\r\nok\r\n0\r\nx-sum: 1\r\nx-other: 2\r\ncontent-length: 3\r\n\r\n",
@@ -88,8 +88,25 @@ async fn trailers_pass_to_a_client_that_reads_them_and_only_those_announced() {
     let proxy = proxy(address);
     let get = |lines: &str| format!("GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close{lines}\r\n\r\n");
     let with = proxy.send(&get(", te\r\nte: trailers")).await;
-    assert_eq!(with.body, "2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n");
+    assert_eq!(with.body, "2\r\nok\r\n0\r\nx-sum: 1\r\nx-other: 2\r\n\r\n");
     assert_eq!(proxy.send(&get("")).await.body, "2\r\nok\r\n0\r\n\r\n");
+    // RFC 9110 §10.1.4: the upstream is asked for them, where the client asks for them.
+    for asked in [true, false] {
+        let Some(Seen::Head(head)) = told.recv().await else { panic!() };
+        assert_eq!(head.contains("\r\nte: trailers\r\nconnection: te\r\n"), asked, "{head}");
+        assert_eq!(head.contains("connection"), asked, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_pass_announced_or_not() {
+    let (address, mut told) = upstream(&[("/", OK)]).await;
+    let proxy = proxy(address);
+    let post = "POST / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+                2\r\nok\r\n0\r\nx-sum: 1\r\nx-other: 2\r\nhost: b.test\r\n\r\n";
+    proxy.send(post).await;
+    let Some(Seen::Head(_)) = told.recv().await else { panic!() };
+    assert_eq!(told.recv().await, Some(Seen::Head("2\r\nok\r\n0\r\nx-sum: 1\r\nx-other: 2\r\n\r\n".into())));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::mem::MaybeUninit;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TE, TRANSFER_ENCODING};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use httparse::{ParserConfig, Status};
@@ -70,6 +70,10 @@ pub(super) fn write(request: &Request<RequestBody>, told: &Told, framing: Reques
             says_length = true;
         } else if *name != TRANSFER_ENCODING {
             fields::write(to, name, value);
+            if *name == TE {
+                // RFC 9110 §10.1.4: whoever sends it says so.
+                to.extend_from_slice(b"connection: te\r\n");
+            }
         }
     }
     for (name, value) in told.lines() {
@@ -110,13 +114,16 @@ pub(super) fn take(read: &mut BytesMut, looked_at: &mut usize, method: &Method) 
 fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
-    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut lines)?;
+    // RFC 9112 §5.1: a proxy takes the spaces before a colon out of a response.
+    let mut config = ParserConfig::default();
+    config.allow_spaces_after_header_name_in_responses(true);
+    let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut lines)?;
     let (Status::Complete(_), Some(code), Some(minor)) = (parsed, response.code, response.version) else {
         return Err(Broken::Framing("the head ends early"));
     };
     let status = StatusCode::from_u16(code).map_err(|_| Broken::Framing("the status is none"))?;
     let mut headers = HeaderMap::with_capacity(response.headers.len());
-    let mut said = Said { keeps_alive: minor == 1, closes: false, is_chunked: None, length: Length::Unsaid };
+    let mut said = Said { keeps_alive: minor == 1, closes: false, coding: Coding::Unsaid, length: Length::Unsaid };
     for header in &*response.headers {
         let wrong = || Broken::Framing("a header is none");
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| wrong())?;
@@ -144,9 +151,17 @@ fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
 struct Said {
     keeps_alive: bool,
     closes: bool,
-    /// Whether the last transfer coding is `chunked`, where there is any.
-    is_chunked: Option<bool>,
+    coding: Coding,
     length: Length,
+}
+
+/// What the lines of `Transfer-Encoding` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Unsaid,
+    Chunked,
+    /// One that was not asked for, and that nobody here takes off.
+    Other,
 }
 
 /// What the lines of `Content-Length` say.
@@ -170,8 +185,8 @@ impl Said {
                 }
             });
         } else if *name == TRANSFER_ENCODING {
-            let last = tokens(value).next_back();
-            self.is_chunked = Some(last.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")));
+            let is_chunked = self.coding == Coding::Unsaid && value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            self.coding = if is_chunked { Coding::Chunked } else { Coding::Other };
         } else if *name == CONNECTION {
             // RFC 9112 §9.3. Once any line asks to close, none undoes it.
             let has = |option: &str| tokens(value).any(|token| token.eq_ignore_ascii_case(option));
@@ -187,17 +202,21 @@ impl Said {
         if *method == Method::HEAD {
             return Ok(ResponseFraming::Length(0));
         }
-        match (self.is_chunked, minor, self.length) {
-            (Some(_), 0, _) => Err(Broken::Framing("`Transfer-Encoding` in HTTP/1.0")),
-            (Some(true), _, _) => Ok(ResponseFraming::Chunked),
-            (Some(false), _, _) | (None, _, Length::Unsaid) => Ok(ResponseFraming::Close),
-            (None, _, Length::Bytes(length)) => Ok(ResponseFraming::Length(length)),
-            (None, _, Length::Contradictory) => Err(Broken::Framing("`Content-Length` is no number, or several")),
+        match (self.coding, minor, self.length) {
+            (Coding::Chunked | Coding::Other, 0, _) => Err(Broken::Framing("`Transfer-Encoding` in HTTP/1.0")),
+            (Coding::Chunked, _, _) => Ok(ResponseFraming::Chunked),
+            // RFC 9112 §6.1. Passed on without its name, the client would take it for the content.
+            (Coding::Other, _, _) => Err(Broken::Framing("a `Transfer-Encoding` that is not `chunked` alone")),
+            (Coding::Unsaid, _, Length::Unsaid) => Ok(ResponseFraming::Close),
+            (Coding::Unsaid, _, Length::Bytes(length)) => Ok(ResponseFraming::Length(length)),
+            (Coding::Unsaid, _, Length::Contradictory) => {
+                Err(Broken::Framing("`Content-Length` is no number, or several"))
+            }
         }
     }
 
     fn announces_content(&self) -> bool {
-        self.is_chunked.is_some() || !matches!(self.length, Length::Unsaid | Length::Bytes(0))
+        self.coding != Coding::Unsaid || !matches!(self.length, Length::Unsaid | Length::Bytes(0))
     }
 }
 

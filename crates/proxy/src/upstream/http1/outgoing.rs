@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, Request};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
@@ -25,8 +25,6 @@ pub(super) struct Outgoing {
     /// How the body has ended, until all that came before is written: with these trailers, or broken.
     ending: Option<Result<Option<HeaderMap>, Broken>>,
     framing: RequestFraming,
-    /// The trailers that the request has announced: no others are sent (RFC 9112 §7.1.2).
-    trailers: Vec<HeaderName>,
 }
 
 impl Outgoing {
@@ -35,11 +33,7 @@ impl Outgoing {
         let framing = RequestFraming::of(request);
         let mut out = Outbox::new(line);
         head::write(request, told, framing, &mut out.line);
-        let trailers = match framing {
-            RequestFraming::Chunked => fields::announced_trailers(request.headers()),
-            RequestFraming::Empty | RequestFraming::Length(_) => Vec::new(),
-        };
-        Self { out, body: None, ending: None, framing, trailers }
+        Self { out, body: None, ending: None, framing }
     }
 
     /// Returns whether a body follows the head.
@@ -142,9 +136,7 @@ impl Outgoing {
         match self.framing {
             RequestFraming::Empty | RequestFraming::Length(0) => {}
             RequestFraming::Length(_) => return Err(Broken::RequestLength),
-            RequestFraming::Chunked => {
-                fields::write_end(&mut self.out.line, trailers, &self.trailers);
-            }
+            RequestFraming::Chunked => fields::write_end(&mut self.out.line, trailers),
         }
         Ok(())
     }

@@ -66,8 +66,11 @@ fn the_end_of_a_response_is_known_or_the_response_is_refused() {
         ("HTTP/1.1 200 OK\r\ncontent-length: \r\n\r\n", None),
         ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n", None),
         ("HTTP/1.1 200 OK\r\n\r\n", Some((Close, false))),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n", Some((Chunked, true))),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n\r\n", Some((Close, false))),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding : Chunked\r\n\r\n", Some((Chunked, true))),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n", None),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n\r\n", None),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n", None),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\ncontent-length: 2\r\n\r\n", None),
         // Both: the chunks are read, and the connection is not trusted again.
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n", Some((Chunked, false))),
         ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", None),
@@ -78,7 +81,7 @@ fn the_end_of_a_response_is_known_or_the_response_is_refused() {
         ("HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n", Some((Length(0), false))),
         ("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", Some((Length(0), true))),
         ("HTTP/1.1 200 OK\r\nx: a\r\n b\r\ncontent-length: 5\r\n\r\n", None),
-        ("HTTP/1.1 200 OK\r\nx : a\r\n\r\n", None),
+        ("HTTP/1.1 200 OK\r\nx : a\r\n\r\n", Some((Close, false))),
         ("HTTP/2.0 200 OK\r\n\r\n", None),
         ("ICY 200 OK\r\n", None),
     ] {
