@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 /// What an upstream says before it answers the request that a client waits with.
@@ -62,10 +62,11 @@ impl Interim {
 }
 
 /// What is for one connection only, says something of a body, or signs somebody in.
-const NOT_PASSED: [HeaderName; 7] = [
+const NOT_PASSED: [HeaderName; 8] = [
     CONNECTION,
     CONTENT_LENGTH,
     SET_COOKIE,
+    TE,
     TRANSFER_ENCODING,
     UPGRADE,
     HeaderName::from_static("keep-alive"),

@@ -1,7 +1,7 @@
 //! Takes from an upstream's response what was meant for us alone.
 
 use http::HeaderMap;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 
 /// Removes what was meant for us from a response's headers (RFC 9110 §7.6.1).
 pub(super) fn downstream(headers: &mut HeaderMap) {
@@ -25,8 +25,9 @@ pub(super) fn downstream(headers: &mut HeaderMap) {
 }
 
 /// Meant for one connection.
-static FOR_US: [HeaderName; 5] = [
+static FOR_US: [HeaderName; 6] = [
     CONNECTION,
+    TE,
     TRANSFER_ENCODING,
     UPGRADE,
     HeaderName::from_static("keep-alive"),

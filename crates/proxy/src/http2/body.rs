@@ -34,7 +34,10 @@ pub(crate) enum Of {
         expects: Option<Interim>,
     },
     /// An upstream's.
-    Response,
+    Response {
+        /// Its status says that it has none (RFC 9110 §15.3.5, §15.4.5).
+        is_none: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,20 +64,15 @@ impl Body {
             // Whoever takes it takes it at once: the peer may send as much again.
             self.stream.flow_control().release_capacity(data.len())?;
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-            if let Of::Request { activity, .. } = &self.of {
-                activity.moved();
+            match &self.of {
+                Of::Request { activity, .. } => activity.moved(),
+                Of::Response { is_none: true } if !data.is_empty() => {
+                    return Poll::Ready(Some(Err(Reason::PROTOCOL_ERROR.into())));
+                }
+                Of::Response { .. } => {}
             }
         }
         Poll::Ready(data)
-    }
-
-    /// Returns whether a reset that says so comes behind a whole response: the server wants no more of the request
-    /// (RFC 9113 §8.1).
-    fn is_whole_before(&self, error: &h2::Error) -> bool {
-        matches!(self.of, Of::Response)
-            && error.reason() == Some(Reason::NO_ERROR)
-            && error.is_reset()
-            && self.left.is_none_or(|left| left == 0)
     }
 }
 
@@ -99,7 +97,8 @@ impl http_body::Body for Body {
         if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
             this.stage = Stage::Over;
         }
-        Poll::Ready(frame.filter(|frame| !frame.as_ref().is_err_and(|error| this.is_whole_before(error))))
+        // A reset behind a whole response (RFC 9113 §8.1) is none to h2; one that comes here cuts it off, whatever its reason.
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

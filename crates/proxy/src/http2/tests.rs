@@ -259,6 +259,86 @@ async fn a_response_before_which_the_rest_of_the_request_is_refused_is_whole() {
 }
 
 #[tokio::test]
+async fn a_response_that_its_upstream_resets_without_an_error_is_whole_only_where_it_had_ended() {
+    for ends in [true, false] {
+        let address = upstream2(move |_, mut respond| async move {
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            body.send_data("half".into(), false).unwrap();
+            if ends {
+                // The request's body is dropped with it: the reset follows.
+                body.send_data("half".into(), true).unwrap();
+            } else {
+                tokio::time::sleep(SHORT / 3).await;
+                body.send_reset(Reason::NO_ERROR);
+            }
+        })
+        .await;
+        let proxy = proxy(address, EndpointScheme::H2c);
+        for method in [Method::GET, Method::POST] {
+            let is_post = method == Method::POST;
+            let (response, _upload) = client(&proxy).await.send_request(request(method), !is_post).unwrap();
+            let mut body = response.await.unwrap().into_body();
+            let mut read = String::new();
+            let end = loop {
+                match body.data().await {
+                    Some(Ok(data)) => read += std::str::from_utf8(&data).unwrap(),
+                    end => break end,
+                }
+            };
+            assert_eq!(read, if ends { "halfhalf" } else { "half" });
+            let reason = end.map(|end| end.unwrap_err().reason().unwrap());
+            assert_eq!(reason, (!ends).then_some(Reason::INTERNAL_ERROR), "{is_post}");
+        }
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.ends_with("0\r\n\r\n"), ends, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_behind_a_status_without_content_is_none() {
+    for (status, content) in [(204, ""), (304, ""), (204, "smuggled"), (304, "smuggled")] {
+        let address = upstream2(move |_, mut respond| async move {
+            let answer = Response::builder().status(status).header("etag", "a").body(()).unwrap();
+            respond.send_response(answer, false).unwrap().send_data(content.into(), true).unwrap();
+        })
+        .await;
+        let proxy = proxy(address, EndpointScheme::H2c);
+        let (response, _) = client(&proxy).await.send_request(request(Method::GET), true).unwrap();
+        // Where it breaks off at once, the head may not have been sent yet.
+        let whole = async {
+            let response = response.await?;
+            assert_eq!((response.status().as_u16(), &response.headers()["etag"]), (status, &"a".parse().unwrap()));
+            response.into_body().data().await.transpose()
+        };
+        let whole = whole.await;
+        assert!(
+            if content.is_empty() {
+                whole.is_ok_and(|data| data.is_none_or(|data| data.is_empty()))
+            } else {
+                whole.is_err()
+            },
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_of_http2_switches_no_protocols() {
+    let address = upstream2(|_, mut respond| async move {
+        let switch = Response::builder().status(101).body(()).unwrap();
+        respond.send_informational(switch).unwrap();
+        respond.send_response(Response::new(()), true).unwrap();
+    })
+    .await;
+    let proxy = proxy(address, EndpointScheme::H2c);
+    let answer = proxy.send("GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n").await;
+    assert_eq!((answer.status, &answer.json()["error"]), (502, &"upstream_protocol_error".into()));
+}
+
+#[tokio::test]
 async fn who_takes_nothing_of_an_answer_is_cut_and_only_there() {
     let (address, mut ended) = upstream(ENDLESS, true).await;
     let proxy = proxy(address, EndpointScheme::Http);

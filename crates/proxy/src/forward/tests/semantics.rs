@@ -140,7 +140,7 @@ async fn hop_by_hop_headers_of_a_response_stay_here() {
         let _read = tcp.read(&mut head).await;
         tcp.write_all(
             b"HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Private\r\nX-Private: 1\r\nKeep-Alive: timeout=5\r\n\
-              Proxy-Connection: keep-alive\r\nUpgrade: h2c\r\nX-Public: 2\r\nContent-Length: 2\r\n\r\nok",
+              Proxy-Connection: keep-alive\r\nUpgrade: h2c\r\nTE: x\r\nX-Public: 2\r\nContent-Length: 2\r\n\r\nok",
         )
         .await
         .unwrap();
@@ -149,7 +149,7 @@ async fn hop_by_hop_headers_of_a_response_stay_here() {
     .await;
     let front = front(Http::Two, &route(EndpointScheme::Http, &[upstream.address])).await;
     let response = Client::connect(Http::Two, &front).await.get("/").await;
-    for gone in ["connection", "x-private", "keep-alive", "proxy-connection", "upgrade"] {
+    for gone in ["connection", "x-private", "keep-alive", "proxy-connection", "te", "upgrade"] {
         assert_eq!(header(&response, gone), "", "{gone}");
     }
     assert_eq!(header(&response, "x-public"), "2");

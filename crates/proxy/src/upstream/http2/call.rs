@@ -71,7 +71,8 @@ pub(super) async fn call(
     let response = poll_fn(|cx| call.poll(cx)).await.map_err(|error| lost(&slot, error))?;
     let upload = call.outflow.map(|outflow| Upload::start(|patience| send_rest(outflow, patience)));
     let (parts, stream) = response.into_parts();
-    let body = Body::new(stream, &parts.headers, Of::Response);
+    let is_none = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = Body::new(stream, &parts.headers, Of::Response { is_none });
     Ok(Response::from_parts(parts, Arrived { body, upload, slot: Some(slot) }))
 }
 
@@ -84,6 +85,8 @@ impl Call {
         while let Poll::Ready(Some(said)) = self.response.poll_informational(cx)? {
             match said.status() {
                 StatusCode::CONTINUE => drop(self.asked.take().map(|asked| asked.0.cancel())),
+                // RFC 9113 §8.6: there is none. To a client of HTTP/1.1 it would be the end of HTTP.
+                StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into())),
                 status => self.interim.iter().for_each(|interim| interim.say(status, said.headers())),
             }
         }
