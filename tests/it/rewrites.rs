@@ -1,6 +1,7 @@
 //! What routes change on the way, and what they answer without an upstream.
 
-use integration::{Setup, Upstream};
+use http::Request;
+use integration::{Setup, Upstream, http2, raw, status};
 use serde_json::json;
 
 use crate::Result;
@@ -28,6 +29,36 @@ async fn path_and_headers_are_changed_and_the_record_has_what_was_asked_for() ->
     );
     let records = proxy.stop().await?;
     assert_eq!(records[0]["path"], "/app/x");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_way_of_a_request_is_told_unless_the_route_takes_it_out_and_never_runs_in_circles() -> Result {
+    let upstream = Upstream::hello().await?;
+    let open = json!({ "authenticate": "none", "allow": "true" });
+    let silent = json!({ "authenticate": "none", "allow": "true", "request_headers": { "remove": ["Via"] } });
+    let setup = Setup::default().route("open", &upstream.url(), &open).route("silent", &upstream.url(), &silent);
+    let proxy = setup.start().await?;
+    let get =
+        |host: &str, via: &str| format!("GET / HTTP/1.1\r\nhost: {host}.localhost\r\n{via}connection: close\r\n\r\n");
+    for (host, via, expected) in [
+        ("open", "", &["1.1 portcullis"][..]),
+        ("open", "via: 1.0 fred, 1.1 p.example\r\n", &["1.0 fred, 1.1 p.example", "1.1 portcullis"]),
+        ("silent", "via: 1.0 fred\r\n", &[]),
+    ] {
+        let answer = raw(&proxy, &format!("{host}.localhost"), get(host, via).as_bytes()).await?;
+        assert_eq!(status(&answer), 200, "{answer}");
+        assert!(!answer.contains("via:"), "{answer}");
+        assert_eq!(upstream.seen().pop().expect("asked").all("via"), expected, "{host} {via}");
+    }
+    let mut client = http2(&proxy, "open.localhost").await?;
+    client.send_request(Request::get("https://open.localhost/").body(())?, true)?.0.await?;
+    assert_eq!(upstream.seen().pop().expect("asked").all("via"), ["2.0 portcullis"]);
+    let before = upstream.seen().len();
+    let circles = get("open", &"via: 1.1 portcullis\r\n".repeat(8));
+    let answer = raw(&proxy, "open.localhost", circles.as_bytes()).await?;
+    assert!(status(&answer) == 508 && answer.contains("request-loop"), "{answer}");
+    assert_eq!(upstream.seen().len(), before);
     Ok(())
 }
 

@@ -39,6 +39,7 @@ mod route;
 mod router;
 mod sanitize;
 mod upstream;
+mod via;
 mod websocket_origin;
 
 mod body;

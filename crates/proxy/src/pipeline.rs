@@ -33,7 +33,7 @@ use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
 use crate::streams::Stream;
 use crate::upstream::{Credential, TrailerRules, stable_hash};
-use crate::{Rewrites, cors_preflight, max_forwards, own_endpoints, rewrite, websocket_origin};
+use crate::{Rewrites, cors_preflight, max_forwards, own_endpoints, rewrite, via, websocket_origin};
 
 /// Answers one request.
 pub(crate) async fn answer(
@@ -143,6 +143,7 @@ async fn phases(
         return Ok(max_forwards::answer(permit, &route.config.methods, exchange));
     }
     let told = tell_upstream(exchange, &permit, &mut parts.headers, arrived, route, &origin)?;
+    via::add(&mut parts.headers, parts.version)?;
     rewrite_request(&mut parts, &route.config.rewrites)?;
     exchange.write_ahead().await.map_err(unrecorded)?;
     send(exchange, permit, route, Request::from_parts(parts, body), &told, interim).await
