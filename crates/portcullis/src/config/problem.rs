@@ -104,9 +104,9 @@ impl Report {
         let before = source.text.get(range.start..place.start)?;
         let marked =
             source.text.get(place.start..place.end.clamp(place.start, range.start + text.len()).max(place.start));
-        let width = marked.unwrap_or_default().trim_end().chars().count().max(1);
-        // A tab stays a tab, so that the caret lines up however wide the reader's tabs are.
-        let pad: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let columns = |c| if space(c) == WIDE { 2 } else { 1 };
+        let width = marked.unwrap_or_default().trim_end().chars().map(columns).sum::<usize>().max(1);
+        let pad: String = before.chars().map(space).collect();
         let mut out = String::new();
         let shown: String = text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
         let _ = writeln!(out, "  {margin} | {shown}");
@@ -126,6 +126,29 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
+
+/// Returns the space that is as wide as a character, so that carets line up however wide tabs, and the characters of East
+/// Asia, are to the reader (Unicode Standard Annex 11, roughly).
+const fn space(below: char) -> char {
+    match below {
+        '\t' => '\t',
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{303e}'
+        | '\u{3041}'..='\u{a4cf}'
+        | '\u{a960}'..='\u{a97f}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff01}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => WIDE,
+        _ => ' ',
+    }
+}
+
+/// The space of two columns.
+const WIDE: char = '\u{3000}';
 
 /// A longer underline helps nobody.
 const MAX_CARETS: usize = 80;

@@ -63,6 +63,15 @@ fn a_mistake_in_an_expression_has_a_caret_below_it() {
 }
 
 #[test]
+fn carets_stand_below_what_they_mean_behind_wide_characters() {
+    check(
+        "policies: [{ name: a, allow: '\"日本\" in user.grups' }]\n",
+        "policy: a",
+        "policies/a.yaml:1:44: `user` has no field `grups`: did you mean `user.groups`?\n  1 | policies: [{ name: a, allow: '\"日本\" in user.grups' }]\n    |                                \u{3000}\u{3000}          ^^^^^",
+    );
+}
+
+#[test]
 fn what_is_in_shadow_is_checked_and_warned_of() {
     check(
         "policies:\n  - name: staff\n    allow: 'true'\n    shadow: { deny: 'user.emial == \"x\"' }\n  - { name: b, shadow: {} }\n",
