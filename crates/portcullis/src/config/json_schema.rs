@@ -115,6 +115,7 @@ fn text(format: Format) -> Value {
         | Format::TableFile
         | Format::Time => return json!({ "type": "string", "minLength": 1 }),
         Format::AnyText => return json!({ "type": "string" }),
+        Format::Expression => return json!({ "type": ["string", "boolean"], "minLength": 1 }),
     };
     json!({ "type": "string", "pattern": pattern })
 }

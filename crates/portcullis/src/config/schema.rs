@@ -140,6 +140,8 @@ pub(crate) enum Format {
     AnyMethod,
     /// Also an empty text.
     AnyText,
+    /// A CEL expression; `true` is one, and a plain one.
+    Expression,
     Name,
     Network,
     Origin,

@@ -59,6 +59,7 @@ impl Shape<'_> {
         let fits = match kind {
             Kind::Any => true,
             Kind::Secret => self.secret(node, name),
+            Kind::Format(Format::Expression) => node.text().is_some(),
             Kind::Text | Kind::Format(_) => node.text().is_some_and(|text| !is_literal(node, text)),
             Kind::Flag => is_flag(node),
             Kind::Count(..) | Kind::Choice(_) => node.text().is_some(),
@@ -136,7 +137,7 @@ impl Shape<'_> {
                 Value::Map(_) => self.section(rule, &RULE),
                 Value::Null | Value::Scalar(_) | Value::List(_) => {
                     // `allow: true` is an expression, and a plain one.
-                    if rule.text().is_none_or(|text| text.trim().is_empty()) {
+                    if rule.text().is_none() {
                         self.error(
                             rule.place,
                             format!("`{name}` must be a CEL expression or a mapping with `when`, not {}", rule.noun()),
@@ -185,7 +186,8 @@ impl Shape<'_> {
             Format::Issuer => format::issuer(text).err(),
             Format::Method => format::method(text).err(),
             Format::AnyMethod => format::any_method(text).err(),
-            Format::AnyText => None,
+            // What is wrong with an expression, also an empty one, is told where it is compiled.
+            Format::AnyText | Format::Expression => None,
             Format::Name => format::name(text).err(),
             Format::Network => format::network(text).err(),
             Format::Origin => format::origin(text).err(),

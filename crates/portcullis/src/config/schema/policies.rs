@@ -41,7 +41,7 @@ pub(crate) const RULE: Section = Section {
             Presence::Optional("`allow[0]`, `deny[1]` by place"),
             "What audit records call it.",
         ),
-        key("when", Kind::Text, Presence::Required, "The CEL expression."),
+        key("when", Kind::Format(Format::Expression), Presence::Required, "The CEL expression."),
         key("message", Kind::Text, Presence::Optional("none"), "Shown to a person whom the rule refuses."),
     ],
 };

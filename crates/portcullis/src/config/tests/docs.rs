@@ -102,6 +102,7 @@ const fn format_name(format: Format) -> &'static str {
         Format::Issuer => "URL",
         Format::Method | Format::AnyMethod => "method",
         Format::AnyText => "text",
+        Format::Expression => "expression",
         Format::Instance | Format::Name | Format::SyslogName => "name",
         Format::Network => "network",
         Format::Origin => "origin",

@@ -63,6 +63,20 @@ fn a_mistake_in_an_expression_has_a_caret_below_it() {
 }
 
 #[test]
+fn a_rule_is_an_expression_in_each_of_its_forms() {
+    check("policies: [{ name: a, allow: [true, { when: true }, { when: 'true' }], deny: false }]\n", "policy: a", "");
+    let empty = "the expression is empty: write a condition, or `true` for everybody";
+    check(
+        "policies: [{ name: a, allow: '', deny: [{ when: ' ' }] }]\n",
+        "policy: a",
+        &format!(
+            "policies/a.yaml:1:31: {empty}\n  1 | policies: [{{ name: a, allow: '', deny: [{{ when: ' ' }}] }}]\n    |                               ^\n\
+         policies/a.yaml:1:50: {empty}\n  1 | policies: [{{ name: a, allow: '', deny: [{{ when: ' ' }}] }}]\n    |                                                  ^"
+        ),
+    );
+}
+
+#[test]
 fn carets_stand_below_what_they_mean_behind_wide_characters() {
     check(
         "policies: [{ name: a, allow: '\"日本\" in user.grups' }]\n",
