@@ -239,6 +239,27 @@ async fn signing_out_in_the_browser_closes_the_tunnels_of_its_programs() -> Resu
 }
 
 #[tokio::test]
+async fn who_is_gone_at_the_provider_has_no_tunnel_left_open() -> Result {
+    let service = TcpListener::bind("127.0.0.1:0").await?;
+    let route = json!({ "from": "tcp+https://ssh.localhost:22", "allow": "'engineering' in user.groups" });
+    let to = format!("tcp://{}", service.local_addr()?);
+    let proxy = Setup::default().token_life(Duration::from_secs(2)).route("ssh", &to, &route).start().await?;
+    let program = Program::of(&proxy, "ada")?;
+    let mut open = program.client.open().await?;
+    // Neither the program nor the browser asks for anything from here on.
+    proxy.provider().remove("ada");
+    let closed = timeout(PATIENCE, open.read_u8()).await?;
+    assert!(closed.is_err(), "{closed:?}");
+    let records = proxy.stop().await?;
+    let of = |kind: &str| records.iter().filter(|record| record["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!((of("refresh_failed").len(), of("stream_closed").len()), (1, 1), "{records:#?}");
+    let (revoked, closed) = (of("revoke"), &of("stream_closed")[0]);
+    assert_eq!((revoked.len(), &revoked[0]["reason"]), (1, &json!("grant-ended")));
+    assert_eq!((&closed["reason"], &closed["session"]), (&json!("session-ended"), &revoked[0]["session"]));
+    Ok(())
+}
+
+#[tokio::test]
 async fn signing_the_program_out_ends_its_session_and_forgets_it() -> Result {
     let proxy = proxy(turns_around().await?, &json!({})).await?;
     let program = Program::of(&proxy, "ada")?;

@@ -21,7 +21,7 @@ use identity::{Clock, Origin, ProviderId};
 pub(crate) use callback::SignedIn;
 pub(crate) use error::{ProviderError, SignInError};
 pub(crate) use provider::{MAX_BACK_OFF, Provider, back_off};
-pub(crate) use refresh::{Refresh, RefreshError, ends};
+pub(crate) use refresh::{Refresh, RefreshError, ends, keep_proof};
 pub(crate) use sign_in::{Attempt, Prompt};
 
 use crate::{AuthenticateError, Config};

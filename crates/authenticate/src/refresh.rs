@@ -47,6 +47,8 @@ pub enum RefreshResult<'a> {
         reason: &'static str,
         /// What exactly is wrong; no token, no claim.
         error: &'a str,
+        /// The sessions of programs that ended with it.
+        programs: &'a [Arc<Session>],
     },
 }
 
@@ -101,7 +103,11 @@ impl Refresher {
         // whose refresh token has taken the place of the one that is kept (RFC 9700 §4.14.2).
         self.sessions.store.refreshes().tasks.spawn(async move {
             let mut spare = spare;
-            this.refresh(&session, &mut spare).await;
+            if session.is_program() {
+                this.refresh_browser_of(&session).await;
+            } else {
+                this.refresh(&session, &mut spare).await;
+            }
         });
     }
 
@@ -113,6 +119,34 @@ impl Refresher {
             }
             Ok(Asked::Needless) => {}
             Err(error) => self.not_refreshed(session, error).await,
+        }
+    }
+
+    /// Refreshes the session of the browser of which a program's comes, and so all of its programs': only that one has tokens.
+    async fn refresh_browser_of(&self, program: &Session) {
+        let browser = match self.sessions.browser_of(program).await {
+            Ok(Some(browser)) => browser,
+            // It was to take its programs along.
+            Ok(None) => return self.end_orphan(program).await,
+            Err(error) => return self.not_refreshed(program, unkept(error)).await,
+        };
+        let mut spare = browser.turn().next().await;
+        // However many of its programs, and of its own requests, race: who comes next finds that it was done.
+        if program.is_outdated() {
+            return;
+        }
+        if !browser.turn().is_off(self.clock.now()) {
+            let browser = browser.renewed().unwrap_or_else(|| Arc::clone(&browser));
+            self.refresh(&browser, &mut spare).await;
+        }
+        if browser.turn().fails() {
+            program.turn().failed(self.clock.now());
+        }
+    }
+
+    async fn end_orphan(&self, program: &Session) {
+        if let Err(error) = self.sessions.end(program).await {
+            self.not_refreshed(program, unkept(error)).await;
         }
     }
 
@@ -148,13 +182,16 @@ impl Refresher {
     }
 
     async fn not_refreshed(&self, session: &Session, error: RefreshError) {
-        let ended = if error.ends_session() { self.sessions.end(session).await.map(drop) } else { Ok(()) };
-        let error = ended.err().map_or(error, unkept);
+        let ended = if error.ends_session() { self.sessions.end(session).await } else { Ok(Vec::new()) };
+        let (programs, error) = match ended {
+            Ok(programs) => (programs, error),
+            Err(unended) => (Vec::new(), unkept(unended)),
+        };
         let (reason, text) = (error.code(), error.to_string());
         let (provider, hash) = (session.identity().provider(), session.id().as_str());
         let result = if error.ends_session() {
             tracing::info!(provider.id = %provider, session.hash = hash, reason, error = text, "a session is not refreshed and ends");
-            RefreshResult::Ended { reason, error: &text }
+            RefreshResult::Ended { reason, error: &text, programs: &programs }
         } else {
             let is_first = session.turn().failed(self.clock.now());
             if is_first {

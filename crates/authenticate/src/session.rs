@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity::{Identity, Secret};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::SessionConfig;
 use crate::assertion::AssertionCache;
@@ -124,8 +125,7 @@ impl Session {
         now >= self.vouched.refresh_from
     }
 
-    /// Returns whether its provider may have said something else meanwhile. That of a program is never due by itself: it
-    /// hears what its user's browser does.
+    /// Returns whether its provider may have said something else meanwhile: a program hears what its user's browser is told.
     fn may_be_outdated(&self, now: Timestamp) -> bool {
         self.is_due(now) || self.is_program
     }
@@ -166,7 +166,7 @@ impl Session {
 }
 
 /// Names the record of one sign-in within the store. It is no credential: no request can present it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct SignInId([u8; Self::LEN]);
 
 impl SignInId {

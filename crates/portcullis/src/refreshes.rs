@@ -1,7 +1,7 @@
 //! What is counted and recorded of the refreshes of sessions.
 
 use audit::{Event, EventKind, Log};
-use authenticate::{RefreshEvent, RefreshResult};
+use authenticate::{RefreshEvent, RefreshResult, Session};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -40,19 +40,24 @@ impl RefreshMetrics {
             RefreshResult::Failed { reason, error, is_first } => {
                 ("failed", is_first.then_some((reason, error, "kept")))
             }
-            RefreshResult::Ended { reason, error } => ("ended", Some((reason, error, "ended"))),
+            RefreshResult::Ended { reason, error, .. } => ("ended", Some((reason, error, "ended"))),
         };
         self.0.get_or_create(&Labels { provider: provider.to_string(), result }).inc();
         let Some((reason, error, session)) = recorded else { return };
-        let noted = log.note(&Event {
-            user: Some(admin::user(refresh.session)),
-            session: Some(refresh.session.id().as_str().into()),
-            error: Some(error.into()),
-            details: &[("session", session)],
-            ..Event::new(refresh.time, EventKind::RefreshFailed, "portcullis", reason)
-        });
-        if let Err(error) = noted {
-            tracing::error!(session.hash = refresh.session.id().as_str(), %error, "a session that was not refreshed has no audit record");
+        let failed = Event::new(refresh.time, EventKind::RefreshFailed, "portcullis", reason);
+        let details = &[("session", session)];
+        note(log, refresh.session, Event { error: Some(error.into()), details, ..failed });
+        if let RefreshResult::Ended { programs, .. } = refresh.result {
+            for program in programs {
+                note(log, program, Event::new(refresh.time, EventKind::Revoke, "portcullis", reason));
+            }
         }
+    }
+}
+
+fn note(log: &Log, session: &Session, event: Event<'_>) {
+    let id = session.id().as_str();
+    if let Err(error) = log.note(&Event { user: Some(admin::user(session)), session: Some(id.into()), ..event }) {
+        tracing::error!(session.hash = id, %error, "a session that was not refreshed has no audit record");
     }
 }

@@ -65,7 +65,7 @@ async fn redeem_ticket(
         .ok_or(SignInError::BrowserMismatch)?;
     let sign_in = ticket.sign_in().ok_or(SignInError::TicketInvalid)?;
     let (handle, session) = shared.sessions.issue_handle(&sign_in, origin).await?.ok_or(SignInError::SessionEnded)?;
-    let ended = end_previous(shared, endpoint, &session, None).await?;
+    let ended = end_previous(shared, endpoint, &session, None, headers).await?;
     let mut response = answer::redirect(&awaiting.return_to);
     response.headers_mut().append(SET_COOKIE, handle);
     if let Some(line) = attempt::forget(Leg::Ticket, origin, &ticket.attempt) {
@@ -140,7 +140,7 @@ async fn sign_in(
     let sign_in = shared.sessions.create(new).await?;
     let (handle, session) =
         shared.sessions.issue_handle(&sign_in, &endpoint.origin).await?.ok_or(SignInError::SessionEnded)?;
-    let ended = end_previous(shared, endpoint, &session, Some(&awaiting.handoff)).await?;
+    let ended = end_previous(shared, endpoint, &session, Some(&awaiting.handoff), headers).await?;
     let mut response = hand_over(shared, &awaiting.handoff, &sign_in).await?;
     response.headers_mut().append(SET_COOKIE, handle);
     let response = answer::with_event(response, EventKind::SignIn, Some(session), "signed-in", None);
@@ -148,28 +148,33 @@ async fn sign_in(
 }
 
 /// Ends the session that this browser had on this host before when it was another user's, or when it would not do: its
-/// handles are worth nothing any more (session fixation). One that the same user just made in another tab stays. Returns the sessions that were ended.
+/// handles are worth nothing any more (session fixation). One that the same user just made in another tab stays. Its programs go
+/// on with the new session where that is of the same user at the same provider. Returns the sessions that were ended.
 async fn end_previous(
     shared: &Shared,
     endpoint: &Endpoint,
     new: &Session,
     asked: Option<&Handoff>,
+    headers: &HeaderMap,
 ) -> Result<Vec<Arc<Session>>, StoreError> {
-    match &endpoint.outcome {
+    let sessions = &shared.sessions;
+    let (previous, would_do) = match &endpoint.outcome {
         Outcome::Authenticated(previous) => {
-            let other_user = previous.identity().id() != new.identity().id();
             let beyond = asked.is_some_and(|asked| asked.is_beyond(previous, shared.clock.now()));
-            if !other_user && (!beyond || previous.id() == new.id()) {
-                return Ok(Vec::new());
-            }
-            let sessions = &shared.sessions;
-            let programs =
-                if other_user { sessions.end(previous).await? } else { sessions.replace(previous, new).await? };
-            Ok(std::iter::once(Arc::clone(previous)).chain(programs).collect())
+            (Some(Arc::clone(previous)), !beyond)
         }
-        Outcome::NotAuthenticated => Ok(Vec::new()),
-        Outcome::Unavailable(error) => Err(StoreError::Failed(error.to_string())),
+        Outcome::NotAuthenticated => (sessions.left_idle(headers, &endpoint.origin).await?, false),
+        Outcome::Unavailable(error) => return Err(StoreError::Failed(error.to_string())),
+    };
+    let Some(previous) = previous else { return Ok(Vec::new()) };
+    let (before, now) = (previous.identity(), new.identity());
+    let same_user = before.id() == now.id();
+    if same_user && (would_do || previous.id() == new.id()) {
+        return Ok(Vec::new());
     }
+    let goes_on = same_user && before.provider() == now.provider();
+    let programs = if goes_on { sessions.replace(&previous, new).await? } else { sessions.end(&previous).await? };
+    Ok(std::iter::once(previous).chain(programs).collect())
 }
 
 /// Longer than the attempt's cookie lives: when the note is gone, so is the cookie.

@@ -3,6 +3,7 @@
 mod connect;
 mod flow;
 mod hostile;
+mod programs;
 mod refresh;
 mod sign_out;
 mod step_up;

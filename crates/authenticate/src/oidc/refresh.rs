@@ -173,9 +173,20 @@ fn carry_over(claims: &mut Map<String, Value>, before: &Map<String, Value>) {
     for name in ["auth_time", "nonce"] {
         claims.remove(name);
     }
-    for name in ["auth_time", "nonce", "acr", "amr", "sid"] {
+    for name in PROOF {
         if let Some(value) = before.get(name).filter(|_| !claims.contains_key(name)) {
             claims.insert(name.to_owned(), value.clone());
         }
     }
 }
+
+/// Leaves of what claims say of a sign-in what was said before, and nothing else.
+pub(crate) fn keep_proof(claims: &mut Map<String, Value>, before: &Map<String, Value>) {
+    for name in PROOF {
+        claims.remove(name);
+        claims.extend(before.get(name).map(|value| (name.to_owned(), value.clone())));
+    }
+}
+
+/// The claims that say when, how, and for what a user signed in.
+const PROOF: [&str; 5] = ["auth_time", "nonce", "acr", "amr", "sid"];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::HeaderMap;
 use identity::Origin;
 use jiff::Timestamp;
 
@@ -11,7 +12,7 @@ use super::live::{Bound, Noted};
 use super::record::HandleRecord;
 use super::{Session, Sessions, SignInId, Standing, after, standing};
 use crate::StoreError;
-use crate::cookie::Handle;
+use crate::cookie::{self, Handle};
 use crate::store::{Change, Hash, Key};
 
 impl Sessions {
@@ -80,6 +81,26 @@ impl Sessions {
             // A session was revoked meanwhile. Whether it was this one, the store tells; what was read could outlive its
             // end in a stream, which nobody would tell.
         }
+    }
+
+    /// Returns the session that a request's handles stand for on this host, where it is idle: nobody may use it, but whoever
+    /// presents it has used it before.
+    pub(crate) async fn left_idle(
+        &self,
+        headers: &HeaderMap,
+        origin: &Origin,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        for handle in cookie::handles(headers, origin.scheme()) {
+            let (hash, now) = (handle.hash(), self.clock.now());
+            let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
+            let record = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed));
+            let Some(record) = record.filter(|record| record.origin == *origin) else { continue };
+            let session = self.known(&record.sign_in).await?;
+            if let Some(idle) = session.filter(|session| self.standing(session, now) == Standing::Idle) {
+                return Ok(Some(idle));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns a live session, from memory where it is there.

@@ -13,7 +13,7 @@ impl Sessions {
         let (Some(session), Some(record)) = (self.load(browser).await?, self.record(browser).await?) else {
             return Ok(None);
         };
-        let (record, sid) = (record.for_program(), session.provider_session.as_deref());
+        let (record, sid) = (record.for_program(*browser), session.provider_session.as_deref());
         let id = self.keep(&record, session.identity(), sid, session.expires, Some(*browser)).await?;
         // Whoever ends a session looks for its programs last, so one of the two sees the other.
         if self.record(browser).await?.is_some() {
@@ -51,8 +51,10 @@ impl Sessions {
         Ok(programs)
     }
 
-    /// Ends a session in favour of another one of the same user, with which its programs go on.
+    /// Ends a session in favour of another one of the same user at the same provider, with which its programs go on.
     pub(crate) async fn replace(&self, old: &Session, new: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
+        // Before they are moved: should the store fail on the way, they end with the old one.
+        self.renew_programs(old, &new.sign_in, new.identity(), new.term()).await?;
         let (before, after) = (Key::programs_of(old.sign_in.as_bytes()), Key::programs_of(new.sign_in.as_bytes()));
         let (now, expires) = (self.clock.now(), new.expires);
         self.store
@@ -66,6 +68,14 @@ impl Sessions {
             })
             .await?;
         self.end(old).await
+    }
+
+    /// Returns the session of the browser of which that of a program comes; idle or not, as it is asked for what is in use.
+    pub(crate) async fn browser_of(&self, program: &Session) -> Result<Option<Arc<Session>>, StoreError> {
+        match self.record(&program.sign_in).await?.and_then(|record| record.program_of()) {
+            Some(browser) => self.known(&browser).await,
+            None => Ok(None),
+        }
     }
 
     /// Returns the live sessions of the programs that come of a session.

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{Live, NewSession, Session, SignInId, Term, Vouched};
-use crate::Keys;
 use crate::store::Hash;
+use crate::{Keys, oidc};
 
 /// A sign-in as the store keeps it.
 #[derive(Serialize, Deserialize)]
@@ -33,9 +33,9 @@ pub(super) struct SignInRecord {
     provider_session: Option<Box<str>>,
     #[serde(default)]
     term: Option<Term>,
-    // Records that were made before there were any have none.
+    // The sign-in in a browser of which that of a program comes.
     #[serde(default)]
-    is_program: bool,
+    program_of: Option<SignInId>,
 }
 
 /// The tokens of a sign-in.
@@ -70,14 +70,19 @@ impl SignInRecord {
             refresh_token: new.refresh_token.clone(),
             provider_session: new.provider_session.as_deref().map(Into::into),
             term,
-            is_program: false,
+            program_of: None,
         }
     }
 
-    /// Describes the same sign-in for a program. The provider's tokens stay with the browser's: used in two places, a
+    /// Describes the sign-in of a browser for a program. The provider's tokens stay with the browser's: used in two places, a
     /// refresh token counts as stolen (RFC 9700 §4.14.2).
-    pub(super) fn for_program(self) -> Self {
-        Self { id_token: None, refresh_token: None, term: None, is_program: true, ..self }
+    pub(super) fn for_program(self, browser: SignInId) -> Self {
+        Self { id_token: None, refresh_token: None, program_of: Some(browser), ..self }
+    }
+
+    /// Returns the sign-in in a browser of which that of a program comes.
+    pub(super) const fn program_of(&self) -> Option<SignInId> {
+        self.program_of
     }
 
     /// Seals the record for its place in the store, so that no record can be put in another's place.
@@ -97,13 +102,18 @@ impl SignInRecord {
         Tokens { id_token: self.id_token, refresh_token: self.refresh_token }
     }
 
-    /// Describes the same sign-in with what the provider says of its user now; when and how they signed in stays.
-    pub(super) fn with_claims_of(self, identity: &Identity) -> Self {
+    /// Describes the same sign-in of a program with what the provider says of its user to that browser; when and how they
+    /// signed in stays.
+    pub(super) fn renewed_by(self, browser: SignInId, identity: &Identity, term: Option<Term>) -> Self {
+        let mut claims = identity.claims().as_map().clone();
+        oidc::keep_proof(&mut claims, &self.claims);
         Self {
             email: identity.email().into(),
             name: identity.name().into(),
             groups: identity.groups().into(),
-            claims: identity.claims().as_map().clone(),
+            claims,
+            term,
+            program_of: Some(browser),
             ..self
         }
     }
@@ -126,14 +136,14 @@ impl SignInRecord {
 
     /// Makes the session that was last seen at `seen`, or not since it was made.
     pub(super) fn into_session(mut self, sign_in: SignInId, seen: Option<Timestamp>, live: &Live) -> Option<Session> {
-        let Self { is_program, created, expires, .. } = self;
+        let Self { program_of, created, expires, .. } = self;
         let provider_session = self.provider_session.take();
         let life = live.life(&sign_in, seen.unwrap_or(created), self.into_vouched(&sign_in)?);
         Some(Session {
             id: sign_in.session_id(),
             sign_in,
             provider_session,
-            is_program,
+            is_program: program_of.is_some(),
             created,
             expires,
             vouched: life.vouched.load_full(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use identity::Identity;
 
 use super::record::{SignInRecord, Tokens};
-use super::{NewSession, Session, Sessions, Term};
+use super::{NewSession, Session, Sessions, SignInId, Term};
 use crate::StoreError;
 use crate::store::Key;
 
@@ -24,18 +24,23 @@ impl Sessions {
         term: Option<Term>,
     ) -> Result<bool, StoreError> {
         // Before it: should the store fail on the way, the session is refreshed again.
-        self.renew_programs(session, &new.identity).await?;
+        self.renew_programs(session, &session.sign_in, &new.identity, term).await?;
         self.put_in_place(session, SignInRecord::new(new, session.created, session.expires, term)).await
     }
 
-    /// Has the programs of a session know of its user what their provider says now.
-    async fn renew_programs(&self, browser: &Session, identity: &Identity) -> Result<(), StoreError> {
-        for program in self.programs_of(browser).await? {
-            // One that was taken over may be of a sign-in by another provider, whose claims say other things.
-            if program.identity().provider() == identity.provider()
-                && let Some(record) = self.record(&program.sign_in).await?
-            {
-                self.put_in_place(&program, record.with_claims_of(identity)).await?;
+    /// Has the programs of a session know of its user what their provider says now, to the browser's sign-in of which they
+    /// come from here on.
+    pub(super) async fn renew_programs(
+        &self,
+        session: &Session,
+        browser: &SignInId,
+        identity: &Identity,
+        term: Option<Term>,
+    ) -> Result<(), StoreError> {
+        for program in self.programs_of(session).await? {
+            if let Some(record) = self.record(&program.sign_in).await? {
+                self.put_in_place(&program, record.renewed_by(*browser, identity, term)).await?;
+                program.turn().succeeded();
             }
         }
         Ok(())

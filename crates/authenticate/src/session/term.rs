@@ -64,6 +64,11 @@ impl Turn {
         Arc::clone(&self.asking).try_lock_owned().ok()
     }
 
+    /// Takes the turn when whoever has it is done.
+    pub(crate) async fn next(&self) -> OwnedMutexGuard<Option<Secret>> {
+        Arc::clone(&self.asking).lock_owned().await
+    }
+
     /// Waits until whoever has the turn is done.
     pub(crate) async fn over(&self) {
         drop(self.asking.lock().await);

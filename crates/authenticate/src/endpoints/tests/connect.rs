@@ -53,7 +53,7 @@ async fn redeem(world: &World, code: &str) -> Response {
 }
 
 /// Signs a browser and a program in; returns what the program then is.
-async fn program_of(world: &World, browser: &mut Browser) -> (Browser, Value) {
+pub(super) async fn program_of(world: &World, browser: &mut Browser) -> (Browser, Value) {
     let code = confirmed(world, browser).await;
     let response = redeem(world, &code).await;
     assert_eq!((response.status(), reason(&response)), (StatusCode::CREATED, "handed-to-program"));
@@ -64,7 +64,7 @@ async fn program_of(world: &World, browser: &mut Browser) -> (Browser, Value) {
     (program, answer)
 }
 
-async fn signed_in(world: &World) -> Browser {
+pub(super) async fn signed_in(world: &World) -> Browser {
     let mut browser = Browser::default();
     world.sign_in(&mut browser).await;
     browser

@@ -69,14 +69,15 @@ impl Refreshing {
     }
 }
 
-fn watch(authenticator: &Authenticator) -> Arc<Mutex<Vec<String>>> {
+pub(super) fn watch(authenticator: &Authenticator) -> Arc<Mutex<Vec<String>>> {
     let told = Arc::<Mutex<Vec<String>>>::default();
     let list = Arc::clone(&told);
     authenticator.observe_refreshes(move |event| {
         list.lock().unwrap().push(match event.result {
             RefreshResult::Refreshed => "refreshed".into(),
             RefreshResult::Failed { reason, is_first, .. } => format!("{reason}, first: {is_first}"),
-            RefreshResult::Ended { reason, .. } => format!("{reason}, ended"),
+            RefreshResult::Ended { reason, programs: [], .. } => format!("{reason}, ended"),
+            RefreshResult::Ended { reason, programs, .. } => format!("{reason}, ended with {}", programs.len()),
         });
     });
     told
