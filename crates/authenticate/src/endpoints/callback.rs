@@ -7,8 +7,8 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::header::SET_COOKIE;
-use http::{HeaderMap, Method, Request};
+use http::header::{ALLOW, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use identity::{ProviderId, Secret};
 
 use super::answer::{self, Query};
@@ -27,7 +27,10 @@ pub(super) async fn receive(
     request: Request<Body>,
 ) -> Response {
     if request.method() != Method::GET {
-        return answer::not_allowed(&shared, &endpoint);
+        let mut response = answer::not_allowed(&shared, &endpoint);
+        // RFC 9110 §15.5.6.
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        return response;
     }
     let query = Query::of(request.uri());
     if let Some(ticket) = query.get("ticket") {
@@ -66,6 +69,9 @@ async fn redeem_ticket(
     let sign_in = ticket.sign_in().ok_or(SignInError::TicketInvalid)?;
     let (handle, session) = shared.sessions.issue_handle(&sign_in, origin).await?.ok_or(SignInError::SessionEnded)?;
     let ended = end_previous(shared, endpoint, &session, None, headers).await?;
+    if awaiting.again {
+        shared.sessions.drop_handles(headers, origin).await?;
+    }
     let mut response = answer::redirect(&awaiting.return_to);
     response.headers_mut().append(SET_COOKIE, handle);
     if let Some(line) = attempt::forget(Leg::Ticket, origin, &ticket.attempt) {
@@ -141,6 +147,9 @@ async fn sign_in(
     let (handle, session) =
         shared.sessions.issue_handle(&sign_in, &endpoint.origin).await?.ok_or(SignInError::SessionEnded)?;
     let ended = end_previous(shared, endpoint, &session, Some(&awaiting.handoff), headers).await?;
+    if awaiting.again {
+        shared.sessions.drop_handles(headers, &endpoint.origin).await?;
+    }
     let mut response = hand_over(shared, &awaiting.handoff, &sign_in).await?;
     response.headers_mut().append(SET_COOKIE, handle);
     let response = answer::with_event(response, EventKind::SignIn, Some(session), "signed-in", None);

@@ -23,6 +23,8 @@ use crate::{Outcome, SIGN_IN_PATH, Session, StepUp, StoreError};
 pub(super) struct AwaitingTicket {
     pub(super) return_to: String,
     pub(super) verifier: String,
+    /// Somebody was signed in here when it began.
+    pub(super) again: bool,
 }
 
 /// What the host of `authenticate.url` keeps in the browser while it waits for the provider.
@@ -33,6 +35,8 @@ pub(super) struct AwaitingProvider {
     pub(super) state: String,
     pub(super) nonce: String,
     pub(super) verifier: String,
+    /// Somebody was signed in here when it began.
+    pub(super) again: bool,
 }
 
 /// Starts sign-in, or goes on with one that an app's host handed over.
@@ -77,7 +81,7 @@ fn on_app_host(shared: &Shared, endpoint: &Endpoint, query: &Query, headers: &He
         .with_step_up(StepUp::asked(query.get("max_age"), query.get("acr_values")));
     let sealed = handoff.seal(&shared.keys);
     let mut response = answer::redirect(&format!("{}{SIGN_IN_PATH}?request={sealed}", shared.config.url));
-    let kept = AwaitingTicket { return_to, verifier };
+    let kept = AwaitingTicket { return_to, verifier, again: is_signed_in(endpoint) };
     for line in attempt::keep(&shared.keys, Leg::Ticket, &endpoint.origin, &id, kept, headers, now) {
         response.headers_mut().append(SET_COOKIE, line);
     }
@@ -112,6 +116,10 @@ async fn on_sign_in_host(
         (None, None, ..) => return Ok(chooser(shared, handoff, sealed)),
     };
     to_provider(shared, endpoint, handoff, provider, headers).await
+}
+
+const fn is_signed_in(endpoint: &Endpoint) -> bool {
+    matches!(endpoint.outcome, Outcome::Authenticated(_))
 }
 
 fn fits(session: &Session, wanted: Option<&ProviderId>) -> bool {
@@ -162,6 +170,7 @@ pub(super) async fn to_provider(
         state: secrets.state.clone(),
         nonce: secrets.nonce.expose().to_owned(),
         verifier: secrets.verifier.expose().to_owned(),
+        again: is_signed_in(endpoint),
     };
     let mut response = answer::redirect(url.as_str());
     for line in attempt::keep(&shared.keys, Leg::Provider, &endpoint.origin, &id, kept, headers, now) {

@@ -117,6 +117,12 @@ impl Live {
         }
     }
 
+    /// Drops a handle whose record has gone from the store.
+    pub(super) fn revoke_handle(&self, hash: &Hash) {
+        self.revocations.fetch_add(1, Ordering::SeqCst);
+        self.handles.remove(hash);
+    }
+
     /// Notes that a session was seen; returns what is to be written when the last write is `interval` ago.
     pub(super) fn note_seen(&self, session: &Session, now: Timestamp, interval: std::time::Duration) -> Noted {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

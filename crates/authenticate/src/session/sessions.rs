@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use identity::{Clock, Identity, Issuer, Origin, Subject};
 use jiff::Timestamp;
 
@@ -94,6 +94,22 @@ impl Sessions {
         ];
         self.store.run(move |backend| backend.commit(&changes, now)).await?;
         Ok(Some((cookie::set(origin, &handle), session)))
+    }
+
+    /// Makes the handles that a request presents to this host worth nothing: their browser signed in again, and has another. Not
+    /// done where several tabs sign in at once, each of which may go on with what the one before was given.
+    pub(crate) async fn drop_handles(&self, headers: &HeaderMap, origin: &Origin) -> Result<(), StoreError> {
+        for handle in cookie::handles(headers, origin.scheme()) {
+            let (hash, now) = (handle.hash(), self.clock.now());
+            let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
+            let record = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed));
+            let Some(record) = record.filter(|record| record.origin == *origin) else { continue };
+            let of_session = Key::handles_of(record.sign_in.as_bytes()).with(&hash);
+            let changes = [Change::Remove(Key::handle(&hash)), Change::Remove(of_session)];
+            self.store.run(move |backend| backend.commit(&changes, now)).await?;
+            self.live().revoke_handle(&hash);
+        }
+        Ok(())
     }
 
     /// Returns the sign-in that a session stands for, while the store still knows it.

@@ -323,3 +323,41 @@ async fn a_session_of_another_provider_does_not_do_where_a_route_asks_for_one() 
     world.get(&mut browser, &ticket).await;
     assert_eq!(world.user(&mut browser).await.unwrap()["provider"], "partner");
 }
+
+#[tokio::test]
+async fn a_handle_from_before_a_sign_in_is_worth_nothing_after_it() {
+    let again = async |world: &World, browser: &mut Browser, how: &str| {
+        let response = world.get(browser, &format!("{APP}/.portcullis/sign_in?return_to=/{how}")).await;
+        let mut response = world.get(browser, &location(&response)).await;
+        if !location(&response).starts_with(APP) {
+            let provider = Url::parse(&location(&response)).unwrap();
+            let callback = format!("{AUTH}/.portcullis/callback?{}", world.provider.authorize(&provider));
+            response = world.get(browser, &callback).await;
+        }
+        world.get(browser, &location(&response)).await;
+    };
+    for (how, forgets) in [("", false), ("", true), ("&prompt=login", false)] {
+        let (world, mut browser) = (World::new().await, Browser::default());
+        world.sign_in(&mut browser).await;
+        let mut before = Browser { jar: browser.jar.clone() };
+        if forgets {
+            browser.jar.remove(AUTH);
+        }
+        again(&world, &mut browser, how).await;
+        assert!(world.user(&mut browser).await.is_some(), "{how}");
+        assert_eq!(world.user(&mut before).await, None, "{how}, forgotten at sign-in: {forgets}");
+    }
+}
+
+#[tokio::test]
+async fn tabs_that_sign_in_at_once_leave_each_other_what_they_were_given() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let one = world.callback_url(&mut browser, "/.portcullis/sign_in?return_to=/one").await;
+    let two = world.callback_url(&mut browser, "/.portcullis/sign_in?return_to=/two").await;
+    let response = world.get(&mut browser, &one).await;
+    world.get(&mut browser, &location(&response)).await;
+    let mut first = Browser { jar: browser.jar.clone() };
+    let response = world.get(&mut browser, &two).await;
+    world.get(&mut browser, &location(&response)).await;
+    assert!(world.user(&mut first).await.is_some() && world.user(&mut browser).await.is_some());
+}
