@@ -95,22 +95,25 @@ fn verify_signature(known: &Known, token: &str) -> Result<Map<String, Value>, Re
         .filter(|algorithm| known.metadata.signing_algorithms().contains(algorithm))
         .ok_or(Refused::Header("names an algorithm that is not allowed"))?;
     let kid = header.get("kid").and_then(Value::as_str);
-    let key = known
+    let mut fitting = known
         .keys
         .keys()
         .iter()
-        .filter(|key| key.key_id().map(|id| id.as_str()) == kid)
+        .filter(|key| kid.is_none() || key.key_id().map(|id| id.as_str()) == kid)
         .filter(|key| key.key_use().is_none_or(|usage| usage.allows_signature()))
-        .find(|key| match key.signing_alg() {
+        .filter(|key| match key.signing_alg() {
             JsonWebKeyAlgorithm::Algorithm(only) => *only == algorithm,
             JsonWebKeyAlgorithm::Unspecified => true,
             JsonWebKeyAlgorithm::Unsupported => false,
-        })
-        .ok_or(Refused::UnknownKey)?;
+        });
+    let key = fitting.next().ok_or(Refused::UnknownKey)?;
+    if fitting.next().is_some() {
+        return Err(Refused::Header("leaves open by which of several keys it is signed"));
+    }
     let (signed, signature) = token.rsplit_once('.').ok_or_else(unreadable)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| unreadable())?;
     key.verify_signature(&algorithm, signed.as_bytes(), &signature)
-        .map_err(|error| Refused::Signature(error.to_string()))?;
+        .map_err(|error| Refused::Signature(error.to_string()).of_key(&header))?;
     if signed.split('.').count() != 2 {
         return Err(unreadable());
     }

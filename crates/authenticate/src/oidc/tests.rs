@@ -116,6 +116,28 @@ async fn an_unknown_key_has_the_key_set_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_token_that_names_no_key_is_good_where_one_key_fits_and_only_there() {
+    let world = World::new().await;
+    world.test.lie(|lies| lies.header = object(json!({ "kid": null })));
+    world.sign_in().await.unwrap();
+    let keys = [world.test.shared.public_key(), world.test.shared.another_public_key()];
+    // Who names no keys changes the one that there is.
+    world.test.lie(|lies| {
+        lies.keys = Some(json!({ "keys": [keys[1]] }));
+        lies.signing = Signing::WithAnotherKey;
+    });
+    world.sign_in().await.unwrap();
+    assert_eq!(world.test.asked("/keys"), 2);
+    world.pass(61);
+    world.test.lie(|lies| {
+        lies.keys = Some(json!({ "keys": keys }));
+        lies.signing = Signing::Right;
+    });
+    assert!(matches!(world.sign_in().await, Err(SignInError::TokenInvalid(_))));
+    assert!(matches!(world.sign_in().await, Err(SignInError::TokenInvalid(_))), "one of several keys was tried");
+}
+
+#[tokio::test]
 async fn made_up_key_ids_do_not_flood_the_provider() {
     let world = World::new().await;
     for count in 0..30 {

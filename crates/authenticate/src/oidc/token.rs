@@ -43,7 +43,7 @@ pub(super) enum Occasion<'a> {
 /// Why a token is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
-    /// The key set has no key of that id.
+    /// The key set has no key of that id, or none that fits where none is named.
     #[error("it is signed with a key that the provider's key set does not have")]
     UnknownKey,
     /// The signature is not the provider's.
@@ -78,8 +78,9 @@ pub(super) fn verify_id_token(
     // Else the library would trust whatever the provider lists, and by default RS256 alone.
     .set_allowed_algs(known.metadata.signing_algorithms())
     .set_time_fn(move || now - TimeDelta::seconds(LEEWAY));
-    let claims =
-        token.claims(&verifier, |nonce: Option<&Nonce>| expected.occasion.check_nonce(nonce)).map_err(refusal)?;
+    let claims = token
+        .claims(&verifier, |nonce: Option<&Nonce>| expected.occasion.check_nonce(nonce))
+        .map_err(|error| refusal(error).of_key(&header))?;
     if let Some(hash) = claims.access_token_hash() {
         let algorithm = token.signing_alg().map_err(|_| Refused::Header("names no algorithm"))?;
         let key = token.signing_key(&verifier).map_err(|_| Refused::UnknownKey)?;
@@ -95,6 +96,16 @@ pub(super) fn verify_id_token(
         check_continuity(&signed, before)?;
     }
     Ok(signed)
+}
+
+impl Refused {
+    /// A provider that names no keys has others when a signature does not fit.
+    pub(super) fn of_key(self, header: &Map<String, Value>) -> Self {
+        match self {
+            Self::Signature(_) if !header.contains_key("kid") => Self::UnknownKey,
+            Self::UnknownKey | Self::Signature(_) | Self::Header(_) | Self::Claim(..) => self,
+        }
+    }
 }
 
 impl Occasion<'_> {
@@ -125,15 +136,16 @@ fn check_continuity(claims: &Map<String, Value>, before: &Map<String, Value>) ->
     Ok(())
 }
 
-/// Refuses headers that let the sender choose the key, and such as name none: with several keys in the set, a token
-/// without `kid` would be tried against whichever fits.
+/// Refuses headers that let the sender choose the key. One without `kid` is good where a single key fits (OpenID Connect Core
+/// 1.0 §10.1): of several, none is tried.
 pub(super) fn check_header(header: &Map<String, Value>) -> Result<(), Refused> {
     if ["jwk", "jku", "x5u", "x5c", "crit"].iter().any(|name| header.contains_key(*name)) {
         return Err(Refused::Header("brings a key of its own, or a critical extension"));
     }
     match header.get("kid") {
+        None => Ok(()),
         Some(Value::String(kid)) if !kid.is_empty() => Ok(()),
-        _ => Err(Refused::Header("has no `kid`")),
+        Some(_) => Err(Refused::Header("has a `kid` that names no key")),
     }
 }
 
