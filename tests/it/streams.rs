@@ -213,3 +213,44 @@ async fn websockets_are_told_that_the_proxy_goes_away() -> Result {
     assert_eq!(records.iter().find(|record| record["path"] == "/ws").ok_or("no record")?["status"], 101);
     Ok(())
 }
+
+/// Reads requests and answers none.
+async fn silent() -> Outcome<Upstream> {
+    Upstream::with(|mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_ends_with_its_session() -> Result {
+    let upstream = silent().await?;
+    let members = json!({ "allow": "user.authenticated" });
+    let proxy = Setup::default().route("one", &upstream.url(), &members).start().await?;
+    let ada = signed_in(&proxy, "ada").await?;
+    let mut stream = connect(&proxy, "one.localhost", &["http/1.1"]).await?;
+    let head = format!("PUT /up HTTP/1.1\r\nhost: one.localhost\r\ncontent-length: 1000000\r\n{}\r\nabc", cookie(&ada));
+    stream.write_all(head.as_bytes()).await?;
+    proxy.reload(|file| file["authenticate"]["session"]["lifetime"] = json!("1s")).await?;
+    let answer = String::from_utf8(rest(&mut stream).await?)?;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("\"no_longer_allowed\""), "{answer}");
+    let records = proxy.stop().await?;
+    assert!(closed(&records, "/up").contains("closed: session-ended"), "{records:#?}");
+    assert_eq!(records.iter().filter(|record| record["kind"] == "stream_closed").count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grpc_stream_without_a_message_yet_ends_with_a_status() -> Result {
+    let upstream = silent().await?;
+    let more = json!({ "authenticate": "none", "allow": "true", "upstream_protocol": "http1" });
+    let proxy = Setup::default().route("one", &upstream.url(), &more).start().await?;
+    let mut requests = http2(&proxy, "one.localhost").await?;
+    let call = Request::post("https://one.localhost/svc/Watch").header("content-type", "application/grpc").body(())?;
+    let (response, _body) = requests.send_request(call, true)?;
+    proxy.reload(|file| file["routes"][0]["allow"] = json!("false")).await?;
+    let response = response.await?;
+    assert_eq!((response.status().as_u16(), response.headers()["grpc-status"].to_str()?), (200, "7"));
+    proxy.stop().await?;
+    Ok(())
+}

@@ -81,7 +81,7 @@ impl ResponseBody {
             return Some(Err(BrokeOff::Closed(closed.reason)));
         }
         let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from_static(closed.grpc_status()));
+        trailers.insert("grpc-status", HeaderValue::from(closed.grpc_code()));
         trailers.insert("grpc-message", HeaderValue::from_static("no longer allowed"));
         exchange.trailed(&trailers);
         Some(Ok(Frame::trailers(trailers)))

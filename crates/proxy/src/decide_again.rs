@@ -56,10 +56,10 @@ impl Closed {
     }
 
     /// Returns the gRPC status that tells the caller: 16 asks for credentials, 7 does not.
-    pub(crate) fn grpc_status(&self) -> &'static str {
+    pub(crate) fn grpc_code(&self) -> u16 {
         match self.reason {
-            "session-ended" | "sign-in-required" | "step-up-required" | "client-certificate-ended" => "16",
-            _ => "7",
+            "session-ended" | "sign-in-required" | "step-up-required" | "client-certificate-ended" => 16,
+            _ => 7,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A phase is called only from here, returns a value, and never calls an earlier one. Whatever refuses leaves by
 //! `respond.rs`; whatever happens, the exchange is recorded once.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use authenticate::{Authenticator, Outcome, Presented, Session};
@@ -31,7 +32,7 @@ use crate::respond::{self, Challenge, Refused, Wanting};
 use crate::route::{HostRoutes, Match};
 use crate::sanitize::{self, Strictness, Target};
 use crate::snapshot::{LoadedRoute, Snapshot};
-use crate::streams::Stream;
+use crate::streams::{Opening, Stream};
 use crate::upstream::{Credential, TrailerRules, stable_hash};
 use crate::{Rewrites, cors_preflight, max_forwards, own_endpoints, rewrite, via, websocket_origin};
 
@@ -493,10 +494,13 @@ async fn send(
 ) -> Result<Response<Content>, Refused> {
     let began = Instant::now();
     let progress = (!request.body().is_end_stream()).then(|| exchange.follow_body(route.config.max_request_body));
-    let serving = &exchange.connection.serving;
+    // A client may send for hours before it is answered, and a gRPC stream be open as long before its first message.
+    let lasts = progress.is_some() || exchange.caller.is_grpc();
+    let (connection, trace) = (Arc::clone(&exchange.connection), exchange.trace.clone());
+    let serving = &connection.serving;
     let trailers = TrailerRules {
         removed: Arc::clone(&exchange.snapshot.removed),
-        underscores: exchange.connection.entrance_in(&exchange.snapshot).config.limits.underscore_headers,
+        underscores: connection.entrance_in(&exchange.snapshot).config.limits.underscore_headers,
     };
     let context = Forward {
         hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers(), told)),
@@ -508,10 +512,24 @@ async fn send(
         close: &serving.close,
         progress,
         trailers: &trailers,
-        trace: exchange.trace.as_ref(),
+        trace: trace.as_ref(),
         interim,
     };
-    let forwarded = forward(permit, &route.cluster, request, context).await;
+    let mut forwarding = pin!(forward(permit, &route.cluster, request, context));
+    let forwarded = if lasts {
+        let mut opening = Opening::new(&serving.streams);
+        loop {
+            tokio::select! {
+                biased;
+                forwarded = &mut forwarding => break forwarded,
+                () = opening.doubt(began, &*exchange) => {}
+            }
+            decide_again(exchange).map_err(Refused::Closed)?;
+            opening.leave();
+        }
+    } else {
+        forwarding.await
+    };
     exchange.answered_in(began.elapsed());
     let Forwarded { response, endpoint, protocol, protocol_reason, attempts, tunnel } =
         forwarded.map_err(Refused::Upstream)?;

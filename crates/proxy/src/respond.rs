@@ -19,6 +19,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use crate::body::Content;
 use crate::caller::Caller;
 use crate::config::{Authentication, Route};
+use crate::decide_again::Closed;
 use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::sanitize::Refusal;
 use crate::upstream::{FailureKind, UpstreamFailure};
@@ -65,6 +66,8 @@ pub(crate) enum Refused {
         /// What exactly went wrong.
         error: Arc<str>,
     },
+    /// It was allowed, and is not any more.
+    Closed(Closed),
     /// The upstream gave no response.
     Upstream(UpstreamFailure),
 }
@@ -197,6 +200,7 @@ fn note(refused: &Refused, exchange: &mut Exchange) {
         Refused::SessionStoreUnavailable(error) => deny("session-store-unavailable", Some(error)),
         Refused::AuditUnavailable(error) => deny("audit-unavailable", Some(error)),
         Refused::IdentityUnavailable { reason, error } => deny(reason, Some(error)),
+        Refused::Closed(closed) => return exchange.close(closed),
         Refused::Upstream(failure) => {
             let (protocol, protocol_reason) = failure.spoken.unwrap_or_default();
             let failed = |endpoint| Answerer { endpoint, protocol, protocol_reason, attempts: failure.attempts };

@@ -1,4 +1,4 @@
-//! What is open for long: downloads, event streams, gRPC, WebSockets, TLS connections that pass undecrypted. Each is decided again when the configuration
+//! What is open for long: uploads, downloads, event streams, gRPC, WebSockets, TLS connections that pass undecrypted. Each is decided again when the configuration
 //! changes, and when its session ends or its user's claims change.
 //!
 //! Whoever sends a stream registers when it has to wait, and decides for itself when it is woken in doubt. An answer that
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use authenticate::Session;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::Snapshot;
 use crate::exchange::Exchange;
@@ -145,6 +145,36 @@ impl Stream {
     }
 }
 
+/// The place of a request whose answer has not begun. Leaves it when it is dropped, as when its client leaves.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    stream: Stream,
+    streams: &'a Streams,
+}
+
+impl<'a> Opening<'a> {
+    pub(crate) fn new(streams: &'a Streams) -> Self {
+        Self { stream: Stream::new(streams), streams }
+    }
+
+    /// Waits until there is a doubt about what `began` some time ago: most requests are answered before, and take no place.
+    pub(crate) async fn doubt(&mut self, began: Instant, lasting: &impl Lasting) {
+        sleep_until(began + SOON).await;
+        self.stream.doubt(lasting).await;
+    }
+
+    /// Leaves the place, to take it again with what was decided since.
+    pub(crate) fn leave(&mut self) {
+        self.stream.leave(self.streams);
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 impl Lasting for Exchange {
     fn streams(&self) -> &Streams {
         self.streams()
@@ -175,5 +205,8 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// An answer that ends so soon after a change is a request in flight, and no stream.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// A request that is not answered so soon is looked at as streams are.
+const SOON: Duration = Duration::from_millis(500);
 
 const PARTS: usize = 16;

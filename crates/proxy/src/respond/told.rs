@@ -90,6 +90,13 @@ pub(super) fn told(refused: &Refused) -> Told<'_> {
             denial.message.as_deref().unwrap_or("You are not allowed to open this."),
             grpc_code::PERMISSION_DENIED,
         ),
+        Refused::Closed(closed) => told(
+            StatusCode::FORBIDDEN,
+            "no_longer_allowed",
+            "No longer allowed",
+            "Your session has ended, or you may not do this any more.",
+            closed.grpc_code(),
+        ),
         Refused::SessionStoreUnavailable(_) => unavailable("session_store_unavailable"),
         Refused::AuditUnavailable(_) => unavailable("audit_unavailable"),
         Refused::IdentityUnavailable { .. } => unavailable("identity_unavailable"),
