@@ -180,7 +180,24 @@ fn is_own_path(text: &str) -> bool {
     // A query may hold anything that is encoded; only the path is looked at decoded.
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
-    ascii && plain(text) && percent_decode_str(path).decode_utf8().is_ok_and(|decoded| plain(&decoded))
+    ascii
+        && plain(text)
+        && percent_decode_str(path).decode_utf8().is_ok_and(|decoded| plain(&decoded) && !hides_slashes(&decoded))
+}
+
+/// Returns whether a path begins with two slashes once its dot segments are gone (RFC 3986 §5.2.4): `/.//evil`. Who resolves
+/// it and forgets the host has `//evil`.
+fn hides_slashes(path: &str) -> bool {
+    let mut depth = 0_usize;
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => depth = depth.saturating_sub(1),
+            "" if depth == 0 => return path.len() > 1,
+            _ => depth += 1,
+        }
+    }
+    false
 }
 
 /// Seals a value as text.

@@ -69,7 +69,17 @@ fn accepts_html(headers: &HeaderMap) -> bool {
         .iter()
         .filter_map(|accept| accept.to_str().ok())
         .flat_map(|accept| accept.split(','))
-        .any(|range| range.split(';').next().is_some_and(|range| range.trim().eq_ignore_ascii_case("text/html")))
+        .any(is_html)
+}
+
+/// Returns whether a range of `Accept` asks for HTML: with a weight of 0 it does the opposite (RFC 9110 §12.4.2).
+fn is_html(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let refuses = |part: &str| {
+        let weight = part.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
+        weight.is_some_and(|(_, weight)| weight.parse() == Ok(0.0_f32))
+    };
+    parts.next().is_some_and(|range| range.eq_ignore_ascii_case("text/html")) && !parts.any(refuses)
 }
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

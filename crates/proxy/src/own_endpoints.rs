@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Limited;
 use identity::{ClientAddress, Origin};
+use percent_encoding::percent_decode_str;
 
 use crate::body::Content;
 use crate::exchange::{Exchange, Verdict};
@@ -13,11 +14,23 @@ use crate::facts::{self, HeaderFacts};
 use crate::incoming::Incoming;
 use crate::respond::{REQUEST_ID, Refused};
 
-/// Returns whether a path is reserved: no route can have it.
+/// Returns whether a path is reserved: no route can have it. So is what an app may take for the same, which decodes once more,
+/// merges slashes, drops parameters or does not tell cases apart; it is nothing of ours either, and answered 404.
 pub(crate) fn is_own(path: &str) -> bool {
-    RESERVED
-        .iter()
-        .any(|reserved| path.strip_prefix(reserved).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    // Few paths begin so, and none of the others is ours.
+    let rest = path.trim_start_matches(SLASHES);
+    if !rest.starts_with(['.', '%']) {
+        return false;
+    }
+    let decoded = percent_decode_str(rest).decode_utf8_lossy();
+    let segments = decoded
+        .split(SLASHES)
+        .map(|segment| segment.split(';').next().unwrap_or_default())
+        .filter(|segment| !segment.is_empty());
+    RESERVED.iter().any(|reserved| {
+        let mut segments = segments.clone();
+        reserved.iter().all(|name| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(name)))
+    })
 }
 
 /// Answers a request for one of our own paths.
@@ -88,7 +101,8 @@ fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {
     headers.insert(REQUEST_ID, exchange.id.to_header());
 }
 
-const RESERVED: [&str; 2] = ["/.portcullis", "/.well-known/portcullis"];
+const RESERVED: [&[&str]; 2] = [&[".portcullis"], &[".well-known", "portcullis"]];
+const SLASHES: [char; 2] = ['/', '\\'];
 /// The page of the user.
 pub(crate) const ACCOUNT: &str = "/.portcullis/";
 /// Forms and logout tokens are small; whoever sends more wants something else.

@@ -3,7 +3,8 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
 use identity::Identity;
 use jiff::Timestamp;
 use serde_json::json;
@@ -51,7 +52,10 @@ pub(super) async fn user(Extension(endpoint): Extension<Endpoint>) -> Response {
                 "sign_in": sign_in,
                 "request_id": &*endpoint.request_id,
             });
-            answer::json(StatusCode::UNAUTHORIZED, &nobody)
+            let mut response = answer::json(StatusCode::UNAUTHORIZED, &nobody);
+            // RFC 9110 §15.5.2.
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
         }
         Outcome::Unavailable(_) => {
             let unavailable = json!({ "error": "store-unavailable", "request_id": &*endpoint.request_id });

@@ -4,7 +4,9 @@ use super::return_path;
 
 #[test]
 fn a_path_of_the_own_host_is_kept() {
-    for path in ["/", "/x", "/x/y?z=//a&b=%2F%2Fc", "/%C3%A4", "/a//b", "/x?u=https://evil.example.com"] {
+    for path in
+        ["/", "/x", "/x/y?z=//a&b=%2F%2Fc", "/%C3%A4", "/a//b", "/a/../b/", "/./x", "/x?u=https://evil.example.com"]
+    {
         assert_eq!(return_path(Some(path)), path);
     }
 }
@@ -24,6 +26,11 @@ fn what_a_browser_might_take_for_another_host_is_not() {
         "/%2Fevil",
         "/%5cevil",
         "/%5Cevil",
+        "/.//evil",
+        "/.%2f/evil",
+        "/%2e//evil",
+        "/a/..//evil",
+        "/a//../..//evil",
         "/a%5cb",
         "https:evil",
         "https://app.example.com.evil",

@@ -25,6 +25,9 @@ fn scripts_apis_and_websockets_are_programs() {
     check(&Method::GET, &[], Caller::Program);
     check(&Method::GET, &[("accept", "*/*")], Caller::Program);
     check(&Method::POST, &[("accept", "text/html")], Caller::Program);
+    check(&Method::GET, &[("accept", "text/html;q=0, */*")], Caller::Program);
+    check(&Method::GET, &[("accept", "text/html; level=1; Q=0.000")], Caller::Program);
+    check(&Method::GET, &[("accept", "text/html;q=0.1")], Caller::Browser);
     check(&Method::GET, &[("accept", "text/html"), ("sec-fetch-mode", "cors")], Caller::Program);
     check(&Method::GET, &[("accept", "text/html"), ("sec-fetch-mode", "websocket")], Caller::Program);
     check(&Method::GET, &[("accept", "text/html"), ("upgrade", "websocket")], Caller::Program);

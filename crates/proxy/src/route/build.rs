@@ -8,6 +8,7 @@ use super::path::Pattern;
 use super::{Candidate, Table};
 use crate::BuildError;
 use crate::config::{Path, Route};
+use crate::own_endpoints;
 use crate::sanitize::{Strictness, normalise};
 
 /// Builds the table of all routes.
@@ -78,13 +79,8 @@ fn normal(path: &str) -> Result<Cow<'_, str>, String> {
     if ["%2F", "%5C", ";", "%3B"].iter().any(|part| normal.contains(part)) {
         return Err(format!("`{path}`: encoded slashes and parameters (`;`) are not compared: leave them out"));
     }
-    for reserved in RESERVED {
-        if normal.strip_prefix(reserved).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-            return Err(format!("`{path}`: `{reserved}` is reserved for Portcullis: choose another path"));
-        }
+    if own_endpoints::is_own(&normal) {
+        return Err(format!("`{path}` is reserved for Portcullis: choose another path"));
     }
     Ok(normal)
 }
-
-/// Paths that we answer on every host.
-const RESERVED: [&str; 2] = ["/.portcullis", "/.well-known/portcullis"];
