@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::{AHEAD, Refused};
+use crate::decide_again::Closed;
 use crate::upstream::FailureKind;
 
 /// What the caller is told, whatever its form.
@@ -90,17 +91,21 @@ pub(super) fn told(refused: &Refused) -> Told<'_> {
             denial.message.as_deref().unwrap_or("You are not allowed to open this."),
             grpc_code::PERMISSION_DENIED,
         ),
-        Refused::Closed(closed) => told(
-            StatusCode::FORBIDDEN,
-            "no_longer_allowed",
-            "No longer allowed",
-            "Your session has ended, or you may not do this any more.",
-            closed.grpc_code(),
-        ),
+        Refused::Closed(closed) => no_longer_allowed(closed),
         Refused::SessionStoreUnavailable(_) => unavailable("session_store_unavailable"),
         Refused::AuditUnavailable(_) => unavailable("audit_unavailable"),
         Refused::IdentityUnavailable { .. } => unavailable("identity_unavailable"),
         Refused::Upstream(failure) => told_of_upstream(failure.kind),
+    }
+}
+
+fn no_longer_allowed(closed: &Closed) -> Told<'static> {
+    Told {
+        status: StatusCode::FORBIDDEN,
+        code: "no_longer_allowed",
+        title: "No longer allowed",
+        message: "Your session has ended, or you may not do this any more.",
+        grpc: closed.grpc_code(),
     }
 }
 
