@@ -65,13 +65,7 @@ impl Sessions {
     ) -> Result<Option<Arc<Session>>, StoreError> {
         loop {
             let epoch = self.live().epoch();
-            let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
-            let Some(record) = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed)) else {
-                return Ok(None);
-            };
-            if record.origin != *origin {
-                return Ok(None);
-            }
+            let Some(record) = self.handle_record(hash, origin, now).await? else { return Ok(None) };
             let Some(session) = self.load(&record.sign_in).await? else { return Ok(None) };
             let bound = Arc::new(Bound { origin: record.origin, session });
             if self.live().keep(epoch, hash, &bound) {
@@ -83,6 +77,18 @@ impl Sessions {
         }
     }
 
+    /// Returns what the store keeps of a handle that is good on this host.
+    pub(super) async fn handle_record(
+        &self,
+        hash: Hash,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<HandleRecord>, StoreError> {
+        let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
+        let record = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed));
+        Ok(record.filter(|record| record.origin == *origin))
+    }
+
     /// Returns the session that a request's handles stand for on this host, where it is idle: nobody may use it, but whoever
     /// presents it has used it before.
     pub(crate) async fn left_idle(
@@ -91,10 +97,8 @@ impl Sessions {
         origin: &Origin,
     ) -> Result<Option<Arc<Session>>, StoreError> {
         for handle in cookie::handles(headers, origin.scheme()) {
-            let (hash, now) = (handle.hash(), self.clock.now());
-            let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
-            let record = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed));
-            let Some(record) = record.filter(|record| record.origin == *origin) else { continue };
+            let now = self.clock.now();
+            let Some(record) = self.handle_record(handle.hash(), origin, now).await? else { continue };
             let session = self.known(&record.sign_in).await?;
             if let Some(idle) = session.filter(|session| self.standing(session, now) == Standing::Idle) {
                 return Ok(Some(idle));

@@ -101,9 +101,7 @@ impl Sessions {
     pub(crate) async fn drop_handles(&self, headers: &HeaderMap, origin: &Origin) -> Result<(), StoreError> {
         for handle in cookie::handles(headers, origin.scheme()) {
             let (hash, now) = (handle.hash(), self.clock.now());
-            let sealed = self.store.run(move |backend| backend.get(&Key::handle(&hash), now)).await?;
-            let record = sealed.and_then(|sealed| HandleRecord::open(&self.keys, &hash, &sealed));
-            let Some(record) = record.filter(|record| record.origin == *origin) else { continue };
+            let Some(record) = self.handle_record(hash, origin, now).await? else { continue };
             let of_session = Key::handles_of(record.sign_in.as_bytes()).with(&hash);
             let changes = [Change::Remove(Key::handle(&hash)), Change::Remove(of_session)];
             self.store.run(move |backend| backend.commit(&changes, now)).await?;
