@@ -14,6 +14,7 @@ use http::HeaderValue;
 use identity::Secret;
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
@@ -91,7 +92,8 @@ struct Token {
 struct Answer {
     access_token: Option<String>,
     token_type: Option<String>,
-    expires_in: Option<u64>,
+    /// Seconds as a number (RFC 6749 §5.1); some endpoints write them as a text.
+    expires_in: Option<serde_json::Value>,
     error: Option<String>,
 }
 
@@ -130,11 +132,10 @@ impl ClientCredentials {
     pub async fn header(&self) -> Result<HeaderValue, TokenError> {
         let now = Instant::now();
         let Some(token) = self.0.current().filter(|token| now < token.ends) else {
-            return Box::pin(self.0.fetch(None)).await;
+            return self.fetch(None).await;
         };
         if now >= token.renewed_from && self.0.fetching.try_lock().is_ok_and(|failed| may_try(failed.as_ref(), now)) {
-            let (source, old) = (Arc::clone(&self.0), token.value.clone());
-            tokio::spawn(async move { source.fetch(Some(&old)).await.map(drop) });
+            drop(self.begin(Some(token.value.clone())));
         }
         Ok(token.value)
     }
@@ -144,7 +145,18 @@ impl ClientCredentials {
     /// # Errors
     /// There is none to be had.
     pub async fn renew(&self, refused: &HeaderValue) -> Result<HeaderValue, TokenError> {
-        Box::pin(self.0.fetch(Some(refused))).await
+        self.fetch(Some(refused.clone())).await
+    }
+
+    async fn fetch(&self, old: Option<HeaderValue>) -> Result<HeaderValue, TokenError> {
+        self.begin(old).await.unwrap_or_else(|_| Err(self.0.error("the attempt was ended".to_owned())))
+    }
+
+    /// Fetches in a task of its own: a client that leaves would take the token of those who wait with it along, and where all
+    /// are in more of a hurry than the endpoint, there would never be one.
+    fn begin(&self, old: Option<HeaderValue>) -> JoinHandle<Result<HeaderValue, TokenError>> {
+        let source = Arc::clone(&self.0);
+        tokio::spawn(async move { source.fetch(old.as_ref()).await })
     }
 }
 
@@ -173,13 +185,17 @@ impl Source {
                 Ok(value)
             }
             Err(reason) => {
-                let error = TokenError { url: self.config.token_url.to_string(), reason };
+                let error = self.error(reason);
                 tracing::warn!(%error, "an upstream's token cannot be fetched");
                 *failed = Some((Instant::now(), error.clone()));
                 (self.observe)(Fetched::Nothing);
                 Err(error)
             }
         }
+    }
+
+    fn error(&self, reason: String) -> TokenError {
+        TokenError { url: self.config.token_url.to_string(), reason }
     }
 
     async fn ask(&self) -> Result<Token, String> {
@@ -226,9 +242,16 @@ impl Answer {
         if !self.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
             return Err("its token is not of the type `Bearer`".to_owned());
         }
-        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| "its token fits no header")?;
+        // RFC 6749 §A.12: visible ASCII, which a header would not insist on.
+        let fits = token.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let value = fits.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
+        let mut value = value.ok_or("its token fits no header")?;
         value.set_sensitive(true);
-        let lifetime = Duration::from_secs(self.expires_in.unwrap_or(LIFETIME).clamp(1, MAX_LIFETIME));
+        let lifetime = match self.expires_in {
+            None => LIFETIME,
+            Some(seconds) => seconds_in(&seconds).ok_or("its `expires_in` is no number of seconds")?,
+        };
+        let lifetime = lifetime.clamp(ONE_SECOND, MAX_LIFETIME);
         Ok(Token { value, renewed_from: asked + lifetime - (lifetime / 5).min(EARLY), ends: asked + lifetime })
     }
 }
@@ -253,6 +276,12 @@ pub(crate) fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, Str
     Ok(value)
 }
 
+fn seconds_in(value: &serde_json::Value) -> Option<Duration> {
+    let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    // What is too much for a duration is cut like what is merely long.
+    (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(MAX_LIFETIME))
+}
+
 fn is_plain(code: &str) -> bool {
     code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
@@ -263,11 +292,14 @@ const EARLY: Duration = Duration::from_secs(60);
 /// How long after a failure nothing is asked: the endpoint may be overrun.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Seconds that a token lives whose endpoint does not say.
-const LIFETIME: u64 = 300;
+/// How long a token lives whose endpoint does not say.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+/// One that says less is used once.
+const ONE_SECOND: Duration = Duration::from_secs(1);
 
 /// A token that claims more is asked for again after a day.
-const MAX_LIFETIME: u64 = 24 * 60 * 60;
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests;

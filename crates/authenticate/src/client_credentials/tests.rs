@@ -95,6 +95,46 @@ async fn the_secret_may_be_sent_in_the_form() {
 }
 
 #[tokio::test]
+async fn a_caller_that_leaves_does_not_take_the_token_along() {
+    let endpoint = Endpoint::answering(vec![token("one", 3600), token("two", 3600)]).await;
+    let (source, fetched) = source(&endpoint, ClientAuthentication::Basic);
+    let mut hurried = Box::pin(source.header());
+    assert!(polled_once(&mut hurried).is_none());
+    drop(hurried);
+    assert_eq!(source.header().await.unwrap(), "Bearer one");
+    assert_eq!((endpoint.asked().len(), fetched.load(Ordering::SeqCst)), (1, 1));
+}
+
+/// Polls once.
+fn polled_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::Pin::new(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn a_lifetime_may_be_written_as_a_text_or_not_at_all() {
+    let day = 24 * 60 * 60;
+    for (written, seconds) in [
+        (r#","expires_in":3599"#, 3599),
+        (r#","expires_in":"3599""#, 3599),
+        (r#","expires_in":3599.0"#, 3599),
+        (r#","expires_in":1e30"#, day),
+        (r#","expires_in":0"#, 1),
+        (r#","expires_in":null"#, 300),
+        ("", 300),
+    ] {
+        let body = format!(r#"{{"access_token":"x","token_type":"Bearer"{written}}}"#);
+        let before = Instant::now();
+        let answer: Answer = serde_json::from_str(&body).unwrap();
+        let token = answer.token(before).unwrap();
+        assert_eq!(token.ends - before, Duration::from_secs(seconds), "{written}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_token_is_renewed_once_for_all_that_had_it() {
     let endpoint = Endpoint::answering(vec![token("one", 3600), token("two", 3600), token("three", 3600)]).await;
     let (source, _) = source(&endpoint, ClientAuthentication::Basic);
@@ -148,7 +188,9 @@ async fn answers_that_are_no_bearer_token_are_refused() {
         ("hello", "its answer is no JSON of a token"),
         ("{}", "its answer holds no `access_token`"),
         (r#"{"access_token":"x","token_type":"mac"}"#, "its token is not of the type `Bearer`"),
+        (r#"{"access_token":"x","token_type":"Bearer","expires_in":-1}"#, "its `expires_in` is no number of seconds"),
         (r#"{"access_token":"x"}"#, "its token is not of the type `Bearer`"),
+        (r#"{"access_token":"tök€","token_type":"Bearer"}"#, "its token fits no header"),
         (r#"{"access_token":"x\ny","token_type":"Bearer"}"#, "its token fits no header"),
     ] {
         let endpoint = Endpoint::answering(vec![(200, body.to_owned())]).await;
