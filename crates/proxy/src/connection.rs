@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::{ClientAddress, Scheme};
 use jiff::Timestamp;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -179,9 +180,19 @@ fn over(entrance: &Entrance, limit: Limit) -> io::Error {
 /// polls the response, so no time limit of ours would notice.
 fn bound_unread(stream: &TcpStream, limit: Duration) {
     #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit));
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(limit));
     #[cfg(not(target_os = "linux"))]
     let _ = (stream, limit);
+}
+
+/// Has the system find out whether the peer of a tunnel lives while nothing is said, rather than how long it may take
+/// nothing: a tunnel may rest for as long as both sides like.
+pub(crate) fn watch_over(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    // A socket that takes no options is about to end.
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(None);
 }
 
 /// Shakes hands; returns how the connection is served then.
@@ -366,6 +377,9 @@ async fn end(connection: &Connection) -> End {
 /// The first bytes of a cleartext HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long a tunnel is silent before the system asks whether the client still lives.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

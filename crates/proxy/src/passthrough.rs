@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::connection::watch_over;
 use crate::entrance::Entrance;
 use crate::forward::{Counter, DRAINED, both_ways};
 use crate::listener::Serving;
@@ -64,6 +65,7 @@ async fn pass(visit: &mut Visit, stream: &mut TcpStream, hello: &Hello, serving:
     let permit = visit.decide(&route)?;
     visit.write_ahead().await?;
     let mut upstream = visit.connect(&route, permit).await?;
+    watch_over(stream);
     let counter = Counter::default();
     let carrying = async {
         upstream.write_all(&hello.bytes).await?;

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Extensions, StatusCode};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
@@ -21,7 +19,7 @@ use super::head::{self, Head, Refused};
 use super::leaving::Client;
 use super::turn::{Next, Turn};
 use crate::activity::Resumed;
-use crate::connection::Connection;
+use crate::connection::{Connection, watch_over};
 use crate::metrics::Limit;
 
 /// A connection of a client. Ready when it has ended, or has become a tunnel.
@@ -268,19 +266,6 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         }
     }
 }
-
-/// Has the system find out whether the peer of a tunnel lives while nothing is said, rather than how long it may take
-/// nothing: a tunnel may rest for as long as both sides like.
-fn watch_over(socket: &TcpStream) {
-    let socket = SockRef::from(socket);
-    // A socket that takes no options is about to end.
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(None);
-}
-
-/// How long a tunnel is silent before the system asks whether the client still lives.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Most heads are shorter, and most bodies that come with them.
 const HEAD_ROOM: usize = 8 * 1024;

@@ -189,6 +189,69 @@ async fn what_is_no_tls_and_what_never_comes_is_closed() {
     assert_eq!(records.iter().filter(|record| record["reason"] == "tls-hello-invalid").count(), 2);
 }
 
+/// Returns what the system counts down for a socket, by its two ends (`proc_pid_net(5)`).
+#[cfg(target_os = "linux")]
+fn timer(local: SocketAddr, remote: SocketAddr) -> String {
+    let [local, remote] = [local, remote].map(|address| match address {
+        SocketAddr::V4(address) => format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port()),
+        SocketAddr::V6(_) => panic!("sockets of IPv6 are in another file"),
+    });
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    sockets.find(|socket| (socket[1], socket[2]) == (&*local, &*remote)).unwrap()[5].to_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_says_nothing_is_asked_by_the_system_whether_it_lives() {
+    let upstream = Upstream::start().await;
+    let proxy = start(route(exact("db.test"), &[upstream.address]), "true");
+    let stream = TcpStream::connect(proxy.address).await.unwrap();
+    let name = ServerName::try_from("db.test").unwrap();
+    let stream = TlsConnector::from(Arc::clone(&upstream.client)).connect(name, stream).await.unwrap();
+    // Its answers to the handshake are acknowledged within a moment; what is left then is the timer of keep-alives.
+    let client = stream.get_ref().0.local_addr().unwrap();
+    let found = async {
+        while !timer(proxy.address, client).starts_with("02") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_may_read_as_slowly_as_it_likes() {
+    // More than the system takes for those who read it later.
+    const LARGE: usize = 32 << 20;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut setup = Setup::cleartext();
+    setup.listener.passthrough = true;
+    setup.listener.limits.idle_timeout = Duration::from_millis(100);
+    let proxy = setup.tls_route(route(exact("db.test"), &[upstream.local_addr().unwrap()]), "true").start();
+    tokio::spawn(async move {
+        let (mut stream, _) = upstream.accept().await.unwrap();
+        // What is left unread would have the system throw away what is not sent yet.
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        stream.write_all(&vec![7; LARGE]).await.unwrap();
+    });
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), ServerName::try_from("db.test").unwrap()).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    stream.write_all(&hello).await.unwrap();
+    // Far longer than the limit that holds for clients of HTTP.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).await.unwrap();
+    assert_eq!(read.len(), LARGE);
+}
+
 #[tokio::test]
 async fn a_name_is_looked_up_by_its_ttl_and_each_of_its_addresses_is_tried() {
     let upstream = Upstream::start().await;

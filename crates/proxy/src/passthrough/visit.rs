@@ -65,7 +65,7 @@ pub(super) struct RouteIndex(usize);
 
 impl Refused {
     pub(super) fn hello(invalid: Invalid) -> Self {
-        Self { alert: invalid.alert, error: Some(invalid.reason.into()), ..Self::with("tls-hello-invalid", None) }
+        Self { error: Some(invalid.reason.into()), ..Self::with("tls-hello-invalid", invalid.alert) }
     }
 
     pub(super) fn late() -> Self {

@@ -46,6 +46,59 @@ async fn a_hello_is_read_however_it_is_cut() {
     }
 }
 
+/// A `ClientHello` with these extensions, in one record.
+fn with(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let mut hello = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0xc0, 0x2b, 1, 0]].concat();
+    let content = extensions.iter().flat_map(|(kind, content)| [kind.to_be_bytes().to_vec(), sized(content)].concat());
+    if !extensions.is_empty() {
+        hello.extend(sized(&content.collect::<Vec<_>>()));
+    }
+    let message = [&[1, 0][..], &sized(&hello)].concat();
+    [&[22, 3, 1][..], &sized(&message)].concat()
+}
+
+fn sized(content: &[u8]) -> Vec<u8> {
+    [&u16::try_from(content.len()).unwrap().to_be_bytes()[..], content].concat()
+}
+
+/// The extension `server_name` with these names.
+fn names(names: &[&str]) -> (u16, Vec<u8>) {
+    let list: Vec<_> = names.iter().flat_map(|name| [vec![0], sized(name.as_bytes())].concat()).collect();
+    (0, sized(&list))
+}
+
+#[tokio::test]
+async fn what_the_upstream_can_judge_is_left_to_it() {
+    // TLS 1.1 has no signature algorithms; the others are what no client sends, but for the upstream to say so.
+    let nonsense = [(0x0a0a, vec![]), (0x0a0a, vec![1]), (16, vec![0, 0]), names(&["db.test"]), (43, vec![])];
+    for extensions in [&[names(&["db.test"])][..], &nonsense] {
+        let bytes = [with(extensions), b"\x17\x03\x03\0\x05early".to_vec()].concat();
+        let found = read_in_pieces(bytes.clone(), 4096).await.unwrap().unwrap();
+        assert_eq!((found.server_name.as_deref(), found.bytes), (Some("db.test"), bytes));
+    }
+    assert_eq!(read_in_pieces(with(&[]), 4096).await.unwrap().unwrap().server_name, None);
+}
+
+#[tokio::test]
+async fn a_server_name_is_one_and_has_no_trailing_dot() {
+    let found = |extensions: Vec<_>| async move {
+        read_in_pieces(with(&extensions), 4096).await.map(|hello| hello.unwrap().server_name)
+    };
+    assert_eq!(found(vec![names(&["DB.Test."])]).await.unwrap().as_deref(), Some("db.test"));
+    assert_eq!(found(vec![names(&["192.0.2.1"])]).await.unwrap(), None);
+    for several in [
+        vec![names(&["db.test", "other.test"])],
+        vec![names(&["db.test"]), names(&["other.test"])],
+        vec![names(&[""])],
+        vec![names(&["db.test\0.other.test"])],
+    ] {
+        assert_eq!(found(several).await.unwrap_err().alert, Some(47));
+    }
+    for malformed in [(0, vec![0, 9, 0, 0, 7]), (0, vec![])] {
+        assert_eq!(found(vec![malformed]).await.unwrap_err().alert, Some(50));
+    }
+}
+
 #[tokio::test]
 async fn a_client_may_name_no_server_and_say_nothing() {
     let found = read_in_pieces(hello("192.0.2.1", None), 4096).await.unwrap().unwrap();
@@ -72,6 +125,11 @@ async fn a_hello_has_a_bound() {
     let record = [&[22, 3, 1, 0x40, 0][..], &[0; 0x4000]].concat();
     bytes.extend(record.repeat(4));
     assert!(read_in_pieces(bytes, 4096).await.is_err());
+    // The bound holds for what comes at once, too.
+    for (padding, is_taken) in [(15_000, true), (16_360, false)] {
+        let bytes = with(&[names(&["db.test"]), (21, vec![0; padding])]);
+        assert_eq!(read_in_pieces(bytes, 64 * 1024).await.is_ok(), is_taken);
+    }
 }
 
 proptest! {
