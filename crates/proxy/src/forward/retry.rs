@@ -37,7 +37,8 @@ impl<'a> Retries<'a> {
         let settings = cluster.retry();
         cluster.add_to_retry_budget();
         let renewable = cluster.credential().is_some_and(Credential::is_renewable);
-        let keep = if renewable || keeps(settings, request.method()) { Keep::Yes } else { Keep::No };
+        let keeps = renewable || keeps(settings, request.method(), forward.grpc);
+        let keep = if keeps { Keep::Yes } else { Keep::No };
         let (outgoing, body) = outgoing(forward, request, keep);
         let (request, _) = &outgoing;
         let copy = (keep == Keep::Yes).then(|| Copy {
@@ -57,14 +58,18 @@ impl<'a> Retries<'a> {
 
     /// Takes one try from the budget where no endpoint could be connected to.
     pub(super) fn connects_again(&mut self) -> bool {
-        self.settings.on.contains(&RetryOn::ConnectFailure) && self.take()
+        self.settings.on.contains(&RetryOn::ConnectFailure) && self.take(self.settings.attempts)
     }
 
-    /// Makes the request again after it was sent, where this may be and there is a try left.
+    /// Makes the request again after it was sent, where this may be and there is a try left. A call of gRPC that nobody
+    /// looked at is sent again whatever the route says: its client would, had it been refused itself (gRPC A6), and servers
+    /// count streams that have ended for a moment longer, so that they refuse some which their limit allows.
     pub(super) fn again(&mut self, reason: RetryOn, forward: &Forward<'_>) -> Option<Outgoing> {
-        let copy = self.copy.as_ref().filter(|copy| self.settings.on.contains(&reason) && copy.suits(reason))?;
-        let outgoing = copy.request(forward);
-        self.take().then_some(outgoing)
+        let unseen = forward.grpc && reason == RetryOn::RefusedStream && self.settings.attempts > 0;
+        let may = unseen || self.settings.on.contains(&reason);
+        let outgoing = self.copy.as_ref().filter(|copy| may && copy.suits(reason))?.request(forward);
+        let attempts = if unseen { self.settings.attempts.max(UNSEEN) } else { self.settings.attempts };
+        self.take(attempts).then_some(outgoing)
     }
 
     /// Makes the request again with another credential, once. What was answered with 401 was not done (RFC 9110 §15.5.2),
@@ -90,10 +95,16 @@ impl<'a> Retries<'a> {
         PAUSE.saturating_mul(1 << self.used.saturating_sub(1).min(4))
     }
 
-    fn take(&mut self) -> bool {
-        let may = self.used < self.settings.attempts && self.cluster.take_retry();
+    fn take(&mut self, attempts: u32) -> bool {
+        let may = self.used < attempts && self.cluster.take_retry();
         self.used += u32::from(may);
         may
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        self.body.iter().for_each(|(kept, _)| kept.forget());
     }
 }
 
@@ -129,15 +140,15 @@ impl Copy {
 }
 
 /// Returns whether requests of this method may have to be sent again after they were sent.
-fn keeps(settings: &Retry, method: &Method) -> bool {
-    settings.attempts > 0
-        && settings.on.iter().any(|reason| match reason {
-            RetryOn::ConnectFailure => false,
-            RetryOn::RefusedStream => true,
-            RetryOn::Reset | RetryOn::BadGateway | RetryOn::ServiceUnavailable | RetryOn::GatewayTimeout => {
-                method.is_idempotent()
-            }
-        })
+fn keeps(settings: &Retry, method: &Method, grpc: bool) -> bool {
+    let again = |reason: &RetryOn| match reason {
+        RetryOn::ConnectFailure => false,
+        RetryOn::RefusedStream => true,
+        RetryOn::Reset | RetryOn::BadGateway | RetryOn::ServiceUnavailable | RetryOn::GatewayTimeout => {
+            method.is_idempotent()
+        }
+    };
+    settings.attempts > 0 && (grpc || settings.on.iter().any(again))
 }
 
 /// Returns what a status is in the words of `retry.on`.
@@ -167,6 +178,9 @@ pub(super) fn reason_of_loss(error: &ConnectionError) -> RetryOn {
         _ => RetryOn::Reset,
     }
 }
+
+/// How often a call that nobody looked at is sent again at least.
+const UNSEEN: u32 = 3;
 
 /// Before the second round of endpoints; twice as long before the next.
 const PAUSE: Duration = Duration::from_millis(25);

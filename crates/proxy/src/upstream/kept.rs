@@ -62,6 +62,11 @@ impl Kept {
         Reader { kept: Arc::clone(self), number: state.reader, position: 0 }
     }
 
+    /// Keeps nothing that comes from here on. What was kept goes with the next part: until then somebody may be reading it.
+    pub(crate) fn forget(&self) {
+        self.lock().bytes = MOST;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -209,6 +209,20 @@ async fn a_stream_that_was_refused_unseen_is_sent_again_whatever_its_method() {
     }
 }
 
+#[tokio::test]
+async fn a_grpc_call_that_was_refused_unseen_is_sent_again_unless_nothing_is() {
+    for (attempts, status) in [(1, 200), (0, 502)] {
+        let upstream = refusing().await;
+        let route = retrying(EndpointScheme::H2c, &[upstream.address], attempts, &[RetryOn::ConnectFailure]);
+        let call = Request::post("/s/m").header("content-type", "application/grpc").body(full("once")).unwrap();
+        let answer = send(&front(Http::One, &route).await, call).await;
+        assert_eq!(answer.status().as_u16(), status);
+        if status == 200 {
+            assert_eq!(text(answer).await, "once");
+        }
+    }
+}
+
 /// Serves the number of each request, on one connection after another, until told to restart: then what is in flight is
 /// answered, nothing new is accepted for a while, and it goes on at the same address.
 async fn restarting(mut restarts: tokio::sync::watch::Receiver<u32>) -> SocketAddr {
