@@ -9,8 +9,9 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::decide_again::decide_again;
 use crate::exchange::Exchange;
+use crate::respond;
 use crate::streams::Stream;
-use crate::upstream::UpstreamBody;
+use crate::upstream::{FailureKind, UpstreamBody, UpstreamFailure};
 
 /// What is sent.
 #[derive(Debug)]
@@ -49,6 +50,16 @@ pub(crate) enum BrokeOff {
     /// It is no longer allowed.
     #[error("closed: {0}")]
     Closed(&'static str),
+}
+
+impl BrokeOff {
+    /// Returns what a caller of gRPC is told at the end of an answer that broke off. Over HTTP/1.1 the connection is closed
+    /// instead: trailers would make it look whole.
+    fn for_grpc(&self, exchange: &Exchange) -> Option<FailureKind> {
+        let Self::Upstream(error) = self else { return None };
+        let kind = error.for_grpc().filter(|_| exchange.caller.is_grpc() && exchange.protocol == "h2")?;
+        Some(if exchange.body_is_too_large() { FailureKind::BodyTooLarge } else { kind })
+    }
 }
 
 impl ResponseBody {
@@ -111,8 +122,13 @@ impl Body for ResponseBody {
             }
             Poll::Ready(None) => this.ended = true,
             Poll::Ready(Some(Err(error))) => {
-                exchange.broke_off(error.to_string());
+                exchange.broke_off(UpstreamFailure::broken(error).detail);
                 this.ended = true;
+                if let Some(kind) = error.for_grpc(exchange) {
+                    let trailers = respond::grpc_trailers(kind);
+                    exchange.trailed(&trailers);
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
             }
             Poll::Pending => {}
         }

@@ -215,6 +215,11 @@ impl Exchange {
         Arc::clone(self.body.get_or_insert_with(|| Arc::new(Progress::limited(limit))))
     }
 
+    /// Returns whether more of the request's body came than may.
+    pub(crate) fn body_is_too_large(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.is_too_large())
+    }
+
     pub(crate) fn streams(&self) -> &Streams {
         &self.connection.serving.streams
     }

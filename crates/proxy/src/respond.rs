@@ -24,7 +24,7 @@ use crate::exchange::{Answerer, Exchange, Verdict};
 use crate::sanitize::Refusal;
 use crate::upstream::{FailureKind, UpstreamFailure};
 
-use told::{Told, told};
+use told::{Told, told, told_of_upstream};
 
 /// Why a request is not answered by an upstream.
 #[derive(Debug)]
@@ -254,15 +254,23 @@ fn json(told: &Told<'_>, exchange: &Exchange) -> Response<Content> {
 
 /// A trailers-only answer: to a gRPC client an HTTP status says nothing.
 fn grpc(told: &Told<'_>, content_type: &'static str) -> Response<Content> {
-    let mut status = String::new();
-    let _ = write!(status, "{}", told.grpc);
+    let mut response = answer(StatusCode::OK, &[(header::CONTENT_TYPE, content_type)], String::new());
+    response.headers_mut().extend(grpc_status(told));
+    response
+}
+
+/// Makes the trailers that end a gRPC answer which broke off.
+pub(crate) fn grpc_trailers(kind: FailureKind) -> HeaderMap {
+    grpc_status(&told_of_upstream(kind))
+}
+
+fn grpc_status(told: &Told<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(told.grpc));
     let message = utf8_percent_encode(told.message, GRPC_MESSAGE).to_string();
-    let headers = [
-        (header::CONTENT_TYPE, content_type),
-        (HeaderName::from_static("grpc-status"), &*status),
-        (HeaderName::from_static("grpc-message"), &*message),
-    ];
-    answer(StatusCode::OK, &headers, String::new())
+    // What is left is printable ASCII.
+    headers.extend(HeaderValue::try_from(message).ok().map(|it| (HeaderName::from_static("grpc-message"), it)));
+    headers
 }
 
 fn forbidden_page(denial: &Denial, exchange: &Exchange) -> Response<Content> {

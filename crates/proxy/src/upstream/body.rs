@@ -449,7 +449,7 @@ pub(crate) enum Arriving {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     /// The upstream stopped, reset the stream or broke the framing.
-    #[error("response body: {0}")]
+    #[error("response body")]
     Upstream(#[source] ConnectionError),
     /// `timeout.idle` passed.
     #[error("response body: no byte in either direction for {0:?}")]
@@ -457,6 +457,17 @@ pub(crate) enum BodyError {
     /// `timeout.total` passed.
     #[error("response body: `timeout.total` passed")]
     Total,
+}
+
+impl BodyError {
+    /// Returns what a caller of gRPC is told; nothing where the upstream itself has reset the stream, for a reason of its own.
+    pub(crate) fn for_grpc(&self) -> Option<FailureKind> {
+        match self {
+            Self::Upstream(ConnectionError::Http2(error)) if error.is_reset() && error.is_remote() => None,
+            Self::Upstream(_) => Some(FailureKind::Protocol),
+            Self::Idle(_) | Self::Total => Some(FailureKind::Timeout),
+        }
+    }
 }
 
 impl UpstreamBody {
