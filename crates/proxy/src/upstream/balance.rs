@@ -23,6 +23,8 @@ pub(crate) struct Selection<'a> {
     hash: Option<u64>,
     /// Where in the sequence this request begins.
     point: usize,
+    /// How often the sequence was gone through before.
+    round: usize,
     last: Option<usize>,
     // Those before it: most requests need one target.
     tried: Vec<usize>,
@@ -42,7 +44,7 @@ impl Balance {
     }
 
     /// Returns the places of all targets from a point of the sequence on; some more than once.
-    fn from(&self, point: usize) -> impl Iterator<Item = usize> {
+    fn from(&self, point: usize) -> impl Iterator<Item = usize> + Clone {
         let (earlier, later) = self.sequence.split_at_checked(point).unwrap_or((&[], &self.sequence));
         later.iter().chain(earlier).copied()
     }
@@ -51,12 +53,12 @@ impl Balance {
 impl<'a> Selection<'a> {
     pub(super) fn new(cluster: &'a Cluster, hash: Option<u64>) -> Self {
         let turn = cluster.balance.turn();
-        let point = match cluster.strategy {
+        let turn = match cluster.strategy {
             LoadBalancing::Random => scatter(turn),
             LoadBalancing::RoundRobin | LoadBalancing::LeastRequest | LoadBalancing::ConsistentHash(_) => turn,
         };
-        let point = point.checked_rem(cluster.balance.sequence.len()).unwrap_or(0);
-        Self { cluster, hash, point, last: None, tried: Vec::new() }
+        let length = cluster.balance.sequence.len().max(1);
+        Self { cluster, hash, point: turn % length, round: turn / length, last: None, tried: Vec::new() }
     }
 
     fn best(&self) -> Option<usize> {
@@ -75,16 +77,18 @@ impl<'a> Selection<'a> {
 
     fn choose(&self, may: impl Fn(&usize) -> bool) -> Option<usize> {
         let target = |place: &usize| self.cluster.target(*place);
-        let mut in_turn = self.cluster.balance.from(self.point).filter(may);
+        let in_turn = self.cluster.balance.from(self.point);
         match (&self.cluster.strategy, self.hash) {
             (LoadBalancing::ConsistentHash(_), Some(hash)) => {
                 let score = |place: &usize| target(place).map_or(0.0, |target| target.score(hash));
-                in_turn.max_by(|a, b| score(a).total_cmp(&score(b)))
+                in_turn.filter(may).max_by(|a, b| score(a).total_cmp(&score(b)))
             }
             (LoadBalancing::LeastRequest, _) => {
-                in_turn.min_by_key(|place| target(place).map_or(u64::MAX, Target::load))
+                in_turn.filter(may).min_by_key(|place| target(place).map_or(u64::MAX, Target::load))
             }
-            (LoadBalancing::RoundRobin | LoadBalancing::Random | LoadBalancing::ConsistentHash(_), _) => in_turn.next(),
+            (LoadBalancing::RoundRobin | LoadBalancing::Random | LoadBalancing::ConsistentHash(_), _) => {
+                next_in_turn(in_turn, may, self.round)
+            }
         }
     }
 }
@@ -112,6 +116,21 @@ impl Target {
     fn load(&self) -> u64 {
         (self.endpoint.active() as u64 + 1).saturating_mul(LOAD_SCALE) / u64::from(self.weight.max(1))
     }
+}
+
+/// Returns whose turn it is. That of one who may not have it goes to each of the others once in so many rounds: all of it would
+/// be too much for the one behind.
+fn next_in_turn(
+    mut places: impl Iterator<Item = usize> + Clone,
+    may: impl Fn(&usize) -> bool,
+    round: usize,
+) -> Option<usize> {
+    let first = places.next().filter(&may);
+    if first.is_some() {
+        return first;
+    }
+    let others = places.clone().filter(&may).count();
+    places.filter(may).nth(round.checked_rem(others)?)
 }
 
 /// Lays out places by weight as smoothly as can be: 5, 1 and 1 give `a a b a c a a`, not `a a a a a b c`.
