@@ -183,7 +183,12 @@ impl Verification {
             found(Some(1), Problem::Untied);
         }
         scan.findings.iter().for_each(|(line, problem)| found(*line, problem.clone()));
-        if scan.torn > 0 && !is_last {
+        // Only the last may have nothing yet: its process has just begun it.
+        if scan.lines == 0 && scan.findings.is_empty() && !is_last {
+            found(None, Problem::Emptied);
+        }
+        // Half a line is a write that is under way, or was broken off: never behind the line that ends a segment.
+        if scan.torn > 0 && (!is_last || scan.end.is_some()) {
             found(Some(scan.lines + 1), Problem::Torn { bytes: scan.torn });
         }
     }

@@ -29,6 +29,9 @@ pub enum Problem {
     /// The first line is not what begins a segment.
     #[error("the first line of the segment is missing, or is that of another segment")]
     HeadMissing,
+    /// It has no line, and others follow it.
+    #[error("has no line: all of them were cut off")]
+    Emptied,
     /// The segment does not carry the hash of the end of the one before.
     #[error(
         "does not follow the segment before: lines were cut off its end or added there, or this is another segment"

@@ -91,6 +91,24 @@ fn a_segment_without_its_beginning_or_its_end_is_named() {
 }
 
 #[test]
+fn a_segment_that_was_emptied_or_added_to_is_named() {
+    for segment in [0, 1] {
+        let found = changed(segment, Vec::clear);
+        let name = format!("{:08}", segment + 1);
+        assert_eq!(found[0], (name, Some(1), Problem::Unsealed), "an empty line is one");
+        let dir = tempfile::tempdir().unwrap();
+        write(&config(dir.path()), 12);
+        fs::write(&files(dir.path())[segment], "").unwrap();
+        assert_eq!(self::found(dir.path()), [(format!("{:08}", segment + 1), None, Problem::Emptied)]);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    write(&config(dir.path()), 12);
+    let last = files(dir.path()).pop().unwrap();
+    fs::write(&last, fs::read_to_string(&last).unwrap() + "{\"time\":").unwrap();
+    assert!(matches!(found(dir.path())[..], [(_, Some(_), Problem::Torn { bytes: 8 })]));
+}
+
+#[test]
 fn a_removed_segment_and_one_of_another_log_are_named() {
     let dir = tempfile::tempdir().unwrap();
     write(&config(dir.path()), 12);

@@ -43,7 +43,7 @@ impl Verify {
             Err(exit) => return exit,
         };
         match ::audit::verify(&dir, &keys, &copies) {
-            Ok(verification) if verification.chains.is_empty() && verification.unchained == 0 => {
+            Ok(verification) if is_empty(&verification) => {
                 cli::refuse(format_args!("no segments in `{}`; name the folder of `audit.dir`", dir.display()))
             }
             Ok(verification) => report(&verification),
@@ -70,6 +70,11 @@ impl Verify {
         };
         self.checkpoint.iter().map(read).collect()
     }
+}
+
+/// Returns whether there is nothing, nor a sign that there was something.
+fn is_empty(verification: &Verification) -> bool {
+    verification.chains.is_empty() && verification.unchained == 0 && verification.findings.is_empty()
 }
 
 fn report(verification: &Verification) -> Exit {

@@ -31,6 +31,11 @@ fn a_good_log_a_bad_one_and_none_have_their_exit_codes() {
     let verify = of(&dir, Vec::new(), vec![segment.clone()]);
     assert_eq!(verify.execute(), Exit::Refused);
     let text = fs::read_to_string(&segment).unwrap().replace("sighup", "nobody");
-    fs::write(segment, text).unwrap();
+    fs::write(&segment, text).unwrap();
+    assert_eq!(exit(&dir, &[]), Exit::Negative);
+    // What is left shows that there was more.
+    fs::remove_file(segment).unwrap();
+    assert_eq!(exit(&dir, &[]), Exit::Refused);
+    fs::write(dir.join("audit-one.checkpoint"), "altered").unwrap();
     assert_eq!(exit(&dir, &[]), Exit::Negative);
 }
