@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use crate::User;
+use crate::{User, line};
 
 /// One event. [`crate::Log::note`] writes it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event<'a> {
     /// When it happened.
+    #[serde(serialize_with = "line::microseconds")]
     pub time: Timestamp,
     /// The id of the request that did it, or that it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]

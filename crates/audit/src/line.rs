@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer as Json};
 
 /// Appends anything as JSON, without a line feed.
 ///
@@ -11,14 +12,14 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 /// It has no JSON form.
 pub(crate) fn append(line: &mut Vec<u8>, record: &impl Serialize) -> serde_json::Result<()> {
     let start = line.len();
-    record.serialize(&mut Serializer::new(&mut *line))?;
+    record.serialize(&mut Json::new(&mut *line))?;
     // Nearly every record is short plain ASCII, where plain JSON is as safe. Looking at all bytes at once is cheaper
     // than looking at each text.
     let written = line.get(start..).unwrap_or_default();
     let is_plain = !written.iter().fold(false, |found, byte| found | (*byte >= 0x7f));
     if !is_plain || written.len() > MAX_TEXT_BYTES {
         line.truncate(start);
-        record.serialize(&mut Serializer::with_formatter(&mut *line, OneLine::default()))?;
+        record.serialize(&mut Json::with_formatter(&mut *line, OneLine::default()))?;
     }
     Ok(())
 }
@@ -29,10 +30,15 @@ pub(crate) fn append(line: &mut Vec<u8>, record: &impl Serialize) -> serde_json:
 /// Never: every text has a JSON form.
 pub(crate) fn append_within_quotes(line: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
     let start = line.len();
-    text.serialize(&mut Serializer::with_formatter(&mut *line, OneLine::default()))?;
+    text.serialize(&mut Json::with_formatter(&mut *line, OneLine::default()))?;
     line.pop();
     line.remove(start);
     Ok(())
+}
+
+/// Writes a time as all lines have it: to the microsecond, in as many characters.
+pub(crate) fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.6}"))
 }
 
 /// Compact JSON with bounded texts, in which whatever a terminal or a line reader could act on is escaped.

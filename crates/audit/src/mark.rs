@@ -12,6 +12,7 @@ use crate::{SigningKey, line};
 /// The first line.
 #[derive(Debug, Serialize)]
 pub(crate) struct Head<'a> {
+    #[serde(serialize_with = "line::microseconds")]
     time: Timestamp,
     kind: &'static str,
     instance: &'a str,
@@ -61,6 +62,7 @@ impl From<Reason> for &'static str {
 /// The last line.
 #[derive(Debug, Serialize)]
 pub(crate) struct End {
+    #[serde(serialize_with = "line::microseconds")]
     time: Timestamp,
     kind: &'static str,
     segment: u64,

@@ -185,6 +185,10 @@ impl Segments {
 
     fn open(&mut self) -> io::Result<()> {
         make_dir(&self.dir)?;
+        if !is_at(&self.lock, &lock_path(&self.dir, &self.instance)) {
+            // Of a directory that is gone: nobody is kept from writing to the one that was made in its place.
+            self.lock = lock(&self.dir, &self.instance)?;
+        }
         let number = self.number + 1;
         let path = self.dir.join(format!("{}.jsonl", SegmentName::new(&self.instance, number, Timestamp::now())));
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
@@ -233,12 +237,14 @@ impl Open {
             return true;
         }
         self.looked = Some(now);
-        let Ok((file, path)) = self.file.metadata().and_then(|file| Ok((file, std::fs::symlink_metadata(&self.path)?)))
-        else {
-            return false;
-        };
-        (file.dev(), file.ino()) == (path.dev(), path.ino())
+        is_at(&self.file, &self.path)
     }
+}
+
+/// Returns whether a path is that of the file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let both = file.metadata().and_then(|file| Ok((file, std::fs::symlink_metadata(path)?)));
+    both.is_ok_and(|(file, path)| (file.dev(), file.ino()) == (path.dev(), path.ino()))
 }
 
 /// Asks for nothing but the links, where that can be asked: who was told the time of the last change is told another after

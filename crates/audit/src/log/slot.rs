@@ -23,6 +23,7 @@ pub struct Slot {
 /// What stands in for a record that never came.
 #[derive(Serialize)]
 struct Unrecorded {
+    #[serde(serialize_with = "line::microseconds")]
     time: Timestamp,
     kind: &'static str,
     reason: &'static str,

@@ -155,7 +155,7 @@ fn an_event_says_who_did_what_and_why() {
     for key in ["prev", "hash"] {
         line.as_object_mut().unwrap().remove(key).unwrap();
     }
-    let expected = serde_json::json!({ "time": "2026-01-01T00:00:00Z", "kind": "reload", "actor": "sighup",
+    let expected = serde_json::json!({ "time": "2026-01-01T00:00:00.000000Z", "kind": "reload", "actor": "sighup",
         "reason": "accepted", "details": { "listener": "admin" } });
     assert_eq!(line, expected);
 }

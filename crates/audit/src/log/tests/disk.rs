@@ -43,6 +43,8 @@ fn a_directory_that_is_removed_is_made_again_and_keeps_every_later_record() {
     fs::remove_dir_all(&config.dir).unwrap();
     write(&log, "b");
     log.flush().unwrap();
+    let second = Log::open(&config).unwrap_err().to_string();
+    assert!(second.contains("another process writes"), "{second}");
     let moved = dir.path().join("moved");
     fs::rename(segments(&config).remove(0), &moved).unwrap();
     // That a file was moved away is noticed a moment later, and what it got until then is in it.
