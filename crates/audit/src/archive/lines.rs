@@ -61,6 +61,15 @@ impl Lines {
         Ok(self.buffer.get(line))
     }
 
+    /// Returns whether what comes next begins so.
+    ///
+    /// # Errors
+    /// As of [`Lines::next_line`].
+    pub(crate) fn begin_with(&mut self, text: &[u8]) -> io::Result<bool> {
+        while self.end - self.start < text.len() && self.fill()? {}
+        Ok(self.buffer.get(self.start..self.end).is_some_and(|unread| unread.starts_with(text)))
+    }
+
     /// Returns the next whole lines, as many as are in memory, with their line feeds; `None` at the end.
     ///
     /// # Errors

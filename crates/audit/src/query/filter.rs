@@ -22,7 +22,7 @@ pub struct Filter {
     pub network: Option<IpNet>,
     /// The route.
     pub route: Option<Pattern>,
-    /// The host.
+    /// The host; the one of a tunnel, which has a port, also without.
     pub host: Option<Pattern>,
     /// The path.
     pub path: Option<Pattern>,
@@ -77,17 +77,19 @@ impl Filter {
     pub(super) fn needle(&self) -> Option<Finder<'static>> {
         let patterns = [
             // The first two may be one of several members.
-            (&self.user, "\""),
-            (&self.group, "\""),
-            (&self.route, "\"route\":\""),
-            (&self.host, "\"host\":\""),
-            (&self.path, "\"path\":\""),
-            (&self.method, "\"method\":\""),
-            (&self.rule, "\"rule\":\""),
-            (&self.session, "\"session\":\""),
-            (&self.id, "\"id\":\""),
+            (&self.user, "\"", "\""),
+            (&self.group, "\"", "\""),
+            (&self.route, "\"route\":\"", "\""),
+            // A port may follow.
+            (&self.host, "\"host\":\"", ""),
+            (&self.path, "\"path\":\"", "\""),
+            (&self.method, "\"method\":\"", "\""),
+            (&self.rule, "\"rule\":\"", "\""),
+            (&self.session, "\"session\":\"", "\""),
+            (&self.id, "\"id\":\"", "\""),
         ];
-        let needles = patterns.into_iter().filter_map(|(pattern, before)| pattern.as_ref()?.needle(before));
+        let needles =
+            patterns.into_iter().filter_map(|(pattern, before, after)| pattern.as_ref()?.needle(before, after));
         // Nearly all lines may be of one kind.
         let kind = self.kind.as_ref().map(|kind| Needle { bytes: format!("\"kind\":\"{kind}\""), of: 0 });
         let rarest = kind.into_iter().chain(self.network.and_then(address_needle)).chain(needles);
@@ -104,7 +106,7 @@ impl Filter {
             && self.status.is_none_or(|statuses| facts.status.is_some_and(|status| statuses.have(status)))
             && is(&self.id, &facts.id)
             && is(&self.route, &facts.route)
-            && is(&self.host, &facts.host)
+            && (is(&self.host, &facts.host) || is(&self.host, without_port(&facts.host)))
             && is(&self.path, &facts.path)
             && is(&self.method, &facts.method)
             && is(&self.rule, &facts.rule)
@@ -137,6 +139,12 @@ impl FromStr for Statuses {
         };
         if first <= last { Ok(Self { first, last }) } else { Err(REMEDY) }
     }
+}
+
+/// Returns a host without its port, if it has one. An IPv6 address stands in brackets.
+fn without_port(host: &str) -> &str {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name)
 }
 
 fn overlap(a: IpNet, b: IpNet) -> bool {

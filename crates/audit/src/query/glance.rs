@@ -65,7 +65,7 @@ pub(super) fn id_of_outcome(line: &[u8]) -> Option<&str> {
 
 /// Returns the id of a line of that kind. Time, id and kind are what lines of requests begin with, and are never escaped.
 fn id_of<'l>(line: &'l [u8], kind: &[u8]) -> Option<&'l str> {
-    let (_, rest) = text(line, br#"{"time":""#)?;
+    let (_, rest) = text(line, BEGINNING)?;
     let (id, rest) = text(rest, br#","id":""#)?;
     let (found, _) = text(rest, br#","kind":""#)?;
     str::from_utf8(id).ok().filter(|_| found == kind)
@@ -93,5 +93,8 @@ fn number(json: &[u8]) -> u16 {
     let digits = json.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |number: u16, digit| number.saturating_mul(10).saturating_add((digit - b'0').into()))
 }
+
+/// What each line begins with that we write.
+pub(super) const BEGINNING: &[u8] = br#"{"time":""#;
 
 const FREE_NAMES: [&str; 3] = ["\"fields\":", "\"inputs\":", "\"details\":"];

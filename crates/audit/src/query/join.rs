@@ -36,18 +36,19 @@ impl<'a> Join<'a> {
 
     /// Takes all lines of a segment, or what is new of it.
     pub(super) fn lines(&mut self, lines: &mut Lines, take: &mut impl Take) -> io::Result<ControlFlow<()>> {
+        // What others have written anew is read, too: it may have spaces, and members in another order.
+        let is_ours = lines.begin_with(glance::BEGINNING)?;
+        let needle = self.needle.clone().filter(|_| is_ours);
         loop {
             // Outcomes have nothing of what is looked for: while one is awaited, each line is looked at.
-            let line = match &self.needle {
+            let line = match &needle {
                 Some(needle) if !self.awaits() => lines.next_with(needle)?,
                 Some(_) | None => lines.next_line()?,
             };
             let Some(line) = line else { return Ok(ControlFlow::Continue(())) };
             let flow = match glance::id_of_outcome(line) {
                 Some(id) => self.ended(id, line, take),
-                None if self.needle.as_ref().is_none_or(|needle| needle.find(line).is_some()) => {
-                    self.record(line, take)
-                }
+                None if needle.as_ref().is_none_or(|needle| needle.find(line).is_some()) => self.record(line, take),
                 None => continue,
             };
             if flow.is_break() {
@@ -58,7 +59,13 @@ impl<'a> Join<'a> {
 
     /// Takes a line that may be an outcome that is awaited.
     pub(super) fn outcome(&mut self, line: &[u8], take: &mut impl Take) -> ControlFlow<()> {
-        glance::id_of_outcome(line).map_or(ControlFlow::Continue(()), |id| self.ended(id, line, take))
+        if let Some(id) = glance::id_of_outcome(line) {
+            return self.ended(id, line, take);
+        }
+        match Facts::read(line).filter(|_| !line.starts_with(glance::BEGINNING)) {
+            Some(facts) if facts.kind == "outcome" => self.ended(&facts.id, line, take),
+            Some(_) | None => ControlFlow::Continue(()),
+        }
     }
 
     /// Passes on requests with these numbers that still wait, without their outcome, and goes on waiting for it.
@@ -104,8 +111,11 @@ impl<'a> Join<'a> {
             self.unreadable += 1;
             return ControlFlow::Continue(());
         };
-        if matches!(&*facts.kind, mark::HEAD | mark::END) {
-            return ControlFlow::Continue(());
+        match &*facts.kind {
+            mark::HEAD | mark::END => return ControlFlow::Continue(()),
+            // As others write it.
+            "outcome" => return self.ended(&facts.id, line, take),
+            _ => {}
         }
         if facts.is_ahead() {
             return self.wait(&facts.id, line, take);

@@ -31,15 +31,15 @@ impl Pattern {
         text.ends_with(last)
     }
 
-    /// Returns bytes that are in each line with a text of this pattern, before which stands `before`.
+    /// Returns bytes that are in each line with a text of this pattern, before which stands `before` and behind it `after`.
     ///
     /// Nothing where the pattern has what may be written in several ways: quotes, backslashes and all beyond ASCII.
-    pub(super) fn needle(&self, before: &str) -> Option<Needle> {
+    pub(super) fn needle(&self, before: &str, after: &str) -> Option<Needle> {
         let last = self.0.split('*').count() - 1;
         let parts = self.0.split('*').enumerate().filter(|(_, part)| !part.is_empty() && is_plain(part));
         let (number, part) = parts.max_by_key(|(_, part)| part.len())?;
         let before = if number == 0 { before } else { "" };
-        let after = if number == last { "\"" } else { "" };
+        let after = if number == last { after } else { "" };
         Some(Needle { bytes: format!("{before}{part}{after}"), of: part.len() })
     }
 }

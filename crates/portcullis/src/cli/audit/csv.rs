@@ -14,11 +14,12 @@ pub(super) fn line(row: &Row) -> String {
     COLUMNS.map(|column| cell(&row.text(column.pointer))).join(",") + END
 }
 
-/// Spreadsheets take a text that begins as a formula does for one, and run it: an apostrophe in front makes it a text. Line
+/// Spreadsheets take a text that begins as a formula does for one, some behind spaces too, and run it: an apostrophe in front
+/// makes it a text. Line
 /// breaks and other controls are replaced.
 fn cell(text: &str) -> String {
     let text = text::safe(text);
-    let text = if text.starts_with(FORMULAS) { format!("'{text}") } else { text };
+    let text = if text.trim_start().starts_with(FORMULAS) { format!("'{text}") } else { text };
     if text.contains([',', '"', '\'', ';']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 

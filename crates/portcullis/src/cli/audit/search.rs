@@ -58,7 +58,7 @@ struct FilterArgs {
     /// The route
     #[arg(long, value_name = "TEXT")]
     route: Option<Pattern>,
-    /// The host
+    /// The host; of tunnels with its port or without
     #[arg(long, value_name = "TEXT")]
     host: Option<Pattern>,
     /// The path
@@ -169,7 +169,8 @@ fn when(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
 }
 
 fn network(text: &str) -> Result<IpNet, &'static str> {
-    let address = |text: &str| text.parse::<IpAddr>().ok().map(IpNet::from);
+    // As records have it: an IPv4 address in the form of IPv6 is IPv4.
+    let address = |text: &str| text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
     text.parse()
         .ok()
         .or_else(|| address(text))
