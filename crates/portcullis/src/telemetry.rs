@@ -25,7 +25,9 @@ pub(crate) enum LogFormat {
 /// The filter cannot be read.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), ParseError> {
     let parsed = EnvFilter::builder().parse(filter)?;
-    let log = fmt().with_writer(std::io::stderr);
+    // What cannot be written (a full disk, a pipe that nobody reads) would be told to standard error, too, by a macro that
+    // panics when that fails: every request with something to log would be torn down.
+    let log = fmt().with_writer(std::io::stderr).log_internal_errors(false);
     // A log that was started already (by an embedding program) stays as it is.
     match format {
         LogFormat::Text => {

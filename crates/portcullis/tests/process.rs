@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -34,7 +34,7 @@ struct Proxy {
     child: Child,
     address: SocketAddr,
     // Read to the start and no further; dropping it would break the log's pipe.
-    log: BufReader<std::process::ChildStderr>,
+    log: Box<dyn BufRead>,
 }
 
 fn start(config: &Path) -> Proxy {
@@ -43,7 +43,7 @@ fn start(config: &Path) -> Proxy {
 
 fn started(mut command: Command) -> Proxy {
     let mut child = command.spawn().unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap());
+    let log = Box::new(BufReader::new(child.stderr.take().unwrap()));
     let mut proxy = Proxy { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
     loop {
         let mut line = String::new();
@@ -91,6 +91,22 @@ fn records(folder: &TempDir) -> Vec<serde_json::Value> {
 
 fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_no_request() {
+    let folder = TempDir::new().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut proxy = start(&config(&folder, "127.0.0.1:0", &nobody));
+    // Nobody reads it any more, as after `| head`; a full disk is the same.
+    proxy.log = Box::new(std::io::empty());
+    for _ in 0..3 {
+        let mut answer = String::new();
+        proxy.ask("/").read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    }
+    proxy.signal("TERM");
+    assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
