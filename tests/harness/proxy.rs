@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::{Browser, Result};
 
@@ -276,6 +277,19 @@ impl Proxy {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         Ok(answer)
+    }
+
+    /// Waits until the metrics have this line.
+    ///
+    /// # Errors
+    /// They do not within a minute, or the admin listener does not answer.
+    pub async fn counts(&self, line: &str) -> Result<()> {
+        let line = format!("\n{line}\n");
+        let counted = async {
+            while !self.admin_get("localhost", "/metrics").await?.contains(&line) {}
+            Ok(())
+        };
+        timeout(Duration::from_secs(60), counted).await.map_err(|_| format!("never in the metrics: {line}"))?
     }
 
     /// Sends a request without a body to the admin listener, as JSON, and returns status line, headers and body.

@@ -221,6 +221,11 @@ def test_checks_go_over_it(proxy, client):
     wait_for(lambda: client.get(url(proxy, "checked", "/echo")).status_code == 503, "the endpoint to be unhealthy")
 
 
+def test_operators_are_shown_that_it_is_spoken(proxy):
+    upstreams = httpx.get(f"http://127.0.0.1:{proxy.admin}/upstreams").json()["upstreams"]
+    assert {endpoint["protocol"] for upstream in upstreams for endpoint in upstream["endpoints"]} == {"h3"}
+
+
 def test_failures_say_why_and_records_say_what_was_spoken(proxy):
     with httpx.Client(verify=proxy.tls(), timeout=30) as client:
         for host, code in [("unknown", "upstream_tls_error"), ("name", "upstream_tls_error"), ("nobody", "upstream_connect_error")]:

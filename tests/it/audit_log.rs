@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use http::Method;
-use integration::{Answer, Setup, Upstream, raw, read_request};
+use integration::{Answer, Setup, Upstream, connect, raw, read_request};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Result;
 
@@ -58,7 +59,8 @@ async fn each_answer_has_one_record_with_its_reason() -> Result {
     assert!(broken["error"].is_string());
     let away = of(&away);
     assert_eq!((&away["decision"], &away["status"]), (&json!("allow"), &json!(502)));
-    assert!(records.iter().any(|record| record["status"] == 400), "the invalid target");
+    let invalid = only("reason", "control-character");
+    assert_eq!((&invalid["status"], &invalid["client_ip"]), (&json!(400), &json!("127.0.0.1")));
     assert!(records.iter().any(|record| record["kind"] == "sign_in"));
 
     let written = serde_json::to_string(&records)?;
@@ -100,6 +102,31 @@ async fn who_leaves_early_is_written_down_too() -> Result {
     let records = proxy.stop().await?;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["bytes_out"], 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_leaves_before_the_answer_is_said_to_have_left() -> Result {
+    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Upstream::with(move |mut stream| {
+        let asked = asked.clone();
+        async move {
+            let _ = read_request(&mut stream, &mut Vec::new()).await;
+            let _ = asked.send(());
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    let upstream = upstream.await?;
+    let open = json!({ "authenticate": "none", "allow": "request.method == 'GET'" });
+    let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
+    let mut client = connect(&proxy, "one.localhost", &["http/1.1"]).await?;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: one.localhost\r\n\r\n").await?;
+    was_asked.recv().await;
+    drop(client);
+    let records = proxy.stop().await?;
+    assert_eq!(records.len(), 1, "{records:#?}");
+    let told = (&records[0]["status"], &records[0]["error"]);
+    assert_eq!(told, (&json!(0), &json!("the client left before it was answered")));
     Ok(())
 }
 

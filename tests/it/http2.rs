@@ -388,13 +388,8 @@ async fn requests_that_are_open_are_counted_until_they_end() -> Result {
             "tls": { "certificates": [{ "cert_file": "cert.pem", "key_file": "key.pem" }] } }] }))
         .start()
         .await?;
-    let open = async |expected: usize| -> Result {
-        let line = format!("portcullis_streams_open{{listener=\"front\"}} {expected}\n");
-        timeout(Duration::from_secs(60), async {
-            while !proxy.admin_get("localhost", "/metrics").await?.contains(&line) {}
-            Ok(())
-        })
-        .await?
+    let open = async |expected: usize| {
+        proxy.counts(&format!("portcullis_streams_open{{listener=\"front\"}} {expected}")).await
     };
     let requests = http2(&proxy, "one.localhost").await?;
     open(0).await?;

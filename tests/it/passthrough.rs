@@ -60,6 +60,10 @@ async fn a_reload_closes_the_connections_that_it_no_longer_allows_and_says_so() 
     let proxy = Setup::default().section(&sections).start().await?;
     let (mut db, mut kept) = (connect(&proxy, &tls, "db").await?, connect(&proxy, &tls, "kept").await?);
     assert!(echoes(&mut db).await? && echoes(&mut kept).await?);
+    proxy.counts("portcullis_tunnels_open{route=\"db\",carries=\"tls\"} 1").await?;
+
+    let routes = proxy.admin_get("localhost", "/routes").await?;
+    assert!(routes.contains("\"from\":\"tls://kept.localhost\""), "{routes}");
 
     proxy.reload(|file| file["routes"][0]["allow"] = json!("request.ip == '192.0.2.1'")).await?;
     let closed = tokio::time::timeout(std::time::Duration::from_secs(30), db.read_u8()).await?;
@@ -67,11 +71,8 @@ async fn a_reload_closes_the_connections_that_it_no_longer_allows_and_says_so() 
     assert!(echoes(&mut kept).await?);
     assert!(connect(&proxy, &tls, "db").await.is_err());
 
-    let metrics = proxy.admin_get("localhost", "/metrics").await?;
-    assert!(
-        metrics.contains("portcullis_streams_closed_total{route=\"db\",reason=\"no-policy-matched\"} 1"),
-        "{metrics}"
-    );
+    proxy.counts("portcullis_streams_closed_total{route=\"db\",reason=\"no-policy-matched\"} 1").await?;
+    proxy.counts("portcullis_tunnels_open{route=\"db\",carries=\"tls\"} 0").await?;
 
     // A route that is gone is no route for those that are open, either.
     proxy.reload(|file| file["routes"] = json!([route("other")])).await?;

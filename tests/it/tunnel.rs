@@ -616,6 +616,21 @@ async fn a_host_may_have_tunnels_and_pages_and_a_wildcard_stands_behind_it() -> 
 }
 
 #[tokio::test]
+async fn those_that_are_open_are_counted_until_they_end() -> Result {
+    let echo = Echo::start().await?;
+    let proxy = started("ssh", &echo.to, &open_to_all()).await?;
+    let (first, second) = (opened(&proxy, "ssh", "").await?, opened(&proxy, "ssh", "").await?);
+    for (ends, left) in [(None, 2), (Some(first), 1), (Some(second), 0)] {
+        drop(ends);
+        proxy.counts(&format!("portcullis_tunnels_open{{route=\"ssh\",carries=\"tcp\"}} {left}")).await?;
+    }
+    let upstreams = proxy.admin_get("localhost", "/upstreams").await?;
+    assert!(upstreams.contains("\"protocol\":\"tcp\""), "{upstreams}");
+    drop(proxy.stop().await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn another_endpoint_takes_what_the_first_does_not() -> Result {
     let echo = Echo::start().await?;
     let dead = nobody().await?;

@@ -1,8 +1,8 @@
 //! Unix sockets, and protocols that are found out.
 
 use demo::grpc::Grpc;
-use integration::{Setup, Upstream, raw, read_request, status};
-use serde_json::json;
+use integration::{Proxy, Setup, Upstream, raw, read_request, status};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 
@@ -44,8 +44,16 @@ async fn a_unix_socket_is_an_upstream_like_any_other() -> Result {
     Ok(())
 }
 
+/// Returns the protocol of the first endpoint of each route, as operators are shown it.
+async fn shown(proxy: &Proxy) -> Result<Value> {
+    let answer = proxy.admin_get("localhost", "/upstreams").await?;
+    let upstreams: Value = serde_json::from_str(answer.split_once("\r\n\r\n").ok_or("no body")?.1)?;
+    let routes = upstreams["upstreams"].as_array().ok_or("no upstreams")?;
+    Ok(routes.iter().map(|route| route["endpoints"][0]["protocol"].clone()).collect())
+}
+
 #[tokio::test]
-async fn the_record_says_which_protocol_was_found() -> Result {
+async fn the_record_says_which_protocol_was_found_and_operators_are_shown() -> Result {
     let (plain, service) = (Upstream::hello().await?, Grpc::start().await?);
     let auto = json!({ "authenticate": "none", "allow": "true", "upstream_protocol": "auto" });
     let proxy = Setup::default()
@@ -53,9 +61,11 @@ async fn the_record_says_which_protocol_was_found() -> Result {
         .route("service", &format!("http://{}", service.address()), &auto)
         .start()
         .await?;
+    let before = shown(&proxy).await?;
     for host in ["plain", "service"] {
         proxy.browser().get(&format!("https://{host}.localhost/")).await?;
     }
+    assert_eq!((before, shown(&proxy).await?), (json!([null, null]), json!(["http/1.1", "h2c"])));
     let records = proxy.stop().await?;
     for (route, protocol, reason) in [("plain", "http/1.1", "fallback"), ("service", "h2c", "probed")] {
         let told = |record: &&serde_json::Value| record["route"] == route && record["upstream"].is_object();

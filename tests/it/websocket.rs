@@ -1,7 +1,8 @@
 //! WebSockets run through the same phases as everything else.
 
-use integration::{Setup, Upstream, raw, status};
+use integration::{Setup, Upstream, connect, raw, read_request, status};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Result;
 
@@ -90,6 +91,25 @@ async fn pages_of_other_sites_open_none() -> Result {
         let answer = raw(&proxy, &format!("{host}.localhost"), upgrade(host, &origin).as_bytes()).await?;
         assert_eq!(status(&answer), expected, "{host} {origin}: {answer}");
     }
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn those_that_are_open_are_counted_until_they_end() -> Result {
+    let upstream = Upstream::with(|mut stream| async move {
+        let _ = read_request(&mut stream, &mut Vec::new()).await;
+        let _ = stream.write_all(ACCEPTED.as_bytes()).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let upstream = upstream.await?;
+    let open = json!({ "authenticate": "none", "allow": "request.ip == '127.0.0.1'", "websockets": "any" });
+    let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
+    let mut stream = connect(&proxy, "one.localhost", &["http/1.1"]).await?;
+    stream.write_all(upgrade("one", "").as_bytes()).await?;
+    proxy.counts("portcullis_tunnels_open{route=\"one\",carries=\"websocket\"} 1").await?;
+    drop(stream);
+    proxy.counts("portcullis_tunnels_open{route=\"one\",carries=\"websocket\"} 0").await?;
     proxy.stop().await?;
     Ok(())
 }

@@ -155,7 +155,7 @@ impl Drop for ResponseBody {
         }
         let whole = self.ended || self.remaining == Some(0) || self.content.is_end_stream();
         if let Some(exchange) = self.exchange.as_mut().filter(|_| !whole) {
-            exchange.broke_off("the client left before the response ended");
+            exchange.was_left("the client left before the response ended");
         }
     }
 }

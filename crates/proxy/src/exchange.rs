@@ -21,8 +21,8 @@ use crate::caller::Caller;
 use crate::client_address::TrustedProxies;
 use crate::connection::{Connection, TlsFacts};
 use crate::decide_again::Closed;
-use crate::forward::{Carried, Traffic, Tunnel, Upgrade};
-use crate::metrics::Times;
+use crate::forward::{Carried, DRAINED, Traffic, Tunnel, Upgrade};
+use crate::metrics::{Carries, OpenTunnel, Times};
 use crate::request_id::RequestId;
 use crate::streams::Streams;
 use crate::upstream::Progress;
@@ -256,6 +256,15 @@ impl Exchange {
         self.broke_off(format!("closed: {}", closed.reason));
     }
 
+    /// Counts the WebSocket or tunnel that this request opened as open until the value is dropped.
+    pub(crate) fn open_tunnel(&self) -> OpenTunnel {
+        let carries = match self.upgrade {
+            Upgrade::None | Upgrade::Connect => Carries::Tcp,
+            Upgrade::WebSocket | Upgrade::ExtendedConnect => Carries::WebSocket,
+        };
+        self.snapshot.metrics_of(self.route).open_tunnel(carries)
+    }
+
     /// Ends with what the WebSocket or tunnel carried that this request opened.
     pub(crate) fn carried(mut self: Box<Self>, carried: Carried) {
         self.tunnelled = carried.traffic;
@@ -302,6 +311,12 @@ impl Exchange {
     /// Notes that the response broke off.
     pub(crate) fn broke_off(&mut self, why: impl Into<Arc<str>>) {
         self.verdict.error.get_or_insert_with(|| why.into());
+    }
+
+    /// Notes that nobody takes the response any more: the client has left, unless we have closed its connection.
+    pub(crate) fn was_left(&mut self, by_client: &'static str) {
+        let closed = self.connection.serving.close.is_cancelled();
+        self.broke_off(if closed { DRAINED } else { by_client });
     }
 
     fn record<'a>(&'a self, outcome: Option<Outcome<'a>>) -> Record<'a> {
@@ -484,6 +499,9 @@ impl Drop for Exchange {
             self.connection.entrance.metrics.stream_ended();
         }
         self.connection.activity.end(now);
+        if self.status == 0 && self.verdict.decision == Decision::Allow {
+            self.was_left("the client left before it was answered");
+        }
         let total = now.duration_since(self.started);
         let slot = self.slot.take().map_or_else(|| self.snapshot.audit.reserve(), Ok);
         match slot {

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use authorize::Permit;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use telemetry::{Attempt, Trace};
@@ -381,7 +380,7 @@ impl<'a> Exchange<'a> {
         let answer = Ok(Forwarded {
             response: Response::from_parts(parts, body),
             endpoint: Arc::clone(target.endpoint.name()),
-            protocol: protocol(spoken, target),
+            protocol: target.endpoint.protocol(spoken),
             protocol_reason: target.endpoint.protocol_reason(spoken),
             attempts: self.attempts,
             tunnel: None,
@@ -419,7 +418,7 @@ impl<'a> Exchange<'a> {
     fn failed(&self, target: &Target, spoken: Spoken, failure: UpstreamFailure) -> UpstreamFailure {
         UpstreamFailure {
             endpoint: Some(Arc::clone(target.endpoint.name())),
-            spoken: Some((protocol(spoken, target), target.endpoint.protocol_reason(spoken))),
+            spoken: Some((target.endpoint.protocol(spoken), target.endpoint.protocol_reason(spoken))),
             attempts: self.attempts,
             ..failure
         }
@@ -429,15 +428,6 @@ impl<'a> Exchange<'a> {
 fn fail(span: Option<Attempt>, failure: &UpstreamFailure) {
     if let Some(span) = span {
         span.failed(failure.kind.as_str());
-    }
-}
-
-fn protocol(spoken: Spoken, target: &Target) -> &'static str {
-    match spoken {
-        Spoken::Http1 => "http/1.1",
-        Spoken::Http2 if target.endpoint.scheme() == Scheme::HTTPS => "h2",
-        Spoken::Http2 => "h2c",
-        Spoken::Http3 => "h3",
     }
 }
 

@@ -6,6 +6,7 @@ mod latency;
 mod listener;
 mod route;
 mod series;
+mod tunnels;
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
@@ -21,10 +22,12 @@ use crate::upstream::Pools;
 
 pub(crate) use listener::{Handshake, Limit, ListenerMetrics, OpenConnection};
 pub(crate) use route::{RouteMetrics, Times};
+pub(crate) use tunnels::{Carries, OpenTunnel};
 
 use latency::Latency;
 use route::Routes;
 use series::Series;
+use tunnels::TunnelLabels;
 
 /// The proxy's metrics. Outlives snapshots.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub struct Metrics {
     durations: Family<StageLabels, Latency>,
     shadow_differences: Family<ShadowLabels, Counter>,
     streams_closed: Family<ClosedLabels, Counter>,
+    tunnels_open: Family<TunnelLabels, Gauge>,
     connections_opened: Family<ListenerLabels, Counter>,
     connections_open: Family<ListenerLabels, Gauge>,
     addresses_lost: Family<ListenerLabels, Counter>,
@@ -55,6 +59,7 @@ impl Metrics {
             durations: Family::default(),
             shadow_differences: Family::default(),
             streams_closed: Family::default(),
+            tunnels_open: Family::default(),
             connections_opened: Family::default(),
             connections_open: Family::default(),
             addresses_lost: Family::default(),
@@ -87,6 +92,11 @@ impl Metrics {
             "portcullis_streams_closed",
             "Downloads, event streams, gRPC and WebSockets closed because they are no longer allowed, by route and reason",
             metrics.streams_closed.clone(),
+        );
+        registry.register(
+            "portcullis_tunnels_open",
+            "Tunnels, WebSockets and TLS connections that are passed on, open now, by route and what is carried",
+            metrics.tunnels_open.clone(),
         );
         registry.register(
             "portcullis_connections_opened",
@@ -153,6 +163,7 @@ impl Metrics {
             requests: Series::new(&self.requests),
             shadow_differences: Series::new(&self.shadow_differences),
             streams_closed: Series::new(&self.streams_closed),
+            tunnels_open: self.tunnels_open.clone(),
             common: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
             policy: stage("policy"),
             upstream: stage("upstream"),

@@ -85,6 +85,7 @@ async fn watch(
 ) -> Option<String> {
     let mut carrying = pin!(carrying);
     let mut stream = Stream::new(&serving.streams);
+    let _open = visit.open_tunnel();
     let broke_off = loop {
         let carried = tokio::select! {
             carried = &mut carrying => Some(carried),

@@ -74,6 +74,7 @@ pub(crate) fn refuse(connection: Arc<Connection>, head: http1::Refused) -> Respo
 /// Decides again on a WebSocket or tunnel where there is a doubt, until it has ended.
 async fn watch_tunnel(mut exchange: Box<Exchange>, tunnel: Tunnel) {
     let Tunnel { mut carried, part } = tunnel;
+    let _open = exchange.open_tunnel();
     let mut stream = Stream::new(exchange.streams());
     let carried = loop {
         tokio::select! {
@@ -173,6 +174,10 @@ enum Destination {
 fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> Result<(Arrived, Destination), Refused> {
     let connection = Arc::clone(&exchange.connection);
     let entrance = connection.entrance_in(snapshot);
+    let trusted = &entrance.trusted_proxies;
+    let address = client_address(connection.address, &parts.headers, trusted, &entrance.config.forwarded_header);
+    // The record of what is refused before anything else says who sent it, too.
+    exchange.address = address.as_ref().ok().copied();
     if exchange.method == Method::TRACE {
         return Err(Refused::MethodNotAllowed(None));
     }
@@ -194,9 +199,7 @@ fn receive(exchange: &mut Exchange, parts: &mut Parts, snapshot: &Snapshot) -> R
     let target = (!connects).then(|| sanitize::target(&exchange.method, &parts.uri, strictness)).transpose()?;
     let normal = target.as_ref().map(Target::to_path_and_query).transpose().map_err(|_| Refused::NotFound)?;
     exchange.target.clone_from(&normal);
-    let trusted = &entrance.trusted_proxies;
-    let address = client_address(connection.address, &parts.headers, trusted, &entrance.config.forwarded_header)?;
-    exchange.address = Some(address);
+    let address = address?;
     exchange.begin_trace(&parts.headers, trusted);
     watch_for_lost_addresses(&entrance.config.name, &address, &parts.headers, trusted, &entrance.metrics);
     let destination = match &target {

@@ -11,7 +11,7 @@ use identity::{ClientAddress, Clock, Origin, Scheme};
 use pages::Look;
 use telemetry::Tracer;
 
-use crate::config::{Host, Route};
+use crate::config::{Host, Route, TlsRoute};
 use crate::entrance::Entrances;
 
 use crate::expiry::Expiry;
@@ -156,9 +156,14 @@ impl Snapshot {
         self.tracer.as_ref()
     }
 
-    /// Returns the routes, in the order of the configuration.
+    /// Returns the routes of requests, in the order of the configuration.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().map(|route| &route.config)
+    }
+
+    /// Returns the routes of TLS connections, in the order of the configuration.
+    pub fn tls_routes(&self) -> impl Iterator<Item = &TlsRoute> {
+        self.passthrough.configured()
     }
 
     /// Returns the listeners.

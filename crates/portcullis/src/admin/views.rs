@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State as Extract;
-use proxy::{Authentication, EndpointScheme, Host, Path, Route};
+use proxy::{Authentication, EndpointScheme, Host, Path, Route, TlsRoute};
 use serde_json::{Value, json};
 
 use super::Console;
@@ -13,10 +13,11 @@ pub(super) async fn config(Extract(Console { state, .. }): Extract<Console>) -> 
     Json(json!({ "revision": in_force.revision, "config": in_force.shown }))
 }
 
-/// Lists the routes, in the order of the configuration.
+/// Lists the routes, in the order of the configuration, those of TLS connections last.
 pub(super) async fn routes(Extract(Console { server, .. }): Extract<Console>) -> Json<Value> {
     let snapshot = server.snapshot();
-    Json(json!({ "revision": snapshot.revision(), "routes": snapshot.routes().map(route).collect::<Vec<_>>() }))
+    let routes: Vec<_> = snapshot.routes().map(route).chain(snapshot.tls_routes().map(tls_route)).collect();
+    Json(json!({ "revision": snapshot.revision(), "routes": routes }))
 }
 
 /// Lists the upstreams of all routes: endpoints, their state and their connections.
@@ -25,6 +26,7 @@ pub(super) async fn upstreams(Extract(Console { server, .. }): Extract<Console>)
         let endpoints = upstream.endpoints.into_iter().map(|endpoint| {
             json!({
                 "endpoint": endpoint.endpoint,
+                "protocol": endpoint.protocol,
                 "weight": endpoint.weight,
                 "state": endpoint.state.as_str(),
                 "ejections": endpoint.ejections,
@@ -39,10 +41,7 @@ pub(super) async fn upstreams(Extract(Console { server, .. }): Extract<Console>)
 }
 
 fn route(route: &Route) -> Value {
-    let host = match &route.host {
-        Host::Exact(host) => host.clone(),
-        Host::Wildcard(parent) => format!("*.{parent}"),
-    };
+    let host = name(&route.host);
     let path = match &route.path {
         Path::Any => json!({}),
         Path::Exact(path) => json!({ "path": path }),
@@ -73,4 +72,24 @@ fn route(route: &Route) -> Value {
         },
         "provider": route.provider.as_ref().map(identity::ProviderId::as_str),
     })
+}
+
+fn tls_route(route: &TlsRoute) -> Value {
+    let to = route.to.iter().map(|endpoint| format!("tcp://{}:{}", endpoint.host, endpoint.port));
+    json!({
+        "name": route.name,
+        "from": format!("tls://{}", name(&route.host)),
+        "match": {},
+        "methods": [],
+        "to": to.collect::<Vec<_>>(),
+        "authenticate": "none",
+        "provider": null,
+    })
+}
+
+fn name(host: &Host) -> String {
+    match host {
+        Host::Exact(host) => host.clone(),
+        Host::Wildcard(parent) => format!("*.{parent}"),
+    }
 }

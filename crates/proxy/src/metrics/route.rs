@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::latency::Latency;
 use super::series::Series;
+use super::tunnels::{Carries, OpenTunnel, TunnelLabels};
 use super::{ClosedLabels, Code, RequestLabels, ShadowLabels, StageLabels, decision_label};
 use crate::upstream::Pools;
 
@@ -19,6 +21,7 @@ pub(crate) struct RouteMetrics {
     pub(super) requests: Series<RequestLabels>,
     pub(super) shadow_differences: Series<ShadowLabels>,
     pub(super) streams_closed: Series<ClosedLabels>,
+    pub(super) tunnels_open: Family<TunnelLabels, Gauge>,
     // Counters of the usual answers, so that a request looks nothing up; made when first used, so that no empty series
     // is exported.
     pub(super) common: [[OnceLock<Counter>; COMMON_CODES.len()]; 3],
@@ -44,6 +47,9 @@ impl Drop for RouteMetrics {
         self.requests.remove();
         self.shadow_differences.remove();
         self.streams_closed.remove();
+        for carries in Carries::ALL {
+            self.tunnels_open.remove(&TunnelLabels::new(&self.route, carries));
+        }
         for stage in ["policy", "upstream", "total"] {
             self.durations.remove(&StageLabels { route: self.route.to_string(), stage });
         }
@@ -83,6 +89,11 @@ impl RouteMetrics {
         let (decision, shadow) = (decision_label(decision), decision_label(shadow));
         let labels = ShadowLabels { route: self.route.to_string(), decision, shadow };
         self.shadow_differences.counter(labels).inc();
+    }
+
+    /// Counts what is carried both ways as open until the value is dropped.
+    pub(crate) fn open_tunnel(&self, carries: Carries) -> OpenTunnel {
+        OpenTunnel::new(self.tunnels_open.get_or_create_owned(&TunnelLabels::new(&self.route, carries)))
     }
 
     /// Counts a stream that was closed because it is no longer allowed.

@@ -57,6 +57,7 @@ fn the_series_of_a_route_go_with_the_last_configuration_that_has_it() {
     }
     before.shadow_differs(Decision::Allow, Decision::Deny);
     before.stream_closed("session-ended");
+    drop(before.open_tunnel(super::Carries::Tls));
     let (next, all) = (metrics.route("app"), series());
     assert!(all > 4);
     drop(before);

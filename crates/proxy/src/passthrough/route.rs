@@ -69,6 +69,11 @@ impl Routes {
         self.list.iter().flat_map(|route| &route.endpoints).for_each(|endpoint| endpoint.dial.watch());
     }
 
+    /// Returns them as they were configured.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = &TlsRoute> {
+        self.list.iter().map(|route| &route.config)
+    }
+
     pub(super) fn get(&self, index: usize) -> Option<&Loaded> {
         self.list.get(index)
     }

@@ -20,7 +20,7 @@ use crate::Snapshot;
 use crate::decide_again::Closed;
 use crate::facts::HeaderFacts;
 use crate::forward::Traffic;
-use crate::metrics::{RouteMetrics, Times};
+use crate::metrics::{Carries, OpenTunnel, RouteMetrics, Times};
 use crate::request_id::RequestId;
 use crate::streams::{Lasting, Streams};
 
@@ -231,6 +231,11 @@ impl Visit {
             self.rule.clone_from(&refused.rule);
         }
         self.error.clone_from(&refused.error);
+    }
+
+    /// Counts the connection as open until the value is dropped.
+    pub(super) fn open_tunnel(&self) -> OpenTunnel {
+        self.metrics().open_tunnel(Carries::Tls)
     }
 
     /// Notes what was carried, and why it broke off, if it did.

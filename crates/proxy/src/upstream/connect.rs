@@ -53,6 +53,8 @@ pub(super) enum Speaks {
     Http3,
     /// HTTP/2 where the endpoint shows it, without TLS, else HTTP/1.1. A new connection is HTTP/1.1 until then.
     Probed,
+    /// No HTTP of ours: what clients of tunnels speak.
+    Tcp,
 }
 
 /// What a new connection speaks.
@@ -108,9 +110,10 @@ impl Connector {
         let speaks = match (route.upstream_protocol, address.scheme) {
             (UpstreamProtocol::FromScheme | UpstreamProtocol::Auto, EndpointScheme::Https) => Speaks::Negotiated,
             (UpstreamProtocol::Auto, EndpointScheme::Http) => Speaks::Probed,
+            (_, EndpointScheme::Tcp) => Speaks::Tcp,
             (UpstreamProtocol::Http3, _) => Speaks::Http3,
             (UpstreamProtocol::FromScheme, EndpointScheme::Http)
-            | (_, EndpointScheme::Unix | EndpointScheme::Tcp)
+            | (_, EndpointScheme::Unix)
             | (UpstreamProtocol::Http1, _) => Speaks::Http1,
             (UpstreamProtocol::FromScheme | UpstreamProtocol::Auto, EndpointScheme::H2c)
             | (UpstreamProtocol::Http2 | UpstreamProtocol::H2c, _) => Speaks::Http2,
@@ -202,9 +205,8 @@ impl Connector {
         let Some(tls) = &self.tls else {
             let spoken = match (self.speaks, purpose) {
                 (Speaks::Http2, Purpose::Exchange) => Spoken::Http2,
-                (Speaks::Http1 | Speaks::Negotiated | Speaks::Probed | Speaks::Http3, _) | (_, Purpose::Upgrade) => {
-                    Spoken::Http1
-                }
+                (Speaks::Http1 | Speaks::Negotiated | Speaks::Probed | Speaks::Http3 | Speaks::Tcp, _)
+                | (_, Purpose::Upgrade) => Spoken::Http1,
             };
             return Ok((Stream::Clear(socket), spoken));
         };
@@ -274,7 +276,9 @@ impl Clients {
         exchange.alpn_protocols = match speaks {
             Speaks::Http1 => vec![b"http/1.1".to_vec()],
             Speaks::Http2 => vec![b"h2".to_vec()],
-            Speaks::Negotiated | Speaks::Probed | Speaks::Http3 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Speaks::Negotiated | Speaks::Probed | Speaks::Http3 | Speaks::Tcp => {
+                vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+            }
         };
         Ok(Self { exchange: Arc::new(exchange), upgrade: Arc::new(upgrade), quic: client, fingerprint, expiries })
     }

@@ -82,7 +82,9 @@ impl Endpoint {
         let (http2, http3) = (Arc::new(http2::Pool::default()), Arc::new(http3::Pool::default()));
         connector.retire_in(match connector.speaks {
             Speaks::Http3 => Arc::downgrade(&http3) as Weak<dyn Retire>,
-            Speaks::Http1 | Speaks::Http2 | Speaks::Negotiated | Speaks::Probed => Arc::downgrade(&http2) as _,
+            Speaks::Http1 | Speaks::Http2 | Speaks::Negotiated | Speaks::Probed | Speaks::Tcp => {
+                Arc::downgrade(&http2) as _
+            }
         });
         Self {
             health: settings.health_check.clone().map(Health::new),
@@ -140,10 +142,35 @@ impl Endpoint {
         self.connector.scheme()
     }
 
+    /// Returns what records call a protocol.
+    pub(crate) fn protocol(&self, spoken: Spoken) -> &'static str {
+        match spoken {
+            Spoken::Http1 => "http/1.1",
+            Spoken::Http2 if self.scheme() == Scheme::HTTPS => "h2",
+            Spoken::Http2 => "h2c",
+            Spoken::Http3 => "h3",
+        }
+    }
+
+    /// Returns what is spoken, as records call it; nothing while no connection has shown it.
+    pub(super) fn protocol_now(&self) -> Option<&'static str> {
+        let spoken = match self.connector.speaks {
+            Speaks::Tcp => return Some("tcp"),
+            Speaks::Http1 => Spoken::Http1,
+            Speaks::Http2 => Spoken::Http2,
+            Speaks::Http3 => Spoken::Http3,
+            Speaks::Negotiated | Speaks::Probed if self.chose_http1.load(Ordering::Relaxed) => Spoken::Http1,
+            Speaks::Negotiated if self.http2.counts().0 > 0 => Spoken::Http2,
+            Speaks::Probed if self.shows_http2.load(Ordering::Relaxed) => Spoken::Http2,
+            Speaks::Negotiated | Speaks::Probed => return None,
+        };
+        Some(self.protocol(spoken))
+    }
+
     /// Returns why the protocol is spoken that is spoken.
     pub(crate) const fn protocol_reason(&self, spoken: Spoken) -> &'static str {
         match (self.connector.speaks, spoken) {
-            (Speaks::Http1 | Speaks::Http2 | Speaks::Http3, _) => "configured",
+            (Speaks::Http1 | Speaks::Http2 | Speaks::Http3 | Speaks::Tcp, _) => "configured",
             (Speaks::Negotiated, _) => "alpn",
             (Speaks::Probed, Spoken::Http2 | Spoken::Http3) => "probed",
             (Speaks::Probed, Spoken::Http1) => "fallback",
@@ -218,7 +245,7 @@ impl Endpoint {
 
     fn takes_http1(&self, grpc: bool) -> bool {
         match self.connector.speaks {
-            Speaks::Http1 => true,
+            Speaks::Http1 | Speaks::Tcp => true,
             Speaks::Http2 | Speaks::Http3 => false,
             Speaks::Negotiated => self.chose_http1.load(Ordering::Relaxed),
             Speaks::Probed => !grpc && self.chose_http1.load(Ordering::Relaxed),

@@ -16,6 +16,8 @@ pub struct UpstreamView {
 pub struct EndpointView {
     /// Its URL.
     pub endpoint: String,
+    /// What is spoken, as records say it; nothing while no connection has shown it.
+    pub protocol: Option<&'static str>,
     /// Its share of the requests beside those of the others.
     pub weight: u32,
     /// Whether it gets requests.
@@ -73,6 +75,7 @@ impl Target {
         };
         EndpointView {
             endpoint: self.endpoint.name().to_string(),
+            protocol: self.endpoint.protocol_now(),
             weight: self.weight,
             state,
             ejections: self.outlier.ejections(),
