@@ -11,8 +11,10 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_schema_conformance,
     status_code_conformance,
+    unsupported_method,
 )
 
 from conftest import LOOPBACK, Authority, Proxy
@@ -69,7 +71,8 @@ def test_requests_such_as_are_described_get_an_answer_that_is(operations, name):
 
 @pytest.mark.parametrize("name", ["GET /sessions", "DELETE /sessions", "PUT /log_level"])
 def test_other_requests_get_an_answer_that_is_described_too(operations, name):
-    checks = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
+    checks = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance,
+              negative_data_rejection, unsupported_method]
     tried(operations[name].as_strategy(generation_mode=GenerationMode.NEGATIVE), checks=checks)
 
 

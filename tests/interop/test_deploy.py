@@ -32,9 +32,9 @@ def queries():
             yield re.sub(r"\$\w+", ".*", target["expr"].replace("$__rate_interval", "1m"))
 
 
-def promtool(*arguments):
-    done = subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+def promtool(*arguments, input=None):
+    done = subprocess.run([PROMTOOL, *arguments], capture_output=True, input=input, timeout=120)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
 def documented():
@@ -84,10 +84,11 @@ def test_the_panels_of_the_dashboard_have_places_of_their_own():
         re.findall(r"\$\{?(datasource|instance|route)", json.dumps(DASHBOARD["panels"])))
 
 
-# What is counted only after a sign-in, or of a stream that is not allowed any more.
+# What is counted only after a sign-in, or of streams: of tunnels, and of those that are not allowed any more.
 TAKES_LONGER = {
     "portcullis_streams_closed_total": {"route", "reason"},
     "portcullis_session_refreshes_total": {"provider", "result"},
+    "portcullis_tunnels_open": {"route", "carries"},
 }
 
 
@@ -115,9 +116,13 @@ def labels(tmp_path_factory):
         for path in ("/", "/shadow"):
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(f"https://app.localhost:{proxy.port}{path}", context=proxy.tls(), timeout=20)
-        text = urllib.request.urlopen(f"http://127.0.0.1:{proxy.admin}/metrics", timeout=20).read().decode()
+        metrics = f"http://127.0.0.1:{proxy.admin}/metrics"
+        text = urllib.request.urlopen(metrics, timeout=20).read().decode()
+        older = urllib.request.Request(metrics, headers={"Accept": "text/plain"})
+        older = urllib.request.urlopen(older, timeout=20).read()
     finally:
         proxy.stop()
+    promtool("check", "metrics", input=older)
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

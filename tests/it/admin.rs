@@ -46,7 +46,8 @@ async fn what_is_in_force_is_shown_without_a_secret() -> Result {
     let routes = body(&proxy.admin_get("localhost", "/routes").await?)?;
     assert_eq!(routes["routes"][0]["from"], "https://one.localhost:443");
     let upstreams = body(&proxy.admin_get("localhost", "/upstreams").await?)?;
-    assert_eq!(upstreams["upstreams"][0]["endpoints"][0]["state"], "available");
+    let endpoint = &upstreams["upstreams"][0]["endpoints"][0];
+    assert_eq!((&endpoint["state"], &endpoint["protocol"]), (&json!("available"), &json!("http/1.1")));
     let described = body(&proxy.admin_get("localhost", "/openapi.json").await?)?;
     for path in described["paths"].as_object().ok_or("no paths")?.keys().filter(|path| !path.contains('{')) {
         assert_ne!(status(&proxy.admin_get("localhost", path).await?), 404, "{path}");
@@ -114,6 +115,24 @@ async fn a_token_is_asked_for_where_one_is_set() -> Result {
     assert_eq!(status(&send(&proxy, named, "").await?), 200);
     let plain = "POST /reload HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-token-for-the-operators";
     assert_eq!(status(&send(&proxy, plain, "").await?), 415);
+    proxy.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_of_others_change_nothing_and_methods_that_a_path_does_not_take_are_refused_as_such() -> Result {
+    let (_upstream, proxy) = start().await?;
+    let described = body(&proxy.admin_get("localhost", "/openapi.json").await?)?;
+    for (path, methods) in described["paths"].as_object().ok_or("no paths")? {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
+            let head =
+                format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain").replace("{id}", "x");
+            let answer = send(&proxy, &head, "").await?;
+            let taken = methods.get(method.to_ascii_lowercase()).is_some();
+            assert_eq!(status(&answer), if taken { 415 } else { 405 }, "{method} {path}");
+            assert!(taken || answer.contains("\r\nallow: "), "{answer}");
+        }
+    }
     proxy.stop().await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The listener for operators: health, metrics, what is in force, reload, sessions.
 
+mod exposition;
 mod guard;
 mod log_level;
 mod sessions;
@@ -16,7 +17,7 @@ use axum::extract::State as Extract;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Extension, Json, Router};
 use identity::Secret;
 use prometheus_client::registry::Registry;
@@ -170,10 +171,10 @@ fn router(console: Console) -> Router {
         .route("/config", get(views::config))
         .route("/routes", get(views::routes))
         .route("/upstreams", get(views::upstreams))
-        .route("/sessions", get(sessions::list).delete(sessions::revoke_all_of_user))
-        .route("/sessions/{id}", delete(sessions::revoke))
-        .route("/reload", post(reload))
-        .route("/log_level", get(log_level::show).put(log_level::change))
+        .route("/sessions", guarded(get(sessions::list).delete(sessions::revoke_all_of_user)))
+        .route("/sessions/{id}", guarded(delete(sessions::revoke)))
+        .route("/reload", guarded(post(reload)))
+        .route("/log_level", guarded(get(log_level::show).put(log_level::change)))
         .route("/openapi.json", get(openapi))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(status::readyz))
@@ -182,9 +183,13 @@ fn router(console: Console) -> Router {
             let message = "the path takes another method; see /openapi.json";
             refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, &[])
         })
-        .layer(middleware::from_fn(guard::refuse_other_pages))
         .layer(middleware::from_fn_with_state(console.clone(), guard::admit))
         .with_state(console)
+}
+
+/// Keeps what changes something from web pages. A method that a path does not take is refused as such.
+fn guarded(methods: MethodRouter<Console>) -> MethodRouter<Console> {
+    methods.route_layer(middleware::from_fn(guard::refuse_other_pages))
 }
 
 /// Reads the configuration again, and answers once it is in force or refused.

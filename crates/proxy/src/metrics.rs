@@ -89,16 +89,6 @@ impl Metrics {
             metrics.shadow_differences.clone(),
         );
         registry.register(
-            "portcullis_streams_closed",
-            "Downloads, event streams, gRPC and WebSockets closed because they are no longer allowed, by route and reason",
-            metrics.streams_closed.clone(),
-        );
-        registry.register(
-            "portcullis_tunnels_open",
-            "Tunnels, WebSockets and TLS connections that are passed on, open now, by route and what is carried",
-            metrics.tunnels_open.clone(),
-        );
-        registry.register(
             "portcullis_connections_opened",
             "Downstream connections accepted",
             metrics.connections_opened.clone(),
@@ -133,8 +123,22 @@ impl Metrics {
             "Connections that came to one of the limits of their listener",
             metrics.limits_reached.clone(),
         );
+        metrics.register_streams(registry);
         metrics.register_tls(registry);
         metrics
+    }
+
+    fn register_streams(&self, registry: &mut Registry) {
+        registry.register(
+            "portcullis_streams_closed",
+            "Downloads, event streams, gRPC and WebSockets closed because they are no longer allowed, by route and reason",
+            self.streams_closed.clone(),
+        );
+        registry.register(
+            "portcullis_tunnels_open",
+            "Tunnels, WebSockets and TLS connections that are passed on, open now, by route and what is carried",
+            self.tunnels_open.clone(),
+        );
     }
 
     fn register_tls(&self, registry: &mut Registry) {

@@ -177,7 +177,10 @@ fn covers(tls: &OperatorTls, host: &str) -> bool {
 }
 
 pub(super) fn is_own(host: &str, own: Option<IpAddr>) -> bool {
-    let Ok(authority) = host.parse::<axum::http::uri::Authority>() else { return false };
+    // No browser says who asks in front of the host.
+    let Some(authority) = host.parse::<axum::http::uri::Authority>().ok().filter(|_| !host.contains('@')) else {
+        return false;
+    };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     match name.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback() || Some(address.to_canonical()) == own,

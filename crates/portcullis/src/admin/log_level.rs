@@ -33,6 +33,10 @@ pub(super) async fn change(
         let message = r#"send `{"log_level": "info"}`, or a filter such as `info,proxy=debug`"#;
         return refusal(StatusCode::BAD_REQUEST, "body_malformed", message, &[]);
     };
+    if !is_described(level) {
+        let message = "the filter cannot be read: write a level such as `info`, or `info,proxy=debug`";
+        return refusal(StatusCode::UNPROCESSABLE_ENTITY, "log_level_unreadable", message, &[]);
+    }
     let filter = match telemetry::filter(level) {
         Ok(filter) => filter,
         Err(LevelError::Unreadable(error)) => {
@@ -53,7 +57,24 @@ pub(super) async fn change(
     Json(json!({ "log_level": level })).into_response()
 }
 
+/// Returns whether a filter is a level, then levels of modules, as the description says. What else can be read (spans,
+/// fields, a module alone) may turn off all of the log by a slip of the pen.
+fn is_described(filter: &str) -> bool {
+    let is_level = |text: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
+    let is_name = |text: &str| {
+        let is_word = |byte: u8| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        (1..=32).contains(&text.len()) && text.bytes().all(is_word) && !text.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let is_module = |text: &str| text.split("::").count() <= 5 && text.split("::").all(is_name);
+    let mut parts = filter.split(',');
+    parts.next().is_some_and(is_level)
+        && parts.all(|part| part.split_once('=').is_some_and(|(module, level)| is_module(module) && is_level(level)))
+}
+
 fn not_ours() -> Response {
     let message = "the log of this process was started by the program around it: change it there";
     refusal(StatusCode::CONFLICT, "log_not_ours", message, &[])
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
 //! Readiness and metrics.
 
 use axum::extract::{RawQuery, State as Extract};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 
+use super::exposition::{OPEN_METRICS, TEXT, as_text, asks_for_text};
 use super::{Console, lock, sign_in_metrics};
 
 /// Tells whether the process serves; with `verbose`, what is wrong.
@@ -30,13 +31,14 @@ pub(super) async fn readyz(Extract(Console { state, .. }): Extract<Console>, Raw
 }
 
 /// Returns all metrics for Prometheus.
-pub(super) async fn metrics(Extract(Console { state, server }): Extract<Console>) -> Response {
+pub(super) async fn metrics(Extract(Console { state, server }): Extract<Console>, headers: HeaderMap) -> Response {
     let sign_in = sign_in_metrics::read(server.snapshot().authenticator().cloned(), &state.sessions).await;
     let mut text = String::new();
     let encoded = encode_registry(&mut text, &state.registry)
         .and_then(|()| encode_registry(&mut text, &sign_in))
         .and_then(|()| encode_eof(&mut text));
     match encoded {
+        Ok(()) if asks_for_text(&headers) => ([(header::CONTENT_TYPE, TEXT)], as_text(&text)).into_response(),
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -45,5 +47,3 @@ pub(super) async fn metrics(Extract(Console { state, server }): Extract<Console>
 fn told(bad: &str, good: &str, problems: &[String]) -> String {
     if problems.is_empty() { good.to_owned() } else { format!("{bad}\n  {}", problems.join("\n  ")) }
 }
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

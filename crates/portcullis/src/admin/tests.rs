@@ -17,8 +17,16 @@ fn names_other_than_ours_are_refused() {
     for host in ["localhost", "LOCALHOST:9901", "127.0.0.1:9901", "127.9.9.9", "[::1]:9901", "10.0.0.5:9901"] {
         assert!(is_own(host, own), "{host}");
     }
-    for host in ["evil.com", "localhost.evil.com", "10.0.0.6", "10.0.0.5.evil.com", "", "[::2]", "user@localhost@evil"]
-    {
+    for host in [
+        "evil.com",
+        "localhost.evil.com",
+        "10.0.0.6",
+        "10.0.0.5.evil.com",
+        "",
+        "[::2]",
+        "user@localhost@evil",
+        "user@localhost",
+    ] {
         assert!(!is_own(host, own), "{host}");
     }
 }
