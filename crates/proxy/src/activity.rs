@@ -108,8 +108,9 @@ pub(crate) struct Resumed<S> {
 }
 
 impl<S> Resumed<S> {
-    pub(crate) const fn new(stream: S, read: Vec<u8>) -> Self {
-        Self { stream, read, given: 0 }
+    /// Begins with what was `read`. Where that is nothing, the room for it is not kept either.
+    pub(crate) fn new(stream: S, read: &[u8]) -> Self {
+        Self { stream, read: read.to_vec(), given: 0 }
     }
 }
 

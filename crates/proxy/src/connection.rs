@@ -228,7 +228,7 @@ async fn shake_hands(
         client,
         certificate: terminator.certificates.select(session.server_name()),
     };
-    Ok(serve_http(stream, Vec::new(), protocol, connection(address, place, Some(facts), entrance, serving)?))
+    Ok(serve_http(stream, &[], protocol, connection(address, place, Some(facts), entrance, serving)?))
 }
 
 async fn serve_cleartext(
@@ -241,7 +241,7 @@ async fn serve_cleartext(
     let sniffing = sniff(&mut stream, entrance.config.limits.idle_timeout, entrance.config.limits.header_timeout);
     let Some(sniffed) = serving.first_words(sniffing).await else { return Ok(()) };
     let Some((protocol, read)) = sniffed.map_err(|late| over(entrance, late))? else { return Ok(()) };
-    serve_http(stream, read, protocol, connection(address, place, None, entrance, serving)?).await
+    serve_http(stream, &read, protocol, connection(address, place, None, entrance, serving)?).await
 }
 
 fn connection(
@@ -300,13 +300,13 @@ async fn sniff(
 }
 
 /// Serves requests until the connection ends. Boxed: what came before needs no room while a connection waits.
-fn serve_http<S>(stream: S, read: Vec<u8>, protocol: Protocol, connection: Arc<Connection>) -> Serve
+fn serve_http<S>(stream: S, read: &[u8], protocol: Protocol, connection: Arc<Connection>) -> Serve
 where
     S: http1::Client,
 {
     match protocol {
         Protocol::Http1 => {
-            let mut http = http1::Server::new(Arc::clone(&connection), stream, read.as_slice().into());
+            let mut http = http1::Server::new(Arc::clone(&connection), stream, read.into());
             Box::pin(async move {
                 supervise(Pin::new(&mut http), |http| http.get_mut().finish(), &connection).await?;
                 http.hand_over();

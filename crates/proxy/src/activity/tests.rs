@@ -37,7 +37,7 @@ async fn what_was_read_before_is_read_first() {
     let (mut client, server) = tokio::io::duplex(64);
     client.write_all(b" later").await.unwrap();
     drop(client);
-    let mut watched = Resumed::new(server, b"first".to_vec());
+    let mut watched = Resumed::new(server, b"first");
     let mut some = [0; 2];
     watched.read_exact(&mut some).await.unwrap();
     let mut rest = String::new();

@@ -5,7 +5,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{Request, Uri, Version};
 
 use crate::client_address::Told;
-use crate::upstream::{FailureKind, FixedHost, Lease, RequestBody, Target, UpstreamFailure};
+use crate::upstream::{Asked, FailureKind, FixedHost, Lease, RequestBody, Target, UpstreamFailure};
 
 /// Writes whom the request is for: in origin-form with `Host` for HTTP/1.1 (RFC 9112 §3.2.1), with scheme and authority
 /// for HTTP/2 (RFC 9113 §8.3.1) and HTTP/3 (RFC 9114 §4.3.1).
@@ -45,11 +45,13 @@ pub(super) fn address(
             *request.version_mut() = version;
             let headers = request.headers_mut();
             headers.remove(HOST);
-            if version == Version::HTTP_2 {
-                // HTTP/2 streams the body at once.
-                headers.remove(EXPECT);
-            }
             told.add_to(headers);
+            if version == Version::HTTP_2 {
+                // HTTP/2 streams the body at once: nobody is going to ask for it.
+                headers.remove(EXPECT);
+                let asked = request.extensions_mut().remove::<Asked>();
+                asked.into_iter().for_each(|asked| asked.0.cancel());
+            }
         }
     }
     Ok(())

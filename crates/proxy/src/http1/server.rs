@@ -117,7 +117,7 @@ impl<S: Client> Server<S> {
             let Wire { stream, read, .. } = self.wire;
             watch_over(stream.socket());
             // Whoever was to carry it may have been stopped.
-            let _ = tunnel.send(Box::new(Resumed::new(stream, read.into())));
+            let _ = tunnel.send(Box::new(Resumed::new(stream, &read)));
         }
     }
 

@@ -230,3 +230,26 @@ async fn an_http2_upstream_that_answers_early_and_takes_no_more_is_left_after_a_
     turns().await;
     assert!(held.recv().await.unwrap().collect().await.is_err());
 }
+
+#[tokio::test]
+async fn a_body_that_waits_to_be_asked_for_goes_over_http2_at_once() {
+    let upstream = upstream(Http::Two, |request: Request<Incoming>| async move {
+        Response::new(full(request.into_body().collect().await.unwrap().to_bytes()))
+    })
+    .await;
+    let front = front(Http::One, &route(EndpointScheme::H2c, &[upstream.address])).await;
+    let client = Client::connect(Http::One, &front).await;
+    assert_eq!(text(client.get("/").await).await, "");
+    // From here on, no time passes.
+    tokio::time::pause();
+    let request = Request::post("/").header("expect", "100-continue").body(full("hello")).unwrap();
+    let answer = tokio::spawn(async move { text(client.send(request).await).await });
+    for _ in 0..50 {
+        turns().await;
+        if answer.is_finished() {
+            break;
+        }
+    }
+    assert!(answer.is_finished(), "it waits");
+    assert_eq!(answer.await.unwrap(), "hello");
+}

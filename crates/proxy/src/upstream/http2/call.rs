@@ -14,7 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::{Sender, Slot};
 use crate::http2::{Body, Of, Outflow};
 use crate::interim::Interim;
-use crate::upstream::body::{Asked, RequestBody};
+use crate::upstream::body::RequestBody;
 use crate::upstream::failure::ConnectionError;
 use crate::upstream::http1::Unanswered;
 use crate::upstream::shared::Carrier as _;
@@ -34,7 +34,6 @@ struct Call {
     /// What is still to be sent.
     outflow: Option<Outflow<RequestBody>>,
     response: ResponseFuture,
-    asked: Option<Asked>,
     interim: Option<Interim>,
 }
 
@@ -50,7 +49,6 @@ pub(super) async fn call(
     }
     let (mut parts, body) = request.into_parts();
     let interim = body.interim().cloned();
-    let asked = parts.extensions.remove::<Asked>();
     let is_empty = body.is_end_stream();
     if let Some(length) = body.size_hint().exact().filter(|length| *length > 0 || has_content(&parts.method)) {
         parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
@@ -67,7 +65,7 @@ pub(super) async fn call(
     let sent = sender.send_request(Request::from_parts(parts, ()), is_empty);
     let (response, stream) = sent.map_err(|error| lost(&slot, error))?;
     let outflow = (!is_empty).then(|| Outflow::new(body, stream, Reason::CANCEL));
-    let mut call = Call { outflow, response, asked, interim };
+    let mut call = Call { outflow, response, interim };
     let response = poll_fn(|cx| call.poll(cx)).await.map_err(|error| lost(&slot, error))?;
     let upload = call.outflow.map(|outflow| Upload::start(|patience| send_rest(outflow, patience)));
     let (parts, stream) = response.into_parts();
@@ -84,7 +82,8 @@ impl Call {
         }
         while let Poll::Ready(Some(said)) = self.response.poll_informational(cx)? {
             match said.status() {
-                StatusCode::CONTINUE => drop(self.asked.take().map(|asked| asked.0.cancel())),
+                // Nobody has waited for it.
+                StatusCode::CONTINUE => {}
                 // RFC 9113 §8.6: there is none. To a client of HTTP/1.1 it would be the end of HTTP.
                 StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into())),
                 status => self.interim.iter().for_each(|interim| interim.say(status, said.headers())),
