@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 
 use crate::activity::{Activity, Rest, Resumed};
@@ -26,6 +25,7 @@ use crate::http2;
 use crate::interim::Interim;
 use crate::listener::Serving;
 use crate::metrics::{Handshake, Limit, OpenConnection};
+use crate::open_places::OpenPlace;
 use crate::seldom::Seldom;
 use crate::tls::{self, H2, Served, Terminator, VerifiedClient};
 use crate::worker::Seat;
@@ -52,7 +52,7 @@ pub(crate) struct Connection {
 /// A place among the connections that a listener may have open, until dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _place: OpenPlace,
     pub(crate) _open: OpenConnection,
     pub(crate) _seat: Seat,
     /// Taken once the client is known.

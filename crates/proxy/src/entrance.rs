@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use identity::{ClientAddress, Ip};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 
 use crate::client_address::{SignIns, TrustedProxies};
 use crate::client_places::{ClientPlace, ClientPlaces};
 use crate::expiry::Expiry;
 use crate::metrics::{Limit, ListenerMetrics};
+use crate::open_places::OpenPlaces;
 use crate::tls::Terminator;
 use crate::{BuildError, Listener, ListenerTls, Metrics, OperatorTls, ServeError, operator_tls};
 
@@ -33,8 +33,7 @@ pub(crate) struct Entrance {
     pub(crate) trusted_proxies: TrustedProxies,
     sign_ins: Arc<SignIns>,
     pub(crate) metrics: ListenerMetrics,
-    /// One for each connection that may be open.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<OpenPlaces>,
     client_places: Arc<ClientPlaces>,
 }
 
@@ -126,20 +125,15 @@ impl Entrance {
         let tls_before = before.and_then(|before| before.tls.as_ref());
         let tls = config.tls.as_ref().map(|tls| Terminator::build(&config.name, tls, tls_before)).transpose();
         let tls = tls.map_err(|errors| of_listener(&config.name, errors).collect::<Vec<_>>())?;
-        let limit = config.limits.max_connections;
-        let places = before.filter(|before| before.config.limits.max_connections == limit).map_or_else(
-            || Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
-            |before| Arc::clone(&before.places),
-        );
         Ok(Self {
             id: before.map_or_else(EntranceId::next, |before| before.id),
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
             sign_ins: before.map(|before| Arc::clone(&before.sign_ins)).unwrap_or_default(),
             metrics: metrics.listener(&config.name),
             client_places: before.map(|before| Arc::clone(&before.client_places)).unwrap_or_default(),
+            places: before.map(|before| Arc::clone(&before.places)).unwrap_or_default(),
             config,
             tls,
-            places,
         })
     }
 

@@ -15,6 +15,7 @@ mod idle;
 mod incoming;
 mod interim;
 mod listener;
+mod open_places;
 mod operator_tls;
 mod proxy_protocol;
 mod streams;

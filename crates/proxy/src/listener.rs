@@ -1,4 +1,4 @@
-//! Accepts connections: a permit before each accept, one task each, on the thread that serves the fewest.
+//! Accepts connections: a place before each accept, one task each, on the thread that serves the fewest.
 //!
 //! Each socket is accepted on by one of the threads that serve: a connection that stays there wakes nobody.
 
@@ -11,13 +11,14 @@ use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{self, Place};
 use crate::entrance::Entrance;
 use crate::metrics::Limit;
+use crate::open_places::OpenPlace;
 use crate::streams::Streams;
 use crate::worker::{Desks, Workers};
 use crate::{Listener, ServeError, Snapshot, expiry};
@@ -296,8 +297,8 @@ async fn accept(socket: TcpListener, mut entrance: watch::Receiver<Arc<Entrance>
                 // Whoever comes after a reload comes to what it made of the listener.
                 changed = entrance.changed() => if changed.is_err() { return },
                 accepted = accept_one(&socket, &current) => {
-                    let Some((stream, peer, permit)) = accepted else { return };
-                    if let Err(error) = hand_over(stream, peer, permit, current, &serving) {
+                    let (stream, peer, place) = accepted;
+                    if let Err(error) = hand_over(stream, peer, place, current, &serving) {
                         tracing::warn!(client.address = %peer, %error, "cannot serve a connection");
                     }
                 }
@@ -311,12 +312,12 @@ async fn accept(socket: TcpListener, mut entrance: watch::Receiver<Arc<Entrance>
 fn hand_over(
     stream: TcpStream,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
+    open: OpenPlace,
     entrance: Arc<Entrance>,
     serving: &Serving,
 ) -> io::Result<()> {
     let Some((seat, worker)) = serving.desks.next() else { return Ok(()) };
-    let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat, of_client: None };
+    let place = Place { _place: open, _open: entrance.metrics.open(), _seat: seat, of_client: None };
     let serve = |stream| connection::serve(stream, peer, place, entrance, serving.clone());
     match worker {
         None => serving.connections.spawn(serve(stream)),
@@ -331,18 +332,19 @@ fn hand_over(
 }
 
 /// Accepts one connection, whatever it takes: an error must never end the loop.
-async fn accept_one(
-    socket: &TcpListener,
-    entrance: &Entrance,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    // The permit comes first: past the limit clients wait in the kernel's queue and cost us nothing.
-    if entrance.places.available_permits() == 0 {
-        entrance.metrics.limit_reached(Limit::MaxConnections);
-    }
-    let permit = Arc::clone(&entrance.places).acquire_owned().await.ok()?;
+async fn accept_one(socket: &TcpListener, entrance: &Entrance) -> (TcpStream, SocketAddr, OpenPlace) {
+    // The place comes first: past the limit clients wait in the kernel's queue and cost us nothing.
+    let limit = entrance.config.limits.max_connections;
+    let place = match entrance.places.try_take(limit) {
+        Some(place) => place,
+        None => {
+            entrance.metrics.limit_reached(Limit::MaxConnections);
+            entrance.places.take(limit).await
+        }
+    };
     loop {
         match socket.accept().await {
-            Ok((stream, peer)) => return Some((stream, peer, permit)),
+            Ok((stream, peer)) => return (stream, peer, place),
             // The client left between the handshake of TCP and our accept: its problem alone.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }

@@ -238,7 +238,7 @@ pub(crate) const LIMITS: Section = Section {
             "max_connections",
             Kind::Count(1, 10_000_000),
             Presence::Default("65536"),
-            "Connections at once. A reload with another number counts from none: connections that are open then are beyond it.",
+            "Connections at once. After a reload with a smaller number those that are open stay, and further ones wait until enough have ended.",
         ),
         key(
             "max_connections_per_client",

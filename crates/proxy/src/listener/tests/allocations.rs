@@ -65,9 +65,9 @@ fn a_forwarded_request_asks_for_memory_no_more_often_than_it_did() {
     });
     let serving = proxy.server.serving.clone();
     let entrance = Arc::clone(&proxy.server.doors().list[0].entrance.borrow());
-    let permit = Arc::clone(&entrance.places).try_acquire_owned().unwrap();
+    let open = entrance.places.try_take(1).unwrap();
     let (seat, _) = serving.desks.next().unwrap();
-    let place = Place { _permit: permit, _open: entrance.metrics.open(), _seat: seat, of_client: None };
+    let place = Place { _place: open, _open: entrance.metrics.open(), _seat: seat, of_client: None };
     // On this thread, which is the one that is counted.
     let _entered = runtime.enter();
     let stream = tokio::net::TcpStream::from_std(stream).unwrap();
