@@ -115,6 +115,11 @@ async fn a_token_is_asked_for_where_one_is_set() -> Result {
     assert_eq!(status(&send(&proxy, named, "").await?), 200);
     let plain = "POST /reload HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-token-for-the-operators";
     assert_eq!(status(&send(&proxy, plain, "").await?), 415);
+    // Another content would not make it good.
+    let token = "HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-token-for-the-operators";
+    assert_eq!(status(&send(&proxy, &format!("DELETE /reload {token}"), "").await?), 405);
+    assert_eq!(status(&send(&proxy, &format!("POST /metrics {token}"), "").await?), 405);
+    assert_eq!(status(&send(&proxy, &format!("POST /nowhere {token}"), "").await?), 404);
     proxy.stop().await?;
     Ok(())
 }
