@@ -29,11 +29,11 @@ mod shipping;
 mod sign_in;
 mod source;
 mod suggest;
+mod text;
 mod tree;
 mod watched;
 mod yaml;
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,8 @@ pub(crate) use schema::policy_tests::{IP_SOURCES, PROTOCOLS, SCHEMES, TLS_VERSIO
 pub use sign_in::SignIn;
 use source::{FileId, Place, Sources};
 pub(crate) use suggest::hint;
+use text::Text;
+pub(crate) use text::{read_bytes, reason};
 use tree::{Node, Value, quoted};
 pub(crate) use watched::Watched;
 
@@ -111,6 +113,13 @@ pub enum LoadError {
     Invalid(Report),
 }
 
+impl LoadError {
+    /// Reads a file that was named on the command line.
+    fn or_text(path: &Path) -> Result<Text, Self> {
+        Text::read(path).map_err(|reason| Self::Unreadable { path: path.to_owned(), reason })
+    }
+}
+
 /// Reads and checks a configuration and all files that it names.
 ///
 /// # Errors
@@ -150,13 +159,18 @@ pub(crate) fn load_with(path: &Path, environment: Environment<'_>) -> Result<Con
 fn load_extent(path: &Path, environment: Environment<'_>, extent: Extent) -> Result<Config, LoadError> {
     let mut sources = Sources::default();
     sources.watched.add(path.to_owned());
-    let text =
-        read_text(path, MAX_FILE_BYTES).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })?;
+    let text = LoadError::or_text(path)?;
     let mut files = Files { sources, problems: Vec::new(), environment, extent };
-    let root = files.read(path, text, &schema::ROOT);
-    let policies = root.1.as_ref().map(|root| files.policy_files(root)).unwrap_or_default();
+    let (_, root) = files.tree(path, text, &schema::ROOT);
+    let root = root.map(|mut root| {
+        if extent == Extent::Decisions {
+            left_out::mark_references(&mut root);
+        }
+        files.described(root, &schema::ROOT)
+    });
+    let policies = root.as_ref().map(|root| files.policy_files(root)).unwrap_or_default();
     let Files { sources, problems, .. } = files;
-    let (config, mut report) = match &root.1 {
+    let (config, mut report) = match &root {
         Some(node) => build(node, &policies, sources, problems),
         None => (None, Report { sources, problems }),
     };
@@ -176,14 +190,19 @@ struct Files<'e> {
 }
 
 impl Files<'_> {
-    fn read(&mut self, path: &Path, text: String, section: &schema::Section) -> (FileId, Option<Node>) {
+    fn read(&mut self, path: &Path, text: Text, section: &schema::Section) -> (FileId, Option<Node>) {
         let (file, node) = self.tree(path, text, section);
         (file, node.map(|node| self.described(node, section)))
     }
 
     /// The first step: text to tree.
-    fn tree(&mut self, path: &Path, text: String, section: &schema::Section) -> (FileId, Option<Node>) {
+    fn tree(&mut self, path: &Path, text: Text, section: &schema::Section) -> (FileId, Option<Node>) {
+        let Text { text, mistake } = text;
         let file = self.sources.add(path.to_owned(), text);
+        if let Some((start, message)) = mistake {
+            self.error(Place { start, end: start, ..Place::start_of(file) }, message);
+            return (file, None);
+        }
         let text = self.sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
         let node = match yaml::parse(&text, file) {
             Ok((node, problems)) => {
@@ -223,8 +242,9 @@ impl Files<'_> {
         let mut nodes = Vec::new();
         for pattern in root.get("policy_files").map_or(&[][..], Node::items) {
             let Some(text) = pattern.text() else { continue };
-            let full = self.sources.folder(pattern.place.file).join(text);
-            let full = full.display().to_string();
+            // The folder is no pattern, whatever it is called.
+            let folder = glob::Pattern::escape(&self.sources.folder(pattern.place.file).display().to_string());
+            let full = Path::new(&folder).join(text).display().to_string();
             self.sources.watched.add_pattern(full.clone());
             let paths = match glob::glob(&full) {
                 Ok(paths) => paths.flatten().filter(|path| path.is_file()).collect::<Vec<_>>(),
@@ -242,7 +262,7 @@ impl Files<'_> {
                     continue;
                 }
                 self.sources.watched.add(path.clone());
-                match read_text(&path, MAX_FILE_BYTES) {
+                match Text::read(&path) {
                     Ok(text) => nodes.extend(self.read(&path, text, &schema::POLICY_FILE).1),
                     Err(reason) => {
                         let path = quoted(&path.display().to_string());
@@ -273,8 +293,11 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     let policies = policy::policies(&mut builder, policy_files);
     policy_test::cases(&mut builder, policy_files, &policies, &tables);
     let guard = policy::guard(&mut builder, &root);
+    let providers = root.section("authenticate", &schema::AUTHENTICATE).items("providers").iter();
+    let providers: Vec<_> = providers.filter_map(|provider| provider.get("id")?.text()).collect();
     let named = Named {
         policies: &policies,
+        providers: &providers,
         sign_in: sign_in.as_ref(),
         offers_sign_in: root.get("authenticate").is_some(),
         guard_allows: !guard.allow.is_empty(),
@@ -336,33 +359,6 @@ fn revision(sources: &Sources) -> String {
     }
     hash.finish().as_ref().iter().take(REVISION_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
-
-/// Reads a text file of bounded size.
-fn read_text(path: &Path, limit: u64) -> Result<String, String> {
-    String::from_utf8(read_bytes(path, limit)?).map_err(|error| {
-        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
-        format!("the file is not UTF-8 (line {line}); save it as UTF-8")
-    })
-}
-
-pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
-    if bytes.len() as u64 > limit { Err(format!("the file is larger than {limit} bytes")) } else { Ok(bytes) }
-}
-
-/// Says what the system said, without its number.
-pub(crate) fn reason(error: &std::io::Error) -> String {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return "there is no such file".to_owned();
-    }
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.as_str(), |(text, _)| text).to_lowercase()
-}
-
-/// A file of this size holds more routes than the tree may.
-const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// 64 bits tell the revisions of one deployment apart.
 const REVISION_BYTES: usize = 8;

@@ -26,15 +26,15 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Option<Admi
     let fields = root.section("admin", &schema::ADMIN);
     let address = fields.read("address", format::address)?;
     let token = fields.text("token");
-    let read = |node: &&Node| node.scalar().is_some_and(|scalar| !scalar.failed && scalar.text.len() < MIN_TOKEN);
-    if let Some(node) = fields.get("token").filter(read) {
+    let is_short = |node: &&Node| node.text().is_some_and(|token| token.len() < MIN_TOKEN);
+    if let Some(node) = fields.get("token").filter(is_short) {
         builder.error(
             node.place,
             "`token` has less than 16 characters, and could be guessed: make one with `openssl rand -base64 32`",
         );
     }
     let tls = fields.get("tls").map(|_| listener::tls(builder, &fields));
-    let asks = token.is_some() || tls.as_ref().is_some_and(|tls| tls.client_auth.is_some());
+    let asks = fields.get("token").is_some() || tls.as_ref().is_some_and(|tls| tls.client_auth.is_some());
     if let Some(node) = fields.get("address").filter(|_| !asks && !address.ip().to_canonical().is_loopback()) {
         builder.error(
             node.place,

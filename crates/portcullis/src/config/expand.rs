@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::source::{Place, Sources};
+use super::text;
 use super::tree::{Node, Value, quoted};
 
 /// Where names come from; tests bring their own.
@@ -22,7 +23,6 @@ pub(crate) fn expand(
             entries.iter_mut().for_each(|entry| expand(&mut entry.value, environment, sources, problems));
         }
         Value::Scalar(scalar) if scalar.text.contains("${") && !scalar.failed => {
-            sources.hide(place);
             scalar.expanded = true;
             let before = problems.len();
             scalar.text = replace(&scalar.text, place, environment, sources, problems);
@@ -76,16 +76,9 @@ fn resolve(
             let path = sources.folder(place.file).join(path);
             sources.watched.add(path.clone());
             let shown = quoted(&path.display().to_string());
-            let text = super::read_text(&path, MAX_FILE_BYTES).map_err(|reason| {
-                format!("cannot read {shown}: {reason}; correct the path, or make the file readable")
-            })?;
-            // Files made by editors and `echo` end with a line break that is no part of the value.
-            Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
+            text::read_value(&path).map_err(|reason| format!("cannot read {shown}: {reason}"))
         }
         _ => Err("`${` starts neither `${env:NAME}` nor `${file:PATH}`: write one of them, or `$${` for a plain `${`"
             .to_owned()),
     }
 }
-
-/// Bytes of a file that stands for a value.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;

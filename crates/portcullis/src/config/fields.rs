@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::format;
-use super::schema::{Presence, Section};
+use super::schema::{Alone, Kind, Presence, Section};
 use super::source::{Place, Sources};
 use super::tree::{Node, Value};
 
@@ -46,7 +46,9 @@ impl<'n> Fields<'n> {
     }
 
     pub(crate) fn items(&self, key: &str) -> &'n [Node] {
-        self.get(key).map_or(&[], Node::items)
+        let must_be_list = self.section.key(key).is_some_and(|key| matches!(key.kind, Kind::List(_, Alone::Refused)));
+        let is_list = |node: &&Node| matches!(node.value, Value::List(_));
+        self.get(key).filter(|node| !must_be_list || is_list(node)).map_or(&[], Node::items)
     }
 
     /// Returns the text, or the default.

@@ -12,6 +12,17 @@ pub fn json_schema() -> Value {
         root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
         root.insert("title".to_owned(), json!("portcullis.yaml"));
     }
+    for (section, keys) in ONE_OF {
+        if let Some(section) = schema.pointer_mut(section).and_then(Value::as_object_mut) {
+            let required: Vec<_> = keys.iter().map(|key| json!({ "required": [key] })).collect();
+            section.insert("oneOf".to_owned(), required.into());
+        }
+    }
+    if let Some(route) = schema.pointer_mut(ROUTES).and_then(Value::as_object_mut) {
+        let pairs =
+            [["path", "prefix"], ["path", "regex"], ["prefix", "regex"]].map(|pair| json!({ "required": pair }));
+        route.insert("not".to_owned(), json!({ "anyOf": pairs }));
+    }
     schema
 }
 
@@ -32,6 +43,9 @@ fn property(key: &Key) -> Value {
     let mut schema = kind(&key.kind);
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".to_owned(), json!(key.doc));
+        if key.presence == Presence::Required && matches!(key.kind, Kind::List(_, Alone::Refused)) {
+            schema.insert("minItems".to_owned(), json!(1));
+        }
         if let Presence::Default(text) = key.presence {
             schema.insert("default".to_owned(), default(&key.kind, text));
         }
@@ -42,11 +56,10 @@ fn property(key: &Key) -> Value {
 fn kind(kind: &Kind) -> Value {
     match kind {
         Kind::Any => json!({}),
-        Kind::Text | Kind::Secret => json!({ "type": "string", "minLength": 1 }),
-        Kind::Flag => json!({ "type": "boolean" }),
-        Kind::Count(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        // `min_version: 1.2` is read as the text.
-        Kind::Choice(words) => json!({ "enum": choices(words) }),
+        Kind::Text | Kind::Secret => any_text(),
+        Kind::Flag => or_reference(&json!({ "type": "boolean" })),
+        Kind::Count(min, max) => or_reference(&json!({ "type": "integer", "minimum": min, "maximum": max })),
+        Kind::Choice(words) => or_reference(&json!({ "enum": choices(words) })),
         Kind::Format(format) => text(*format),
         Kind::List(item, Alone::Refused) => json!({ "type": "array", "items": self::kind(item) }),
         Kind::List(item, Alone::Allowed) => {
@@ -54,57 +67,84 @@ fn kind(kind: &Kind) -> Value {
         }
         Kind::Table(value) => json!({ "type": "object", "additionalProperties": self::kind(value) }),
         Kind::Section(section) => self::section(section),
-        Kind::FlagOr(section) => json!({ "anyOf": [{ "type": "boolean" }, self::section(section)] }),
+        Kind::FlagOr(section) => {
+            json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": REFERENCE }, self::section(section)] })
+        }
         Kind::ScalarOr(scalar, other) => json!({ "anyOf": [self::kind(scalar), self::section(other)] }),
-        Kind::ChoiceOr(words, other) => json!({ "anyOf": [{ "enum": words }, self::kind(other)] }),
+        Kind::ChoiceOr(words, other) => json!({ "anyOf": [self::kind(&Kind::Choice(words)), self::kind(other)] }),
         Kind::Rules => {
-            let expression = json!({ "type": ["string", "boolean"], "description": "A CEL expression." });
+            let expression =
+                json!({ "type": ["string", "boolean"], "minLength": 1, "description": "A CEL expression." });
             let rule = json!({ "anyOf": [expression, section(&RULE)] });
             json!({ "anyOf": [expression, { "type": "array", "items": rule }] })
         }
     }
 }
 
-/// A word that reads as a number may be written without quotes.
+/// Takes `${env:NAME}` as well, whose value a schema cannot see.
+fn or_reference(schema: &Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "string", "pattern": REFERENCE }] })
+}
+
+/// Any text that is not empty. One that YAML reads as a number is a text all the same: `client_id: 12345`.
+fn any_text() -> Value {
+    json!({ "type": ["string", "number"], "minLength": 1 })
+}
+
+/// A word may be written without quotes that YAML reads as a number (`min_version: 1.2`), or that YAML 1.1, which many
+/// editors read, takes for a boolean (`proxy_protocol: off`).
 fn choices(words: &[&str]) -> Vec<Value> {
     let number = |word: &str| word.parse::<u64>().map(|n| json!(n)).or_else(|_| word.parse::<f64>().map(|n| json!(n)));
     let numbers = words.iter().filter_map(|word| number(word).ok());
-    words.iter().map(|word| json!(word)).chain(numbers).collect()
+    let off = words.contains(&"off").then_some(json!(false));
+    words.iter().map(|word| json!(word)).chain(numbers).chain(off).collect()
 }
 
 fn text(format: Format) -> Value {
     let pattern = match format {
-        Format::Acr => r#"^[!#-\[\]-~]+$"#,
+        Format::Acr => return json!({ "type": ["string", "number"], "pattern": r#"^[!#-\[\]-~]+$"# }),
+        Format::Address => r"^.+:[0-9]{1,5}$",
         Format::Color => "^#[0-9a-fA-F]{6}$",
-        Format::Duration => "^([0-9]+(ms|s|m|h|d))+$|\\$\\{",
-        Format::DurationOrOff => "^(off|([0-9]+(ms|s|m|h|d))+)$|\\$\\{",
-        Format::Endpoint => "^((http|https|h2c|tcp)://[^/?#@]+/?|unix:///[^?#]*[^/?#])$|\\$\\{",
-        Format::From => "^(https?|tls|tcp\\+https)://[^/?#@]+/?$|\\$\\{",
-        Format::Origin => "^https?://[^/?#@]+/?$|\\$\\{",
-        Format::HttpsUrl => "^https://|\\$\\{",
-        Format::HttpUrl => "^https?://|\\$\\{",
-        Format::SyslogUrl => "^(tls|tcp)://[^/?#@]+$|\\$\\{",
-        Format::Path | Format::RequestTarget | Format::RewrittenPath => "^/|\\$\\{",
-        Format::Store => "^(memory|file:.+)$|\\$\\{",
-        Format::Ratio => return json!({ "type": ["number", "string"], "minimum": 0, "maximum": 1 }),
-        Format::Size => return json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$|\\$\\{" }),
-        Format::Address
-        | Format::Authority
+        Format::Duration => DURATION,
+        Format::DurationOrOff => {
+            let duration = json!({ "type": "string", "pattern": format!("^off$|{DURATION}|{REFERENCE}") });
+            return json!({ "anyOf": [duration, { "const": false }] });
+        }
+        Format::Endpoint => r"^((http|https|h2c|tcp)://[^/?#@]+/?|unix:///[^?#]*[^/?#])$",
+        Format::From => r"^(https?|tls|tcp\+https)://[^/?#@]+/?$",
+        Format::HttpUrl => "^https?://",
+        Format::HttpsUrl => "^https://",
+        Format::Ip => "^[0-9A-Fa-f:.]+$",
+        Format::Issuer => r"^https?://[^?#]+$",
+        Format::Location => r"^(https?://|/([^/\\]|$))",
+        Format::Method | Format::AnyMethod => "^[A-Z-]+$",
+        Format::Network => "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+        Format::Origin => r"^https?://[^/?#@]+/?$",
+        Format::Path | Format::RequestTarget | Format::RewrittenPath => "^/",
+        Format::Ratio => {
+            return json!({ "anyOf": [
+                { "type": "number", "minimum": 0, "maximum": 1 },
+                { "type": "string", "pattern": format!(r"^[0-9.eE+-]+$|{REFERENCE}") },
+            ] });
+        }
+        Format::Size => {
+            return json!({ "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "string", "pattern": format!("^[0-9]*[1-9][0-9]* *(B|KiB|MiB|GiB)?$|{REFERENCE}") },
+            ] });
+        }
+        Format::Store => "^(memory|file:.+)$",
+        Format::SyslogUrl => r"^(tls|tcp)://[^/?#@]+$",
+        Format::Time => "^[0-9]{4}-",
+        Format::AnyText | Format::HeaderValue => return json!({ "type": ["string", "number"] }),
+        Format::HeaderName | Format::ForwardedHeader => "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+        Format::Authority
         | Format::Certificates
         | Format::Domain
         | Format::File
         | Format::Glob
-        | Format::HeaderName
-        | Format::ForwardedHeader
         | Format::Instance
-        | Format::Ip
-        | Format::HeaderValue
-        | Format::Location
-        | Format::Issuer
-        | Format::Method
-        | Format::AnyMethod
         | Format::Name
-        | Format::Network
         | Format::Output
         | Format::PrivateKey
         | Format::Regex
@@ -112,12 +152,10 @@ fn text(format: Format) -> Value {
         | Format::ServerName
         | Format::SigningKey
         | Format::SyslogName
-        | Format::TableFile
-        | Format::Time => return json!({ "type": "string", "minLength": 1 }),
-        Format::AnyText => return json!({ "type": "string" }),
+        | Format::TableFile => return any_text(),
         Format::Expression => return json!({ "type": ["string", "boolean"], "minLength": 1 }),
     };
-    json!({ "type": "string", "pattern": pattern })
+    json!({ "type": "string", "pattern": format!("{pattern}|{REFERENCE}") })
 }
 
 fn default(kind: &Kind, text: &str) -> Value {
@@ -132,3 +170,18 @@ fn default(kind: &Kind, text: &str) -> Value {
         (_, text) => json!(text),
     }
 }
+
+const ROUTES: &str = "/properties/routes/items";
+
+/// Sections of which exactly one of some keys is written.
+const ONE_OF: [(&str, &[&str]); 3] = [
+    (ROUTES, &["to", "redirect", "respond"]),
+    ("/properties/routes/items/properties/credential", &["value", "oauth2"]),
+    ("/properties/data/additionalProperties", &["mmdb", "csv", "json", "url"]),
+];
+
+/// What stands for another value.
+const REFERENCE: &str = r"\$\{";
+
+/// Numbers with units, not all of them 0. Without look-ahead, which not every validator has.
+const DURATION: &str = "^([0-9]+(ms|s|m|h|d))*[0-9]*[1-9][0-9]*(ms|s|m|h|d)([0-9]+(ms|s|m|h|d))*$";

@@ -2,7 +2,7 @@
 //! machine than the people who write policies.
 
 use super::schema::{Format, Kind, Section};
-use super::tree::{Node, Value};
+use super::tree::{Entry, Node, Value};
 
 /// Marks what decides nothing, so that nothing replaces, opens or reports it.
 pub(super) fn mark(node: &mut Node, section: &Section) {
@@ -16,6 +16,57 @@ pub(super) fn mark(node: &mut Node, section: &Section) {
             value(&mut entry.value, &key.kind);
         }
     }
+}
+
+/// Marks what stands for a value that decides nothing, `to: http://${env:HOST}` say, in the same way.
+pub(super) fn mark_references(root: &mut Node) {
+    for entry in entries(root) {
+        match entry.key.as_str() {
+            "policy_files" | "networks" | "data" | "guard" => {}
+            "routes" => items(&mut entry.value).for_each(|route| all_but(&OF_ROUTES, route)),
+            "defaults" => all_but(&OF_ROUTES, &mut entry.value),
+            "audit" => all_but(&OF_AUDIT, &mut entry.value),
+            "authenticate" => {
+                for entry in entries(&mut entry.value) {
+                    match entry.key.as_str() {
+                        "providers" => items(&mut entry.value).for_each(|provider| all_but(&["id"], provider)),
+                        _ => references(&mut entry.value),
+                    }
+                }
+            }
+            _ => references(&mut entry.value),
+        }
+    }
+}
+
+fn all_but(kept: &[&str], section: &mut Node) {
+    let left_out = entries(section).filter(|entry| !kept.contains(&entry.key.as_str()));
+    left_out.for_each(|entry| references(&mut entry.value));
+}
+
+fn references(node: &mut Node) {
+    match &mut node.value {
+        Value::Null => {}
+        Value::Scalar(scalar) => scalar.failed |= scalar.text.contains("${"),
+        Value::List(items) => items.iter_mut().for_each(references),
+        Value::Map(entries) => entries.iter_mut().for_each(|entry| references(&mut entry.value)),
+    }
+}
+
+fn entries(node: &mut Node) -> impl Iterator<Item = &mut Entry> {
+    match &mut node.value {
+        Value::Map(entries) => entries.as_mut_slice(),
+        Value::Null | Value::Scalar(_) | Value::List(_) => &mut [],
+    }
+    .iter_mut()
+}
+
+fn items(node: &mut Node) -> impl Iterator<Item = &mut Node> {
+    match &mut node.value {
+        Value::List(items) => items.as_mut_slice(),
+        Value::Null | Value::Scalar(_) | Value::Map(_) => &mut [],
+    }
+    .iter_mut()
 }
 
 fn value(node: &mut Node, kind: &Kind) {
@@ -38,3 +89,23 @@ fn value(node: &mut Node, kind: &Kind) {
 const fn decides_nothing(kind: &Kind) -> bool {
     matches!(kind, Kind::Secret | Kind::Format(Format::Certificates | Format::PrivateKey | Format::RevocationLists))
 }
+
+/// Keys of a route by which it is found and decided.
+const OF_ROUTES: [&str; 13] = [
+    "name",
+    "from",
+    "path",
+    "prefix",
+    "regex",
+    "methods",
+    "policy",
+    "allow",
+    "deny",
+    "mode",
+    "authenticate",
+    "provider",
+    "step_up",
+];
+
+/// Keys of `audit` that say where records are, and what is in them.
+const OF_AUDIT: [&str; 4] = ["dir", "redact", "fields", "record_inputs"];

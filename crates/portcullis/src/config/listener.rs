@@ -18,14 +18,14 @@ use super::{format, schema};
 /// Builds every listener.
 pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Vec<Listener> {
     let nodes = root.items("listeners");
-    if let Some(empty) = root.get("listeners").filter(|_| nodes.is_empty()) {
+    if let Some(empty) = root.get("listeners").filter(|node| node.items().is_empty()) {
         builder.error(empty.place, "`listeners` is empty: add at least one with an `address`");
     }
-    let listeners: Vec<_> = nodes.iter().filter_map(|node| listener(builder, node)).collect();
+    let built: Vec<_> = nodes.iter().filter_map(|node| Some((node, listener(builder, node)?))).collect();
     let mut names = HashSet::new();
     let mut addresses: HashSet<_> =
         root.section("admin", &schema::ADMIN).read("address", format::address).into_iter().collect();
-    for (node, listener) in nodes.iter().zip(&listeners) {
+    for (node, listener) in &built {
         let place = |key| node.get(key).or_else(|| node.get("address")).map_or(node.place, |node| node.place);
         // Port 0 is another one each time.
         if listener.address.port() != 0 && !addresses.insert(listener.address) {
@@ -41,7 +41,7 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Vec<Listene
             );
         }
     }
-    listeners
+    built.into_iter().map(|(_, listener)| listener).collect()
 }
 
 fn listener(builder: &mut Builder<'_>, node: &Node) -> Option<Listener> {

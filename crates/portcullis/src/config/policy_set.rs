@@ -9,9 +9,7 @@ use super::fields::Fields;
 use super::policy_test::Case;
 use super::source::{Place, Sources};
 use super::tree::{Node, Value};
-use super::{
-    Extent, Files, LoadError, MAX_FILE_BYTES, Report, data, policy, policy_test, process_environment, read_text, schema,
-};
+use super::{Extent, Files, LoadError, Report, data, policy, policy_test, process_environment, schema};
 
 /// Policies, each by itself, and their tests.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ pub(crate) fn load_policies(files: &[PathBuf], config: Option<&Path>) -> Result<
 impl Files<'_> {
     /// Reads of a configuration only what policies name: a test needs neither its secrets nor its certificates.
     fn policy_root(&mut self, path: &Path) -> Result<Option<Node>, LoadError> {
-        let text = read(path)?;
+        let text = LoadError::or_text(path)?;
         let (_, node) = self.tree(path, text, &schema::ROOT);
         Ok(node.map(|mut node| {
             if let Value::Map(entries) = &mut node.value {
@@ -72,7 +70,7 @@ impl Files<'_> {
     fn named(&mut self, files: &[PathBuf]) -> Result<Vec<Node>, LoadError> {
         let mut nodes = Vec::new();
         for path in files {
-            let text = read(path)?;
+            let text = LoadError::or_text(path)?;
             let (file, node) = self.read(path, text, &schema::POLICY_FILE);
             if node.as_ref().is_some_and(|node| node.get("tests").is_none_or(|tests| tests.items().is_empty())) {
                 self.error(Place::start_of(file), "this file tests nothing: add `tests`, or leave it out".to_owned());
@@ -89,10 +87,6 @@ impl Files<'_> {
             self.error(root.get("policy_files").map_or(root.place, |node| node.place), message.to_owned());
         }
     }
-}
-
-fn read(path: &Path) -> Result<String, LoadError> {
-    read_text(path, MAX_FILE_BYTES).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })
 }
 
 type Built = (authorize::Config, Authorizer, Vec<Case>);

@@ -102,14 +102,19 @@ impl Report {
         let (line, _) = source.position(place.start);
         let margin = line.to_string();
         let before = source.text.get(range.start..place.start)?;
-        let marked =
-            source.text.get(place.start..place.end.clamp(place.start, range.start + text.len()).max(place.start));
+        // Of a line that no screen shows at once, what stands around the place.
+        let column = before.chars().count();
+        let skipped = if text.chars().count() > MAX_SHOWN { column.saturating_sub(MAX_SHOWN / 2) } else { 0 };
+        let part = |skipped: usize| text.chars().skip(skipped);
+        let begun = if skipped > 0 { "…" } else { "" };
+        let goes_on = if part(skipped + MAX_SHOWN).next().is_some() { "…" } else { "" };
+        let marked = source.text.get(place.start..place.end.min(range.start + text.len()).max(place.start));
         let columns = |c| if space(c) == WIDE { 2 } else { 1 };
         let width = marked.unwrap_or_default().trim_end().chars().map(columns).sum::<usize>().max(1);
-        let pad: String = before.chars().map(space).collect();
+        let pad: String = begun.chars().chain(before.chars().skip(skipped)).map(space).collect();
         let mut out = String::new();
-        let shown: String = text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
-        let _ = writeln!(out, "  {margin} | {shown}");
+        let shown = part(skipped).take(MAX_SHOWN).map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c });
+        let _ = writeln!(out, "  {margin} | {begun}{}{goes_on}", shown.collect::<String>());
         let _ = write!(out, "  {:width$} | {pad}{}", "", "^".repeat(width.min(MAX_CARETS)), width = margin.len());
         Some(out)
     }
@@ -152,3 +157,6 @@ const WIDE: char = '\u{3000}';
 
 /// A longer underline helps nobody.
 const MAX_CARETS: usize = 80;
+
+/// Characters of a line that are shown.
+const MAX_SHOWN: usize = 240;

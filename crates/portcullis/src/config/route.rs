@@ -29,6 +29,8 @@ use super::tree::{Node, Value, quoted};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Named<'a> {
     pub(crate) policies: &'a [authorize::Policy],
+    /// The ids of providers as they are written, whatever else is wrong with them.
+    pub(crate) providers: &'a [&'a str],
     pub(crate) sign_in: Option<&'a SignIn>,
     /// Whether there is an `authenticate` section, good or bad.
     pub(crate) offers_sign_in: bool,
@@ -55,8 +57,11 @@ pub(crate) fn build<'n>(builder: &mut Builder<'n>, root: &Fields<'n>, named: Nam
         check_provider(builder, &Fields::new(&schema::DEFAULTS, Some(node)), named);
     }
     let mut built = Vec::new();
-    let (of_connections, of_requests): (Vec<_>, Vec<_>) =
-        root.items("routes").iter().partition(|node| passthrough::is(node));
+    let (of_connections, of_requests): (Vec<_>, Vec<_>) = root
+        .items("routes")
+        .iter()
+        .filter(|node| matches!(node.value, Value::Map(_)))
+        .partition(|node| passthrough::is(node));
     for node in of_requests {
         let fields = Fields::new(&schema::ROUTE, Some(node)).inheriting(defaults);
         let route = if tunnel::is(node) {
@@ -168,13 +173,12 @@ fn authentication(builder: &mut Builder<'_>, fields: &Fields<'_>, named: Named<'
 }
 
 fn check_provider(builder: &mut Builder<'_>, fields: &Fields<'_>, named: Named<'_>) {
-    let Some(node) = fields.own("provider").filter(|_| named.sign_in.is_some() || !named.offers_sign_in) else {
+    let Some(node) = fields.own("provider").filter(|_| !named.providers.is_empty() || !named.offers_sign_in) else {
         return;
     };
-    let known = named.sign_in.map_or(&[][..], |sign_in| &sign_in.config.providers);
-    let text = node.text().unwrap_or_default();
-    if !known.iter().any(|provider| provider.id.as_str() == text) {
-        let hint = hint(text, known.iter().map(|provider| provider.id.as_str()));
+    let Some(text) = node.text() else { return };
+    if !named.providers.contains(&text) {
+        let hint = hint(text, named.providers.iter().copied());
         builder.error(node.place, format!("no provider has the id {}: {hint}", node.shown()));
     }
 }
@@ -217,7 +221,8 @@ fn identity(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<IdentityHe
     let fields = fields.section("identity", &schema::IDENTITY_HEADERS);
     let mut headers = Vec::new();
     for (name, value) in fields.table("headers") {
-        let claim = claim(value.text().unwrap_or_default());
+        let Some(text) = value.text() else { continue };
+        let claim = claim(text);
         match (format::header_name(name), claim) {
             (Ok(name), Ok(_)) if FORBIDDEN_HEADERS.contains(&name.as_str()) => {
                 let message = format!(
@@ -251,7 +256,7 @@ fn claim(text: &str) -> Result<IdentityClaim, String> {
 fn rules<'n>(builder: &mut Builder<'n>, fields: &Fields<'n>, named: Named<'_>) -> RouteRules {
     let mut policies = Vec::new();
     for node in fields.items("policy") {
-        let text = node.text().unwrap_or_default();
+        let Some(text) = node.text() else { continue };
         match named.policies.iter().position(|policy| policy.name == text) {
             Some(index) => policies.push(index),
             None => {

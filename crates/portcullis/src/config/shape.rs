@@ -49,7 +49,7 @@ impl Shape<'_> {
         if matches!(kind, Kind::Secret) {
             self.sources.hide(node.place);
         }
-        if node.scalar().is_some_and(|scalar| scalar.failed) {
+        if node.is_failed() {
             return;
         }
         if matches!(node.value, Value::Null) && !matches!(kind, Kind::Any) {
@@ -62,7 +62,9 @@ impl Shape<'_> {
             Kind::Format(Format::Expression) => node.text().is_some(),
             Kind::Text | Kind::Format(_) => node.text().is_some_and(|text| !is_literal(node, text)),
             Kind::Flag => is_flag(node),
-            Kind::Count(..) | Kind::Choice(_) => node.text().is_some(),
+            // A number in quotes is a text.
+            Kind::Count(..) => node.scalar().is_some_and(|scalar| scalar.style == Style::Plain || scalar.expanded),
+            Kind::Choice(_) => node.text().is_some(),
             Kind::List(_, Alone::Refused) => matches!(node.value, Value::List(_)),
             Kind::List(_, Alone::Allowed) => !matches!(node.value, Value::Map(_)),
             Kind::Table(_) | Kind::Section(_) => matches!(node.value, Value::Map(_)),
@@ -133,6 +135,9 @@ impl Shape<'_> {
     fn rules(&mut self, node: &Node, name: &str) {
         for (index, rule) in node.items().iter().enumerate() {
             let name = if matches!(node.value, Value::List(_)) { format!("{name}[{index}]") } else { name.to_owned() };
+            if rule.is_failed() {
+                continue;
+            }
             match &rule.value {
                 Value::Map(_) => self.section(rule, &RULE),
                 Value::Null | Value::Scalar(_) | Value::List(_) => {
@@ -154,7 +159,7 @@ impl Shape<'_> {
         if text == Some("") && node.scalar().is_some_and(|scalar| scalar.expanded) {
             self.error(node.place, format!("`{name}` is empty after `${{..}}` was replaced: set the variable or file"));
         }
-        text.is_some()
+        text.is_some_and(|text| !is_literal(node, text))
     }
 
     fn format(&mut self, node: &Node, format: Format, name: &str) {

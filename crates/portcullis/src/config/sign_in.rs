@@ -127,8 +127,7 @@ fn keys(builder: &mut Builder<'_>, fields: &Fields<'_>) -> KeyTexts {
     let tried = Store::open(&StoreLocation::Memory).map_err(AuthenticateError::from);
     if let Err(AuthenticateError::UnusableKey { key, index, reason }) =
         tried.and_then(|store| Keys::load(&texts, &store))
-        && let Some(node) =
-            fields.items(key).get(index).filter(|node| node.scalar().is_some_and(|scalar| !scalar.failed))
+        && let Some(node) = fields.items(key).get(index).filter(|node| node.text().is_some())
     {
         builder.error(node.place, format!("`{key}[{index}]` cannot be used: {reason}"));
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::tree::password;
 use super::watched::Watched;
 
 /// A place in one of the files.
@@ -105,7 +106,10 @@ impl Source {
             }
             inner
         });
-        names_secret(line) || line.contains("-----BEGIN") || above.into_iter().any(names_secret)
+        names_secret(line)
+            || password(line).is_some()
+            || line.contains("-----BEGIN")
+            || above.into_iter().any(names_secret)
     }
 }
 

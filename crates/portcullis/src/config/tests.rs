@@ -22,6 +22,7 @@ mod schema;
 mod secrets;
 mod shipping;
 mod step_up;
+mod texts;
 mod tunnels;
 mod upstreams;
 

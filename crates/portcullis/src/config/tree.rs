@@ -1,5 +1,7 @@
 //! The tree that a file is read into: every value knows its place.
 
+use std::ops::Range;
+
 use super::source::Place;
 
 /// A value and its place.
@@ -57,9 +59,14 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// Returns the scalar's text.
+    /// Returns the scalar's text; nothing where nothing is to be said about it.
     pub(crate) fn text(&self) -> Option<&str> {
-        self.scalar().map(|scalar| scalar.text.as_str())
+        self.scalar().filter(|scalar| !scalar.failed).map(|scalar| scalar.text.as_str())
+    }
+
+    /// Returns whether nothing is to be said about it any more.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.scalar().is_some_and(|scalar| scalar.failed)
     }
 
     pub(crate) const fn scalar(&self) -> Option<&Scalar> {
@@ -117,8 +124,12 @@ pub(crate) fn is_bool(text: &str) -> bool {
     matches!(text, "true" | "false")
 }
 
-/// Puts user input in back-ticks, on one line and of bounded length.
+/// Puts user input in back-ticks, on one line, of bounded length, and without the password of a URL.
 pub(crate) fn quoted(text: &str) -> String {
+    if let Some(Range { start, end }) = password(text) {
+        let (before, after) = (text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default());
+        return quoted(&format!("{before}***{after}"));
+    }
     let mut shown: String = text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect();
     // `escape_debug` also escapes quotes, which need no escape between back-ticks.
     shown = shown.replace("\\\"", "\"").replace("\\'", "'").replace("\\\\", "\\");
@@ -126,6 +137,16 @@ pub(crate) fn quoted(text: &str) -> String {
         shown.push_str("...");
     }
     format!("`{shown}`")
+}
+
+/// Returns where the password of a URL stands in a text, unless it is hidden already.
+pub(crate) fn password(text: &str) -> Option<Range<usize>> {
+    let start = text.find("://")? + "://".len();
+    let authority = text.get(start..)?.split(['/', '?', '#', ' ', '"', '\'', ',']).next()?;
+    let (credentials, _) = authority.rsplit_once('@')?;
+    let (user, password) = credentials.split_once(':')?;
+    let start = start + user.len() + 1;
+    (password != "***").then_some(start..start + password.len())
 }
 
 /// Characters of user input that a message repeats.

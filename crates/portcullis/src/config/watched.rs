@@ -82,12 +82,20 @@ fn matches(pattern: &str) -> Vec<PathBuf> {
     glob::glob(pattern).map(|paths| paths.flatten().collect()).unwrap_or_default()
 }
 
-/// Returns the folder that a pattern starts from: what stands before its first special character.
+/// Returns the folder that a pattern starts from: what stands before the first part with a special character.
 fn base(pattern: &str) -> PathBuf {
-    let literal = pattern.split(['*', '?', '[']).next().unwrap_or_default();
-    named_folder(Path::new(
-        literal.rsplit_once('/').map_or("", |(folder, _)| if folder.is_empty() { "/" } else { folder }),
-    ))
+    let folders = Path::new(pattern).parent().unwrap_or(Path::new(""));
+    let literal = folders.components().map_while(|part| unescaped(part.as_os_str().to_str()?));
+    named_folder(&literal.collect::<PathBuf>())
+}
+
+/// Returns the one name that a part of a pattern matches, if it is one.
+fn unescaped(part: &str) -> Option<String> {
+    let mut name = part.to_owned();
+    for special in ["[", "]", "?", "*"] {
+        name = name.replace(&glob::Pattern::escape(special), special);
+    }
+    (glob::Pattern::escape(&name) == part).then_some(name)
 }
 
 fn named_folder(folder: &Path) -> PathBuf {

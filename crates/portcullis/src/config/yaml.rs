@@ -3,13 +3,15 @@
 //! Stricter than YAML where YAML surprises: duplicate keys, merge keys and tags are refused, `yes` is a text, and
 //! anchors cannot blow a small file up.
 
+mod remedy;
+
 use std::collections::HashMap;
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Span, StrInput};
 
 use super::problem::Problem;
 use super::source::{FileId, Place};
-use super::tree::{Entry, Node, Scalar, Style, Value};
+use super::tree::{Entry, Node, Scalar, Style, Value, quoted};
 
 /// Reads one document. A file that is no YAML gives one problem; duplicate keys and the like are all reported.
 pub(crate) fn parse(text: &str, file: FileId) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
@@ -47,7 +49,8 @@ impl<'t> Reader<'t> {
             match event {
                 Event::StreamStart | Event::DocumentEnd => {}
                 Event::DocumentStart(..) if root.is_some() => {
-                    return Err(self.error(span, "a second YAML document starts here: put everything into one"));
+                    self.report(span, "a second YAML document starts here: put everything into one");
+                    break;
                 }
                 Event::DocumentStart(..) => {
                     let (event, span) = self.next()?;
@@ -65,13 +68,13 @@ impl<'t> Reader<'t> {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let at = self.place_of(*error.marker(), *error.marker());
-                let what = error.kind().to_string();
-                if what.starts_with("while scanning a tag") || what.starts_with("while parsing a tag,") {
-                    return Err(Problem::error(at, TAG));
-                }
-                Err(Problem::error(at, format!("not valid YAML: {what}{}", remedy(&what))))
+                let message = if remedy::is_of_tag(error.kind()) { TAG.to_owned() } else { syntax(error.kind()) };
+                Err(Problem::error(at, message))
             }
-            None => Err(Problem::error(Place::start_of(self.file), "not valid YAML: the file ends too early")),
+            None => {
+                let start = Place::start_of(self.file);
+                Err(Problem::error(start, "not valid YAML: the file ends too early: write the rest of it"))
+            }
         }
     }
 
@@ -93,13 +96,14 @@ impl<'t> Reader<'t> {
             Event::MappingStart(..) => self.map()?,
             Event::Alias(anchor) => return self.alias(anchor, span),
             Event::UnresolvedAlias(_) => {
-                return Err(self.error(
+                self.report(
                     span,
                     "this alias names no anchor above it: define the anchor first, or put quotes around a text that \
                      starts with `*`",
-                ));
+                );
+                Value::Scalar(Scalar { text: String::new(), style: Style::Plain, expanded: false, failed: true })
             }
-            _ => return Err(self.error(span, "not valid YAML: a value is missing")),
+            _ => return Err(self.error(span, "not valid YAML: a value is missing: write one")),
         };
         let node = Node { value, place };
         if let Some(anchor) = anchor {
@@ -130,6 +134,9 @@ impl<'t> Reader<'t> {
             let (event, span) = self.next()?;
             let value = self.node(event, span)?;
             let key_place = key.place;
+            if key.is_failed() {
+                continue;
+            }
             let Some(key) = key.text() else {
                 self.problems.push(Problem::error(key_place, "a key must be a text: write `name: value`"));
                 continue;
@@ -138,7 +145,7 @@ impl<'t> Reader<'t> {
                 Some("merge keys (`<<`) are not supported: write the keys out, or use `defaults` for routes".to_owned())
             } else {
                 let first = entries.iter().find(|entry| entry.key == key);
-                first.map(|_| format!("the key {} is given twice: remove one", super::tree::quoted(key)))
+                first.map(|_| format!("the key {} is given twice: remove one", quoted(key)))
             };
             match mistake {
                 Some(message) => self.problems.push(Problem::error(key_place, message)),
@@ -166,6 +173,11 @@ impl<'t> Reader<'t> {
             ));
         }
         Ok(())
+    }
+
+    /// Notes a mistake behind which the rest of the file can still be read.
+    fn report(&mut self, span: Span, message: &str) {
+        self.problems.push(self.error(span, message));
     }
 
     fn error(&self, span: Span, message: impl Into<String>) -> Problem {
@@ -196,17 +208,17 @@ fn scalar(text: String, style: ScalarStyle) -> Value {
     }
 }
 
-/// Says what to do about the slips that writing rules into YAML leads to.
-fn remedy(what: &str) -> &'static str {
-    if what.starts_with("invalid trailing content after double-quoted") {
-        ": put the whole text into single quotes, such as '\"staff\" in user.groups'"
-    } else if what.starts_with("invalid trailing content after single-quoted") {
-        ": put the whole text into double quotes"
-    } else if what.starts_with("tabs disallowed") || what.ends_with("found a tab") {
-        ": indent with spaces"
+/// Says what is wrong with what is no YAML, and what to do.
+fn syntax(kind: &ErrorKind) -> String {
+    let what = if let ErrorKind::UnexpectedCharacter { character } = kind {
+        // The parser's own text puts it between two kinds of quotes.
+        format!("unexpected character {}", quoted(&character.to_string()))
+    } else if *kind == ErrorKind::RecursionLimitExceeded {
+        format!("more than {MAX_DEPTH} levels")
     } else {
-        ""
-    }
+        kind.to_string()
+    };
+    format!("not valid YAML: {what}: {}", remedy::remedy(kind))
 }
 
 fn size(node: &Node) -> usize {

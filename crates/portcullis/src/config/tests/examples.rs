@@ -58,10 +58,7 @@ fn every_example_passes_the_schema() {
     let schema = json_schema();
     for file in yaml_files(&repository().join("config")) {
         let text = fs::read_to_string(&file).unwrap();
-        let mut sources = Sources::default();
-        let id = sources.add(file.clone(), text.clone());
-        let (root, _) = yaml::parse(&text, id).unwrap();
-        assert_eq!(mismatches(&json(&root), &schema), Vec::<String>::new(), "{}", file.display());
+        assert_eq!(mismatches(&parsed(&text), &schema), Vec::<String>::new(), "{}", file.display());
     }
 }
 
@@ -79,6 +76,11 @@ fn every_example_policy_loads() {
 
 const ALL_POLICIES: &str = "policies.yaml";
 
+pub(super) fn parsed(text: &str) -> Value {
+    let id = Sources::default().add(PathBuf::new(), text.to_owned());
+    json(&yaml::parse(text, id).unwrap().0)
+}
+
 fn json(node: &Node) -> Value {
     match &node.value {
         tree::Value::Null => Value::Null,
@@ -95,7 +97,7 @@ fn json(node: &Node) -> Value {
 }
 
 /// The part of JSON Schema that ours uses.
-fn mismatches(value: &Value, schema: &Value) -> Vec<String> {
+pub(super) fn mismatches(value: &Value, schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(variants) = schema["anyOf"].as_array()
         && !variants.iter().any(|variant| mismatches(value, variant).is_empty())
@@ -115,8 +117,19 @@ fn mismatches(value: &Value, schema: &Value) -> Vec<String> {
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => vec![kind],
     };
-    if !types.contains(&kind) {
+    if !types.contains(&kind) && (kind != "integer" || !types.contains(&"number")) {
         found.push(format!("{value} is {kind}, not {types:?}"));
+    }
+    if schema.get("const").is_some_and(|only| only != value) {
+        found.push(format!("{value} is not {}", schema["const"]));
+    }
+    let length = value.as_str().map(str::len).or_else(|| value.as_array().map(Vec::len));
+    let least = schema["minLength"].as_u64().filter(|_| value.is_string()).or(schema["minItems"].as_u64());
+    if length.zip(least).is_some_and(|(length, least)| (length as u64) < least) {
+        found.push(format!("{value} is too short"));
+    }
+    if value.as_u64().zip(schema["minimum"].as_u64()).is_some_and(|(number, least)| number < least) {
+        found.push(format!("{value} is too small"));
     }
     if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
         found.push(format!("{value} is none of {}", schema["enum"]));

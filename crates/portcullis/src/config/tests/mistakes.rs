@@ -137,7 +137,7 @@ fn a_syntax_error_has_its_place() {
         r#"listeners: [{ address: 127.0.0.1:0 }]
 routes: [{ from: http://a.test
 "#,
-        r#"portcullis.yaml:2:10: not valid YAML: unclosed bracket '{'
+        r#"portcullis.yaml:2:10: not valid YAML: unclosed bracket '{': close each `[` with `]` and each `{` with `}`, and put a text that has one, such as `${env:NAME}`, into quotes
   2 | routes: [{ from: http://a.test
     |          ^
 "#,
@@ -1179,6 +1179,8 @@ routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 
 drain_timeout: ${env:NOPE}
 "#,
         r#"portcullis.yaml:3:16: the environment variable `NOPE` is not set: set it, or correct the name
+  3 | drain_timeout: ${env:NOPE}
+    |                ^^^^^^^^^^^
 "#,
     );
 }
@@ -1191,6 +1193,8 @@ routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 
 drain_timeout: ${file:nope}
 "#,
         r#"portcullis.yaml:3:16: cannot read `nope`: there is no such file; correct the path, or make the file readable
+  3 | drain_timeout: ${file:nope}
+    |                ^^^^^^^^^^^^
 "#,
     );
 }
@@ -1203,6 +1207,8 @@ routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 
 drain_timeout: ${NOPE}
 "#,
         r#"portcullis.yaml:3:16: `${` starts neither `${env:NAME}` nor `${file:PATH}`: write one of them, or `$${` for a plain `${`
+  3 | drain_timeout: ${NOPE}
+    |                ^^^^^^^
 "#,
     );
 }
@@ -1215,6 +1221,8 @@ routes: [{ from: http://a.test, to: http://10.0.0.1, authenticate: none, allow: 
 drain_timeout: ${env:NOPE
 "#,
         r#"portcullis.yaml:3:16: `${` has no `}`: write `${env:NAME}` or `${file:PATH}`
+  3 | drain_timeout: ${env:NOPE
+    |                ^^^^^^^^^^
 "#,
     );
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::json_schema;
+use super::examples::mismatches;
 use super::{Folder, GOOD};
 
 #[test]
@@ -26,6 +27,79 @@ fn every_key_has_a_description() {
     walk(&schema, "");
 }
 
+/// Checks that a file of this line besides others is taken, or refused, by the schema as when it is loaded.
+fn agrees(line: &str, is_good: bool) {
+    let schema = json_schema();
+    let config = format!("{GOOD}{line}\n");
+    let loaded = Folder::new(&config).load();
+    assert_eq!(loaded.is_ok(), is_good, "{line}: {:?}", loaded.map_err(|error| error.to_string()).err());
+    let found = mismatches(&super::examples::parsed(&config), &schema);
+    assert_eq!(found.is_empty(), is_good, "{line}: {found:?}");
+}
+
+#[test]
+fn the_schema_takes_what_loads_and_refuses_what_does_not() {
+    for line in [
+        "drain_timeout: 1h30m",
+        "drain_timeout: 0m1s",
+        "audit: { segment_size: 1048576, instance: 7 }",
+        "audit: { segment_size: 1MiB, durability: disk }",
+        "audit: { stdout: true }",
+        "networks: { office: [10.0.0.0/8, '2001:db8::/32'] }",
+        "    timeout: { total: off, idle: 1s }",
+        "    retry: { on: [502, reset] }",
+        "    rate_limit: { requests: 5 }",
+        "    websockets: [https://a.example.com]",
+        "    websockets: off",
+        "    response_headers: { set: { x-level: 5 } }",
+    ] {
+        agrees(line, true);
+    }
+    for line in [
+        "drain_timeout: 30",
+        "drain_timeout: 0s",
+        "drain_timeout: soon",
+        "audit: { segment_size: 0 }",
+        "audit: { segment_size: 1 MB }",
+        "audit: { stdout: 'true' }",
+        "audit: { durability: tape }",
+        "networks: { office: [somewhere] }",
+        "admin: { address: 9901 }",
+        "admin: { address: localhost }",
+        "    timeout: { connect: off }",
+        "    methods: [get]",
+        "    rate_limit: { requests: '5' }",
+        "    rate_limit: { requests: 0 }",
+        "    response_headers: { set: { x-level: [5] } }",
+        "    deny: ['']",
+    ] {
+        agrees(line, false);
+    }
+}
+
+#[test]
+fn words_that_yaml_1_1_reads_as_something_else_pass_the_schema() {
+    let schema = json_schema();
+    let listener = &schema["properties"]["listeners"]["items"]["properties"];
+    assert_eq!(mismatches(&false.into(), &listener["proxy_protocol"]), Vec::<String>::new());
+    let idle = &schema["properties"]["authenticate"]["properties"]["session"]["properties"]["idle_timeout"];
+    assert_eq!(mismatches(&false.into(), idle), Vec::<String>::new());
+    assert_ne!(mismatches(&true.into(), idle), Vec::<String>::new());
+}
+
+#[test]
+fn a_reference_passes_the_schema_wherever_a_value_may_stand() {
+    let schema = json_schema();
+    let limits = &schema["properties"]["listeners"]["items"]["properties"]["limits"]["properties"];
+    for property in [&limits["max_connections"], &limits["max_header_bytes"], &limits["underscore_headers"]] {
+        assert_eq!(mismatches(&"${env:LIMIT}".into(), property), Vec::<String>::new());
+    }
+    assert_eq!(
+        mismatches(&"${env:STDOUT}".into(), &schema["properties"]["audit"]["properties"]["stdout"]),
+        Vec::<String>::new()
+    );
+}
+
 #[test]
 fn nested_aliases_do_not_fill_the_memory() {
     let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
@@ -46,7 +120,7 @@ fn an_alias_within_itself_is_refused() {
 fn deep_nesting_is_refused() {
     let problems = Folder::new(&format!("a: {}\n", "[".repeat(10_000))).problems();
     assert!(problems.starts_with("portcullis.yaml:1:"), "{problems}");
-    assert!(problems.contains("not valid YAML"), "{problems}");
+    assert!(problems.contains("not valid YAML: more than 64 levels: nest less deeply"), "{problems}");
 }
 
 #[test]
@@ -54,5 +128,7 @@ fn a_file_that_is_not_utf_8_says_so() {
     let folder = Folder::new("");
     folder.write("portcullis.yaml", [GOOD.as_bytes(), b"# \xe4\n"].concat());
     let error = folder.problems();
-    assert!(error.contains("the file is not UTF-8 (line 7); save it as UTF-8"), "{error}");
+    assert!(error.starts_with("portcullis.yaml:7:3: the file is not UTF-8 here: save it as UTF-8"), "{error}");
+    folder.write("portcullis.yaml", [b"a: ", &b"token: hunter2 \xff hunter2"[..]].concat());
+    assert!(!folder.problems().contains("hunter2"));
 }

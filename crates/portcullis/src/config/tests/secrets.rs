@@ -68,3 +68,21 @@ fn a_bad_key_is_named_and_not_shown() {
     assert!(problems.contains("portcullis.yaml:14:17: `seal[0]` cannot be used: "), "{problems}");
     assert!(!problems.contains("hunter2"), "{problems}");
 }
+
+#[test]
+fn a_boolean_is_no_secret() {
+    let problems = Folder::new(&provider("client_secret: true")).problems();
+    assert!(problems.contains("`client_secret` must be a text, not a boolean"), "{problems}");
+}
+
+#[test]
+fn a_password_in_a_url_is_not_shown() {
+    let config = GOOD.replace("http://127.0.0.1:8080", "http://user:hunter2@127.0.0.1:8080");
+    check(&config, "hunter2");
+    assert!(
+        Folder::new(&config)
+            .problems()
+            .contains("`http://user:***@127.0.0.1:8080` is an upstream URL with credentials")
+    );
+    check(&provider("ca_file: \"https://user:hunter2@idp.test?x\""), "hunter2");
+}

@@ -89,7 +89,7 @@ fn mistakes_in_receivers_say_what_to_write() {
     );
     check(
         "{ otlp: { url: https://u:p@collector } }",
-        "portcullis.yaml:7:23: `url`: `https://u:p@collector` is a URL with credentials: remove the part before `@`, and use \
+        "portcullis.yaml:7:23: `url`: `https://u:***@collector` is a URL with credentials: remove the part before `@`, and use \
          `headers`",
     );
     check(

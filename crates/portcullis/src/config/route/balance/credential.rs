@@ -20,8 +20,9 @@ pub(super) fn build(builder: &mut Builder<'_>, fields: &Fields<'_>) -> Option<Cr
             format!("`credential` cannot set {name}, which Portcullis sets itself: choose another header"),
         );
     }
-    let source = match (fields.text("value"), fields.get("oauth2")) {
+    let source = match (fields.get("value"), fields.get("oauth2")) {
         (Some(value), None) => {
+            let value = value.text()?;
             if format::header_value(value).is_err() {
                 builder.error(
                     place,
