@@ -14,7 +14,7 @@ pub(crate) mod text;
 mod version;
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -108,10 +108,21 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Prints to standard output. A reader that went away (`portcullis schema | head`) is not an error.
+/// Prints to standard output.
 fn print(text: impl Display) -> Exit {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
-    Exit::Done
+    printed(writeln!(std::io::stdout().lock(), "{text}"))
+}
+
+/// Says how a verb ended that printed all that it had to. A reader that went away (`portcullis schema | head`) is not an
+/// error; a disk that is full is one, or a part of what was asked for would look like all of it.
+fn printed(result: io::Result<()>) -> Exit {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let reason = crate::config::reason(&error);
+            refuse(format_args!("cannot write to standard output: {reason}; print it elsewhere"))
+        }
+        Ok(()) | Err(_) => Exit::Done,
+    }
 }
 
 /// Prints what is wrong and what to do to standard error.

@@ -165,7 +165,10 @@ fn what_tests_nothing_exits_with_2() {
         &["unknown network `vpn`", "comes from a configuration: add `--config FILE`"],
     );
     refused(&folder, &["test", "missing.yaml"], &["cannot read `missing.yaml`: there is no such file"]);
-    refused(&folder, &["test"], &["required"]);
+    // Without a file it is that of the folder.
+    refused(&folder, &["test"], &["portcullis.yaml:1:15: no policy file has `tests`"]);
+    fs::remove_file(folder.path().join("portcullis.yaml")).unwrap();
+    refused(&folder, &["test"], &["portcullis: cannot read `portcullis.yaml`: there is no such file"]);
 }
 
 #[test]

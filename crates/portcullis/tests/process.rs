@@ -129,6 +129,25 @@ fn what_cannot_be_served_exits_with_2_and_says_what_to_do() {
     assert!(told(&output).contains("none.yaml"), "{}", told(&output));
 }
 
+#[test]
+fn what_cannot_be_printed_exits_with_2_unless_nobody_reads_it() {
+    let schema = |out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.arg("schema").stdout(out).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
+    };
+    let output = schema(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        told(&output).starts_with("portcullis: cannot write to standard output: no space left"),
+        "{}",
+        told(&output)
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = schema(writer.into());
+    assert_eq!((output.status.code(), told(&output)), (Some(0), String::new()));
+}
+
 /// An upstream that takes one request, tells, and answers when it is told to.
 fn held() -> (String, std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -38,6 +38,11 @@ impl Policy {
 
 /// Says why there is no configuration.
 fn refuse_config(error: &LoadError) -> Exit {
-    super::complain(error);
-    Exit::Refused
+    match error {
+        LoadError::Invalid(report) => {
+            super::complain(report.to_string().trim_end());
+            super::refuse("the configuration has errors: correct those above")
+        }
+        LoadError::Unreadable { .. } => super::refuse(error),
+    }
 }

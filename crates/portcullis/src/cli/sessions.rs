@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use url::form_urlencoded::byte_serialize;
 
-use super::Exit;
+use super::{Exit, TableOrJson};
 
 /// Show who is signed in, and end sessions
 ///
@@ -33,6 +33,9 @@ enum Verb {
         /// Only those of this user: an id or an e-mail address
         #[arg(long)]
         user: Option<String>,
+        /// How sessions are printed: for people, or as one JSON object a line
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        format: TableOrJson,
         #[command(flatten)]
         admin: AdminArgs,
     },
@@ -40,6 +43,7 @@ enum Verb {
     #[command(after_help = REVOKE_EXAMPLES, group = ArgGroup::new("whose").args(["id", "user"]).required(true))]
     Revoke {
         /// The session, as `list` and audit records call it
+        #[arg(allow_hyphen_values = true)]
         id: Option<String>,
         /// All sessions of this user: an id or an e-mail address
         #[arg(long)]
@@ -85,43 +89,53 @@ impl Sessions {
             format!("/sessions{query}")
         };
         match &self.verb {
-            Verb::List { user, admin } => {
+            Verb::List { user, format, admin } => {
                 let user = user.as_deref();
-                admin.ask("GET", &of_user(user), "sessions", user)
+                match admin.ask("GET", &of_user(user), "sessions", user) {
+                    Ok(sessions) if sessions.is_empty() => Exit::Done,
+                    Ok(sessions) if *format == TableOrJson::Json => super::print(lines(&sessions)),
+                    Ok(sessions) => super::print(table(&sessions)),
+                    Err(exit) => exit,
+                }
             }
-            Verb::Revoke { id: Some(id), admin, .. } => {
-                admin.ask("DELETE", &format!("/sessions/{}", encoded(id)), "revoked", None)
-            }
+            Verb::Revoke { id: Some(id), admin, .. } => admin.revoke(&format!("/sessions/{}", encoded(id)), None),
             Verb::Revoke { id: None, user, admin } => {
                 let user = user.as_deref();
-                admin.ask("DELETE", &of_user(user), "revoked", user)
+                admin.revoke(&of_user(user), user)
             }
         }
     }
 }
 
 impl AdminArgs {
-    fn ask(&self, method: &str, path: &str, list: &str, user: Option<&str>) -> Exit {
-        let answered = match self.send(method, path) {
-            Ok(answered) => answered,
-            Err(error) => return super::refuse(format_args!("{error}; is that the admin listener of a proxy?")),
-        };
-        let Some(answer) = answered.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok()) else {
+    fn revoke(&self, path: &str, user: Option<&str>) -> Exit {
+        match self.ask("DELETE", path, "revoked", user) {
+            Ok(revoked) if revoked.is_empty() => Exit::Negative,
+            Ok(revoked) => super::print(table(&revoked)),
+            Err(exit) => exit,
+        }
+    }
+
+    /// Returns the sessions that are answered as `list`.
+    fn ask(&self, method: &str, path: &str, list: &str, user: Option<&str>) -> Result<Vec<Value>, Exit> {
+        let answered = self
+            .send(method, path)
+            .map_err(|error| super::refuse(format_args!("{error}; is that the admin listener of a proxy?")))?;
+        let body = answered.split_once("\r\n\r\n").map(|(_, body)| body);
+        let Some(answer) = body.and_then(|body| serde_json::from_str::<Value>(body).ok()) else {
             let admin = &self.admin.authority;
-            return super::refuse(format_args!("`{admin}` gave no proper answer: is it the admin listener?"));
+            return Err(super::refuse(format_args!("`{admin}` gave no proper answer: is it the admin listener?")));
         };
-        let answer: Value = answer;
         if let Some(message) = answer.get("message").and_then(Value::as_str) {
             let remedy = answer.get("error").and_then(Value::as_str).map(remedy).unwrap_or_default();
             super::complain(format_args!("portcullis: {message}{remedy}"));
-            return Exit::Negative;
+            return Err(Exit::Negative);
         }
-        let sessions = answer.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let sessions = answer.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
         if sessions.is_empty() {
             super::complain(format_args!("portcullis: {}", none(user)));
-            return if method == "DELETE" { Exit::Negative } else { Exit::Done };
         }
-        super::print(sessions.iter().map(line).collect::<Vec<_>>().join("\n"))
+        Ok(sessions)
     }
 
     fn send(&self, method: &str, path: &str) -> io::Result<String> {
@@ -160,11 +174,29 @@ fn none(user: Option<&str>) -> String {
     )
 }
 
-fn line(session: &Value) -> String {
+/// Lays sessions out below the names of their columns.
+fn table(sessions: &[Value]) -> String {
+    let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(sessions.iter().map(cells)).collect();
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+    }
+    let line = |row: &[String; HEAD.len()]| {
+        let cells: String = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        cells.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn lines(sessions: &[Value]) -> String {
+    sessions.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn cells(session: &Value) -> [String; HEAD.len()] {
     let text = |pointer| {
         let text = session.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         // A name from a provider must not steer the terminal.
-        text.chars().filter(|c| !c.is_control()).collect::<String>()
+        super::text::safe(text)
     };
     let user = text("/user/email");
     let user = if user.is_empty() { text("/user/id") } else { user };
@@ -172,8 +204,7 @@ fn line(session: &Value) -> String {
         |pointer| text(pointer).parse::<Timestamp>().map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let [created, expires] = ["/created", "/expires"].map(|time| second(time).unwrap_or_default());
     let program = session.get("program").and_then(Value::as_bool).unwrap_or_default();
-    let of = if program { "  a program" } else { "" };
-    format!("{}  {user}  {created}  until {expires}{of}", text("/id"))
+    [text("/id"), user, created, expires, if program { "program" } else { "browser" }.to_owned()]
 }
 
 /// Returns what to do here about a refusal.
@@ -204,6 +235,9 @@ fn admin(text: &str) -> Result<Admin, &'static str> {
     Ok(Admin { authority, is_tls })
 }
 
+/// The names of the columns.
+const HEAD: [&str; 5] = ["SESSION", "USER", "CREATED", "EXPIRES", "HOLDER"];
+
 /// Where the admin listener is, unless something else is said.
 const ADMIN_PORT: u16 = 9901;
 
@@ -223,6 +257,7 @@ const LIST_EXAMPLES: &str = "\
 Examples:
   portcullis sessions list
   portcullis sessions list --user ada@example.com
+  portcullis sessions list --format json
 
 Exit codes: 0 done, 1 refused, 2 the admin listener cannot be asked";
 

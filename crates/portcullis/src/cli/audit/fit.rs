@@ -5,12 +5,12 @@ use std::io::{self, IsTerminal as _};
 use crate::cli::text;
 
 /// What is given up where the terminal is too narrow.
-#[derive(Clone, Debug)]
-pub(super) enum Measure {
-    /// Texts of these columns are cut, the widest first, down to so many characters.
-    Shorten(Vec<usize>, usize),
-    /// These columns have texts of this width instead; of none, and they are left out.
-    Replace(&'static [usize], usize),
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout<'a> {
+    /// Columns that have texts of another width; of none, and they are left out.
+    pub(super) replaced: &'a [(usize, usize)],
+    /// Texts are cut, the widest first, down to so many characters.
+    pub(super) least: usize,
 }
 
 /// The widths of columns. A column of no width is left out.
@@ -22,15 +22,22 @@ pub(super) struct Widths {
 }
 
 impl Widths {
-    /// Takes over how wide the columns would be, and takes as many of the measures, in turn, as the terminal needs.
-    pub(super) fn fitting(columns: Vec<usize>, measures: &[Measure]) -> Self {
+    /// Takes over how wide the columns would be, and the first layout that the terminal has room for, else the last.
+    /// What is left of the room is for the texts that stand in some of the columns.
+    pub(super) fn fitting(columns: &[usize], texts: &[usize], layouts: &[Layout<'_>]) -> Self {
         let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        Self::within(columns, measures, io::stdout().is_terminal().then(terminal).flatten())
+        Self::within(columns, texts, layouts, io::stdout().is_terminal().then(terminal).flatten())
     }
 
-    fn within(columns: Vec<usize>, measures: &[Measure], most: Option<usize>) -> Self {
-        let mut widths = Self { columns, most };
-        measures.iter().for_each(|measure| widths.take(measure));
+    fn within(columns: &[usize], texts: &[usize], layouts: &[Layout<'_>], most: Option<usize>) -> Self {
+        let mut widths = Self { columns: columns.to_vec(), most };
+        for layout in layouts {
+            widths.columns = columns.to_vec();
+            widths.take(layout, texts);
+            if !widths.is_too_wide() {
+                break;
+            }
+        }
         widths
     }
 
@@ -50,18 +57,13 @@ impl Widths {
         self.most.map_or_else(|| line.to_owned(), |most| text::cut(line, most))
     }
 
-    fn take(&mut self, measure: &Measure) {
-        match measure {
-            Measure::Replace(columns, width) if self.is_too_wide() => {
-                columns.iter().for_each(|column| self.set(*column, *width));
-            }
-            Measure::Replace(..) => {}
-            Measure::Shorten(columns, least) => {
-                let widest = |widths: &Self| columns.iter().copied().max_by_key(|column| widths.of(*column));
-                while let Some(widest) = widest(self).filter(|widest| self.is_too_wide() && self.of(*widest) > *least) {
-                    self.set(widest, self.of(widest) - 1);
-                }
-            }
+    fn take(&mut self, layout: &Layout<'_>, texts: &[usize]) {
+        if self.is_too_wide() {
+            layout.replaced.iter().for_each(|(column, width)| self.set(*column, *width));
+        }
+        let widest = |widths: &Self| texts.iter().copied().max_by_key(|column| widths.of(*column));
+        while let Some(widest) = widest(self).filter(|widest| self.is_too_wide() && self.of(*widest) > layout.least) {
+            self.set(widest, self.of(widest) - 1);
         }
     }
 

@@ -12,7 +12,7 @@ use super::newest::{Kept, Newest};
 use super::row::Row;
 use super::search::{self, SearchArgs};
 use super::table::Table;
-use crate::cli::Exit;
+use crate::cli::{self, Exit};
 
 /// Find records of the audit log: who reached what, from where, and why they could
 ///
@@ -54,13 +54,13 @@ impl Query {
             Err(error) => return search::refuse(&search.dir, &error),
         };
         let kept = newest.into_sorted();
-        // A reader that went away (`| head`) is not an error.
-        let _ = match self.format {
+        let printed = cli::printed(match self.format {
             Format::Table => table(&kept, search.zone),
             Format::Json => print(kept.iter().map(|kept| kept.json() + "\n")),
             Format::Csv => print(once(csv::head()).chain(kept.iter().filter_map(Row::of).map(|row| csv::line(&row)))),
-        };
-        search::conclude(&scanned, !kept.is_empty())
+        });
+        let concluded = search::conclude(&scanned, !kept.is_empty());
+        if printed == Exit::Done { concluded } else { printed }
     }
 }
 

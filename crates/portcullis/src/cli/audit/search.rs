@@ -77,7 +77,7 @@ struct FilterArgs {
     #[arg(long, value_name = "TEXT")]
     rule: Option<Pattern>,
     /// The session
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     session: Option<Pattern>,
     /// The request id
     #[arg(long, value_name = "TEXT")]
@@ -109,7 +109,7 @@ impl LogArgs {
     /// Returns the folder.
     pub(super) fn dir(&self) -> Result<PathBuf, Exit> {
         let Some(config) = &self.config else { return Ok(self.dir.clone()) };
-        config::load(config).map(|config| config.audit.dir).map_err(|error| {
+        config::load_decisions(config).map(|config| config.audit.dir).map_err(|error| {
             cli::refuse(format_args!("{error}\nname the folder with `--dir`, or correct the configuration"))
         })
     }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use self::tally::{Counted, Key, Tallying};
-use super::fit::{self, Measure, SHORT_TIME, WHOLE_TIME, Widths};
+use super::fit::{self, Layout, SHORT_TIME, WHOLE_TIME, Widths};
 use super::search::{self, SearchArgs};
 use crate::cli::{self, Exit, TableOrJson, text};
 
@@ -48,7 +48,7 @@ impl Summary {
             TableOrJson::Table => self.table(shown, &search.zone),
             TableOrJson::Json => shown.iter().map(|group| format!("{}\n", self.json(group))).collect(),
         };
-        let _ = std::io::stdout().lock().write_all(out.as_bytes());
+        let printed = cli::printed(std::io::stdout().lock().write_all(out.as_bytes()));
         if groups.len() > shown.len() {
             cli::complain(format_args!("portcullis: {} more groups: raise `--top`", groups.len() - shown.len()));
         }
@@ -58,7 +58,8 @@ impl Summary {
                 tally::MOST_GROUPS
             ));
         }
-        search::conclude(&scanned, !groups.is_empty())
+        let concluded = search::conclude(&scanned, !groups.is_empty());
+        if printed == Exit::Done { concluded } else { printed }
     }
 
     fn table(&self, groups: &[Counted], zone: &TimeZone) -> String {
@@ -75,13 +76,12 @@ impl Summary {
         }
         let keys: Vec<_> = (HEAD.len()..head.len()).collect();
         let widths = Widths::fitting(
-            widths,
+            &widths,
+            &keys,
             &[
-                Measure::Shorten(keys.clone(), 16),
-                Measure::Replace(&[FIRST, LAST], SHORT_TIME),
-                Measure::Shorten(keys.clone(), 10),
-                Measure::Replace(&[FIRST], 0),
-                Measure::Shorten(keys, 4),
+                Layout { replaced: &[], least: 16 },
+                Layout { replaced: &[(FIRST, SHORT_TIME), (LAST, SHORT_TIME)], least: 10 },
+                Layout { replaced: &[(FIRST, 0), (LAST, SHORT_TIME)], least: 4 },
             ],
         );
         let rows = groups.iter().map(|group| cells(group, zone, widths.of(LAST)));

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use jiff::tz::TimeZone;
 
-use super::fit::{self, Measure, SHORT_TIME, WHOLE_TIME, Widths};
+use super::fit::{self, Layout, SHORT_TIME, WHOLE_TIME, Widths};
 use super::row::Row;
 use crate::cli::text;
 
@@ -35,7 +35,7 @@ impl Table {
             // One long error must not push what follows out of sight, in all lines.
             widths[WHY] = widths[WHY].min(MOST_WHY);
         }
-        let widths = Widths::fitting(widths.to_vec(), &measures());
+        let widths = Widths::fitting(&widths, &TEXTS, &LAYOUTS);
         let asks_for_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { zone, widths, colours: io::stdout().is_terminal() && !asks_for_none }
     }
@@ -82,19 +82,6 @@ fn reason(row: &Row) -> String {
     }
 }
 
-/// What a narrow terminal makes do without, and in which order: the last is for some 50 characters.
-fn measures() -> [Measure; 6] {
-    let texts = || vec![WHO, WHAT, WHY];
-    [
-        Measure::Shorten(texts(), 16),
-        Measure::Replace(&[ID], 0),
-        Measure::Replace(&[TIME], SHORT_TIME),
-        Measure::Shorten(texts(), 8),
-        Measure::Replace(&[FROM], 0),
-        Measure::Shorten(texts(), 4),
-    ]
-}
-
 fn colour(decision: &str) -> Option<&'static str> {
     match decision {
         "deny" => Some("\u{1b}[31m"),
@@ -113,6 +100,16 @@ const FROM: usize = 4;
 const WHAT: usize = 5;
 const WHY: usize = 6;
 const ID: usize = 7;
+const TEXTS: [usize; 3] = [WHO, WHAT, WHY];
+/// What a narrow terminal makes do without: first the year, then the address, because the id is what `policy explain`
+/// takes and has the address too, then the id; the last layout is for some 50 characters.
+const LAYOUTS: [Layout<'static>; 5] = [
+    Layout { replaced: &[], least: 16 },
+    Layout { replaced: &[(TIME, SHORT_TIME)], least: 10 },
+    Layout { replaced: &[(TIME, SHORT_TIME), (FROM, 0)], least: 12 },
+    Layout { replaced: &[(TIME, SHORT_TIME), (ID, 0)], least: 8 },
+    Layout { replaced: &[(TIME, SHORT_TIME), (ID, 0), (FROM, 0)], least: 4 },
+];
 /// How wide reasons are at most; longer ones are cut on a terminal.
 const MOST_WHY: usize = 48;
 const RESET: &str = "\u{1b}[0m";

@@ -77,11 +77,11 @@ impl Replay {
             }
         };
         let revision = &config.proxy.revision;
-        cli::print(match self.format {
+        let printed = cli::print(match self.format {
             TextOrJson::Text => report::text(&tally, window, revision),
             TextOrJson::Json => format!("{:#}", report::json(&tally, window, revision)),
         });
-        if tally.differs() { Exit::Negative } else { Exit::Done }
+        if printed == Exit::Done && tally.differs() { Exit::Negative } else { printed }
     }
 }
 

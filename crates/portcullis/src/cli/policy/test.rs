@@ -3,13 +3,13 @@
 mod coverage;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use authorize::{
     Decision, Denial, Inspector, Reason, RoutePolicy, RuleExplanation, ShadowDecision, Version, WholeRequest,
 };
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 
 use crate::cli::{self, Exit};
 use crate::config::{self, Case, Expectation, GivenRows, LoadError, Outcome, PolicySet};
@@ -18,18 +18,17 @@ use coverage::Coverage;
 /// Run the tests of policy files
 ///
 /// Prints what each test expects and what is decided, and which rules no test makes true or false. Takes policy files
-/// alone; what they name (networks, tables) comes from `--config`. Without files, those of `--config` are tested.
+/// alone; what they name (networks, tables) comes from `--config`. Without files, those of the configuration are tested.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("tested").required(true).multiple(true),
-    after_help = "Examples:\n  portcullis policy test --config config/policies.yaml\n  portcullis policy test --config portcullis.yaml policies/engineers.yaml\n  portcullis policy test --config portcullis.yaml --format junit > policies.xml\n\nExit codes: 0 all passed, 1 some failed, 2 a file has errors or tests nothing"
+    after_help = "Examples:\n  portcullis policy test\n  portcullis policy test --config config/policies.yaml\n  portcullis policy test --config portcullis.yaml policies/engineers.yaml\n  portcullis policy test --config portcullis.yaml --format junit > policies.xml\n\nExit codes: 0 all passed, 1 some failed, 2 a file has errors or tests nothing"
 )]
 pub(super) struct Test {
     /// Policy files with `tests`
-    #[arg(value_name = "FILE", group = "tested")]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The configuration with the networks and tables that the policies name
-    #[arg(long, value_name = "FILE", group = "tested")]
+    /// The configuration with the networks and tables that the policies name; `portcullis.yaml` unless files are given
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How results are printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -46,11 +45,12 @@ enum Format {
 
 impl Test {
     pub(super) fn execute(&self) -> Exit {
-        let set = match config::load_policies(&self.files, self.config.as_deref()) {
+        let unless_given = || self.files.is_empty().then(|| Path::new("portcullis.yaml"));
+        let set = match config::load_policies(&self.files, self.config.as_deref().or_else(unless_given)) {
             Ok(set) => set,
             Err(LoadError::Invalid(report)) => {
                 cli::complain(report.to_string().trim_end());
-                if self.config.is_none() {
+                if self.config.is_none() && !self.files.is_empty() {
                     cli::complain(
                         "what policies name, such as networks, comes from a configuration: add `--config FILE`",
                     );
@@ -65,12 +65,12 @@ impl Test {
         let Some(results) = run(&set) else {
             return cli::refuse("the policies cannot be taken apart: raise the limits on processes or memory");
         };
-        cli::print(match self.format {
+        let printed = cli::print(match self.format {
             Format::Text => report::text(&results),
             Format::Json => format!("{:#}", report::json(&results)),
             Format::Junit => report::junit(&results),
         });
-        if results.checks.iter().all(Check::passed) { Exit::Done } else { Exit::Negative }
+        if printed == Exit::Done && !results.checks.iter().all(Check::passed) { Exit::Negative } else { printed }
     }
 }
 

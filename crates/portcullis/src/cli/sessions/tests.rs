@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use clap::{FromArgMatches as _, Subcommand as _};
 
-use super::{Exit, Sessions, Tls, Verb, admin};
+use super::{Exit, Sessions, Tls, Verb, admin, table};
 
 /// Asks an admin listener that answers this.
 fn asked(arguments: &[&str], answer: &str) -> Exit {
@@ -59,4 +59,20 @@ fn an_admin_listener_is_named_by_its_address_or_as_a_url() {
     for text in ["", "sessions", "http://", "ftp://a:1", "user@host:1", "http://a/sessions", "1.2.3.4:99999"] {
         assert!(admin(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn sessions_stand_below_the_names_of_their_columns() {
+    let session = |id: &str, email: &str, program: bool| {
+        serde_json::json!({
+            "id": id, "user": { "id": "https://idp.test|5", "email": email }, "program": program,
+            "created": "2026-03-01T12:00:00.123Z", "expires": "2026-03-02T02:00:00.123Z",
+        })
+    };
+    let sessions = [session("zn9b2A77l1YO", "ada@example.com\u{1b}[2J", false), session("-n9b", "", true)];
+    let expected = "\
+SESSION       USER                 CREATED               EXPIRES               HOLDER
+zn9b2A77l1YO  ada@example.com\u{fffd}[2J  2026-03-01T12:00:00Z  2026-03-02T02:00:00Z  browser
+-n9b          https://idp.test|5   2026-03-01T12:00:00Z  2026-03-02T02:00:00Z  program";
+    assert_eq!(table(&sessions), expected);
 }

@@ -1,10 +1,10 @@
 //! What is given up, and in which order.
 
-use super::{Measure, Widths};
+use super::{Layout, Widths};
 
 fn line(most: Option<usize>) -> String {
-    let measures = [Measure::Shorten(vec![0, 2], 4), Measure::Replace(&[1], 0), Measure::Shorten(vec![0, 2], 2)];
-    let widths = Widths::within(vec![6, 3, 10], &measures, most);
+    let layouts = [Layout { replaced: &[], least: 4 }, Layout { replaced: &[(1, 0)], least: 2 }];
+    let widths = Widths::within(&[6, 3, 10], &[0, 2], &layouts, most);
     widths.line(["abcdef", "123", "ghijklmnop"].map(str::to_owned))
 }
 
@@ -15,7 +15,7 @@ fn a_line_gives_up_as_little_as_the_terminal_needs() {
         (23, "abcdef  123  ghijklmnop"),
         (20, "abcdef  123  ghijkl…"),
         (15, "abc…  123  ghi…"),
-        (14, "abc…  ghi…"),
+        (14, "abcdef  ghijk…"),
         (9, "abc…  gh…"),
         (6, "a…  g…"),
         (5, "a…  …"),
