@@ -17,6 +17,7 @@ use telemetry::{Phase, Served, Trace};
 use tokio::time::Instant;
 
 use crate::Snapshot;
+use crate::boxed::boxed;
 use crate::caller::Caller;
 use crate::client_address::TrustedProxies;
 use crate::connection::{Connection, TlsFacts};
@@ -107,7 +108,7 @@ impl Exchange {
         }
         let snapshot = connection.snapshot();
         let time = snapshot.clock.now();
-        Box::new(Self {
+        boxed(|| Self {
             id: RequestId::new(time),
             time,
             method: logical_method(request),

@@ -12,6 +12,7 @@ mod retry;
 mod tunnel;
 mod upgrade;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use self::outgoing::Outgoing;
 use self::retry::Retries;
+use crate::boxed::boxed;
 use crate::client_address::Told;
 use crate::config::RetryOn;
 use crate::incoming::Incoming;
@@ -134,9 +136,10 @@ async fn dispatch(
         return dispatch_within(cluster, request, forward, None).await;
     };
     let deadline = Instant::now() + total;
-    timeout_at(deadline, Box::pin(dispatch_within(cluster, request, forward, Some(deadline)))).await.unwrap_or_else(
-        |_| Err(UpstreamFailure::new(FailureKind::Timeout, format!("no response within `timeout.total` of {total:?}"))),
-    )
+    let answer = Box::into_pin(boxed(|| dispatch_within(cluster, request, forward, Some(deadline))));
+    timeout_at(deadline, answer).await.unwrap_or_else(|_| {
+        Err(UpstreamFailure::new(FailureKind::Timeout, format!("no response within `timeout.total` of {total:?}")))
+    })
 }
 
 async fn dispatch_within(
@@ -311,9 +314,8 @@ impl<'a> Exchange<'a> {
         request: Request<RequestBody>,
         limit: Option<Duration>,
     ) -> Result<Response<Arriving>, NotAnswered> {
-        let answer = self.answer_in_time(target, lease, request);
-        let Some(limit) = limit else { return answer.await };
-        timeout(limit, answer).await.unwrap_or_else(|_| {
+        let Some(limit) = limit else { return self.answer_in_time(target, lease, request).await };
+        timeout(limit, self.answer_in_time(target, lease, request)).await.unwrap_or_else(|_| {
             let detail = format!("no response headers within `retry.per_try_timeout` of {limit:?}");
             Err(NotAnswered::Silent(UpstreamFailure::new(FailureKind::Timeout, detail)))
         })
@@ -325,7 +327,8 @@ impl<'a> Exchange<'a> {
         lease: Lease,
         request: Request<RequestBody>,
     ) -> Result<Response<Arriving>, NotAnswered> {
-        let answer = target.endpoint.send(lease, request, self.forward.told);
+        // Pinned at once, so that it is not copied: it is large.
+        let answer = pin!(target.endpoint.send(lease, request, self.forward.told));
         if self.forward.grpc {
             return answer.await;
         }

@@ -44,6 +44,7 @@ mod via;
 mod websocket_origin;
 
 mod body;
+mod boxed;
 mod config;
 mod error;
 mod exchange;

@@ -17,6 +17,7 @@ use super::leaving::{Client, Look, Silence};
 use super::outbox::Outbox;
 use super::server::{Tunnel, Tunnelling, Wire};
 use crate::body::ResponseBody;
+use crate::boxed::boxed;
 use crate::connection::Connection;
 use crate::incoming::Incoming;
 use crate::pipeline;
@@ -88,7 +89,8 @@ impl Turn {
             request.extensions_mut().insert(tunnelling.clone());
             (tunnel, tunnelling)
         });
-        let pipeline = Box::pin(pipeline::answer(Arc::clone(connection), request, connection.interim.clone()));
+        let answer = || pipeline::answer(Arc::clone(connection), request, connection.interim.clone());
+        let pipeline = Box::into_pin(boxed(answer));
         let expects_continue = upload.is_some() && head.wishes.expects_continue;
         Box::new(Self {
             pipeline: Some(pipeline),

@@ -11,6 +11,7 @@ use h2::server::{self, Builder, Handshake};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Pings, stream};
+use crate::boxed::boxed;
 use crate::connection::Connection;
 
 /// A connection of a client. Ready when it has ended.
@@ -71,7 +72,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Server<S> {
                     }
                     let Some(accepted) = ready!(http.poll_accept(cx)) else { return Poll::Ready(Ok(())) };
                     let (request, respond) = accepted?;
-                    tokio::spawn(stream::serve(Arc::clone(&this.connection), request, respond));
+                    // The runtime copies a task again and again before it begins.
+                    let serve = || stream::serve(Arc::clone(&this.connection), request, respond);
+                    tokio::spawn(Box::into_pin(boxed(serve)));
                 }
             }
         }
