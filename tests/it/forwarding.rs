@@ -72,6 +72,9 @@ async fn every_limit_of_time_ends_what_it_is_for() -> Result {
     let records = proxy.stop().await?;
     let error = |route: &str| {
         let record = records.iter().find(|record| record["route"] == route).expect("recorded");
+        // Who had the request is told, too.
+        assert_eq!(record["upstream"]["attempts"], 1, "{record}");
+        assert!(record["upstream"]["endpoint"].is_string(), "{record}");
         record["error"].as_str().unwrap_or_default().to_owned()
     };
     assert!(error("headers").contains("no response headers within 100ms"), "{}", error("headers"));

@@ -132,27 +132,36 @@ async fn dispatch(
     request: Request<Incoming>,
     forward: Forward<'_>,
 ) -> Result<Forwarded, UpstreamFailure> {
+    let mut sent = None;
     let Some(total) = cluster.timeouts().total else {
-        return dispatch_within(cluster, request, forward, None).await;
+        return dispatch_within(cluster, request, forward, None, &mut sent).await;
     };
     let deadline = Instant::now() + total;
-    let answer = Box::into_pin(boxed(|| dispatch_within(cluster, request, forward, Some(deadline))));
+    let answer = Box::into_pin(boxed(|| dispatch_within(cluster, request, forward, Some(deadline), &mut sent)));
     timeout_at(deadline, answer).await.unwrap_or_else(|_| {
-        Err(UpstreamFailure::new(FailureKind::Timeout, format!("no response within `timeout.total` of {total:?}")))
+        let detail = format!("no response within `timeout.total` of {total:?}");
+        let failure = UpstreamFailure::new(FailureKind::Timeout, detail);
+        Err(match &sent {
+            Some(sent) => sent.failed(failure),
+            None => failure,
+        })
     })
 }
 
-async fn dispatch_within(
-    cluster: &Cluster,
+async fn dispatch_within<'a>(
+    cluster: &'a Cluster,
     mut request: Request<Incoming>,
     forward: Forward<'_>,
     deadline: Option<Instant>,
+    sent: &mut Option<Sent<'a>>,
 ) -> Result<Forwarded, UpstreamFailure> {
     if let Some(credential) = cluster.credential() {
         credential.add(request.headers_mut()).await?;
     }
     match forward.upgrade {
-        Upgrade::None => Exchange::new(cluster, &forward, deadline).run(request).await,
+        Upgrade::None => {
+            Exchange { cluster, forward: &forward, deadline, attempts: 0, passed_on: false, sent }.run(request).await
+        }
         Upgrade::Connect => Box::pin(tunnel::open(cluster, request, forward)).await,
         Upgrade::WebSocket | Upgrade::ExtendedConnect => Box::pin(upgrade::open(cluster, request, forward)).await,
     }
@@ -176,21 +185,39 @@ impl Tried {
     }
 }
 
+/// Where a request went.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    target: &'a Target,
+    spoken: Spoken,
+    attempts: u32,
+}
+
+impl Sent<'_> {
+    fn failed(self, failure: UpstreamFailure) -> UpstreamFailure {
+        let endpoint = &self.target.endpoint;
+        UpstreamFailure {
+            endpoint: Some(Arc::clone(endpoint.name())),
+            spoken: Some((endpoint.protocol(self.spoken), endpoint.protocol_reason(self.spoken))),
+            attempts: self.attempts,
+            ..failure
+        }
+    }
+}
+
 /// One request and its response.
-struct Exchange<'a> {
-    cluster: &'a Cluster,
+struct Exchange<'a, 'cluster> {
+    cluster: &'cluster Cluster,
     forward: &'a Forward<'a>,
     deadline: Option<Instant>,
     attempts: u32,
     /// It was lost with one endpoint and sent to another.
     passed_on: bool,
+    /// For whoever ends it from without.
+    sent: &'a mut Option<Sent<'cluster>>,
 }
 
-impl<'a> Exchange<'a> {
-    const fn new(cluster: &'a Cluster, forward: &'a Forward<'a>, deadline: Option<Instant>) -> Self {
-        Self { cluster, forward, deadline, attempts: 0, passed_on: false }
-    }
-
+impl<'cluster> Exchange<'_, 'cluster> {
     /// Tries the endpoints, the best first, for as long as nothing was sent; and again where the route says so.
     async fn run(mut self, request: Request<Incoming>) -> Result<Forwarded, UpstreamFailure> {
         let (mut retries, mut outgoing) = Retries::begin(self.cluster, self.forward, request);
@@ -233,7 +260,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends the request to one endpoint.
-    async fn attempt(&mut self, target: &Target, outgoing: Outgoing, limit: Option<Duration>) -> Tried {
+    async fn attempt(&mut self, target: &'cluster Target, outgoing: Outgoing, limit: Option<Duration>) -> Tried {
         let (mut request, mut received) = outgoing;
         let active = self.cluster.begin(target);
         let mut freshness = Freshness::Any;
@@ -249,6 +276,7 @@ impl<'a> Exchange<'a> {
                 }
             };
             let (spoken, may_close) = (lease.spoken(), lease.is_reused() && freshness == Freshness::Any);
+            *self.sent = Some(Sent { target, spoken, attempts: self.attempts });
             if let Err(failure) = address(&mut request, target, &lease, self.forward.told) {
                 return Tried::Answered(Err(failure));
             }
@@ -419,12 +447,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn failed(&self, target: &Target, spoken: Spoken, failure: UpstreamFailure) -> UpstreamFailure {
-        UpstreamFailure {
-            endpoint: Some(Arc::clone(target.endpoint.name())),
-            spoken: Some((target.endpoint.protocol(spoken), target.endpoint.protocol_reason(spoken))),
-            attempts: self.attempts,
-            ..failure
-        }
+        Sent { target, spoken, attempts: self.attempts }.failed(failure)
     }
 }
 
