@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity::{Issuer, Subject};
 use jiff::Timestamp;
-use openidconnect::{JsonWebKey as _, JsonWebKeyAlgorithm, JsonWebKeyUse as _};
+use openidconnect::{JsonWebKey as _, JsonWebKeyAlgorithm, JsonWebKeyUse as _, JwsSigningAlgorithm as _};
 use serde_json::{Map, Value};
 
 use super::provider::Known;
@@ -100,6 +100,7 @@ fn verify_signature(known: &Known, token: &str) -> Result<Map<String, Value>, Re
         .keys()
         .iter()
         .filter(|key| kid.is_none() || key.key_id().map(|id| id.as_str()) == kid)
+        .filter(|key| algorithm.key_type().as_ref() == Some(key.key_type()))
         .filter(|key| key.key_use().is_none_or(|usage| usage.allows_signature()))
         .filter(|key| match key.signing_alg() {
             JsonWebKeyAlgorithm::Algorithm(only) => *only == algorithm,
@@ -108,7 +109,8 @@ fn verify_signature(known: &Known, token: &str) -> Result<Map<String, Value>, Re
         });
     let key = fitting.next().ok_or(Refused::UnknownKey)?;
     if fitting.next().is_some() {
-        return Err(Refused::Header("leaves open by which of several keys it is signed"));
+        let open = Refused::Header("leaves open by which of several keys it is signed");
+        return Err(if kid.is_some() { open } else { Refused::UnknownKey });
     }
     let (signed, signature) = token.rsplit_once('.').ok_or_else(unreadable)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| unreadable())?;

@@ -130,6 +130,40 @@ async fn a_logout_token_with_one_flaw_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_logout_token_needs_a_single_key_of_the_type_that_it_is_signed_with() {
+    for kid in [json!("k1"), json!(null)] {
+        let (world, mut browser) = (World::new().await, Browser::default());
+        let of_another_type = json!({ "kty": "RSA", "kid": "k1", "use": "sig", "n": "u1Sx", "e": "AQAB" });
+        let keys = json!({ "keys": [of_another_type, world.provider.shared.public_key()] });
+        world.provider.lie(|lies| {
+            lies.keys = Some(keys);
+            lies.header = object(json!({ "kid": kid }));
+        });
+        world.sign_in(&mut browser).await;
+        assert_eq!(
+            logout(&world, &world.provider.token(logout_claims(&world))).await.status(),
+            StatusCode::OK,
+            "{kid}"
+        );
+        assert_nobody(&world, &mut browser).await;
+    }
+}
+
+#[tokio::test]
+async fn a_logout_token_that_names_no_key_has_the_keys_looked_up_where_several_fitted() {
+    let (world, mut browser) = (World::new().await, Browser::default());
+    let keys = [world.provider.shared.public_key(), world.provider.shared.another_public_key()];
+    world.provider.lie(|lies| lies.keys = Some(json!({ "keys": keys })));
+    world.sign_in(&mut browser).await;
+    world.provider.lie(|lies| {
+        lies.keys = None;
+        lies.header = object(json!({ "kid": null }));
+    });
+    assert_eq!(logout(&world, &world.provider.token(logout_claims(&world))).await.status(), StatusCode::OK);
+    assert_nobody(&world, &mut browser).await;
+}
+
+#[tokio::test]
 async fn logout_tokens_are_taken_on_the_host_of_sign_in_alone() {
     let (world, mut browser) = (World::new().await, Browser::default());
     let url = format!("{APP}/.portcullis/backchannel_logout");
