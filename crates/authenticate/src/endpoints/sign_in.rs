@@ -24,6 +24,7 @@ pub(super) struct AwaitingTicket {
     pub(super) return_to: String,
     pub(super) verifier: String,
     /// Somebody was signed in here when it began.
+    #[serde(default)]
     pub(super) again: bool,
 }
 
@@ -36,6 +37,7 @@ pub(super) struct AwaitingProvider {
     pub(super) nonce: String,
     pub(super) verifier: String,
     /// Somebody was signed in here when it began.
+    #[serde(default)]
     pub(super) again: bool,
 }
 

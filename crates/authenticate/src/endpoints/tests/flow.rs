@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::sign_in::{AwaitingProvider, AwaitingTicket};
 use super::*;
 use crate::oidc::test_provider::object;
 
@@ -347,6 +348,16 @@ async fn a_handle_from_before_a_sign_in_is_worth_nothing_after_it() {
         assert!(world.user(&mut browser).await.is_some(), "{how}");
         assert_eq!(world.user(&mut before).await, None, "{how}, forgotten at sign-in: {forgets}");
     }
+}
+
+#[test]
+fn what_a_browser_keeps_from_before_an_update_is_good_after_it() {
+    let ticket = json!({ "return_to": "/", "verifier": "v" });
+    assert!(!serde_json::from_value::<AwaitingTicket>(ticket).unwrap().again);
+    let (challenge, until) = ([0_u8; 32], "2030-01-01T00:00:00Z");
+    let handoff = json!({ "origin": APP, "attempt": "a", "challenge": challenge, "until": until });
+    let answer = json!({ "handoff": handoff, "provider": "corp", "state": "s", "nonce": "n", "verifier": "v" });
+    assert!(!serde_json::from_value::<AwaitingProvider>(answer).unwrap().again);
 }
 
 #[tokio::test]
