@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::oidc::{Provider, Providers, Refresh, RefreshError, SignInError};
-use crate::session::{NewSession, Sessions};
+use crate::session::{BrowserOf, NewSession, Sessions};
 use crate::{Session, StoreError};
 
 /// What became of an attempt to refresh a session.
@@ -125,9 +125,9 @@ impl Refresher {
     /// Refreshes the session of the browser of which a program's comes, and so all of its programs': only that one has tokens.
     async fn refresh_browser_of(&self, program: &Session) {
         let browser = match self.sessions.browser_of(program).await {
-            Ok(Some(browser)) => browser,
-            // It was to take its programs along.
-            Ok(None) => return self.end_orphan(program).await,
+            Ok(BrowserOf::Is(browser)) => browser,
+            Ok(BrowserOf::Ended) => return self.not_refreshed(program, RefreshError::BrowserEnded).await,
+            Ok(BrowserOf::Needless) => return,
             Err(error) => return self.not_refreshed(program, unkept(error)).await,
         };
         let mut spare = browser.turn().next().await;
@@ -141,12 +141,6 @@ impl Refresher {
         }
         if browser.turn().fails() {
             program.turn().failed(self.clock.now());
-        }
-    }
-
-    async fn end_orphan(&self, program: &Session) {
-        if let Err(error) = self.sessions.end(program).await {
-            self.not_refreshed(program, unkept(error)).await;
         }
     }
 

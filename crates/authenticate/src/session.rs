@@ -25,6 +25,7 @@ use crate::store::Hash;
 
 use self::life::{Life, Vouched};
 pub(crate) use self::live::Live;
+pub(crate) use self::programs::BrowserOf;
 #[cfg(test)]
 pub(crate) use self::programs::MOST_PROGRAMS;
 pub(crate) use self::sessions::Sessions;

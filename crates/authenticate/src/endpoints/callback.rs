@@ -15,7 +15,7 @@ use super::answer::{self, Query};
 use super::attempt::{self, Leg};
 use super::sign_in::{AwaitingProvider, AwaitingTicket, hand_over, to_provider};
 use super::{Endpoint, EventKind, Shared};
-use crate::handoff::{Handoff, Ticket, sha256, sign_in_url};
+use crate::handoff::{Ticket, sha256, sign_in_url};
 use crate::oidc::{Attempt, Prompt, SignInError, SignedIn};
 use crate::session::NewSession;
 use crate::{Outcome, Session, StoreError};
@@ -68,7 +68,8 @@ async fn redeem_ticket(
         .ok_or(SignInError::BrowserMismatch)?;
     let sign_in = ticket.sign_in().ok_or(SignInError::TicketInvalid)?;
     let (handle, session) = shared.sessions.issue_handle(&sign_in, origin).await?.ok_or(SignInError::SessionEnded)?;
-    let ended = end_previous(shared, endpoint, &session, None, headers).await?;
+    // Without its handle here, no sign-out could end one that was there when it began, nor its programs.
+    let ended = end_previous(shared, endpoint, &session, |_| awaiting.again, headers).await?;
     if awaiting.again {
         shared.sessions.drop_handles(headers, origin).await?;
     }
@@ -146,7 +147,8 @@ async fn sign_in(
     let sign_in = shared.sessions.create(new).await?;
     let (handle, session) =
         shared.sessions.issue_handle(&sign_in, &endpoint.origin).await?.ok_or(SignInError::SessionEnded)?;
-    let ended = end_previous(shared, endpoint, &session, Some(&awaiting.handoff), headers).await?;
+    let is_beyond = |previous: &Session| awaiting.handoff.is_beyond(previous, shared.clock.now());
+    let ended = end_previous(shared, endpoint, &session, is_beyond, headers).await?;
     if awaiting.again {
         shared.sessions.drop_handles(headers, &endpoint.origin).await?;
     }
@@ -156,22 +158,19 @@ async fn sign_in(
     Ok(answer::with_ended(response, ended))
 }
 
-/// Ends the session that this browser had on this host before when it was another user's, or when it would not do: its
+/// Ends the session that this browser had on this host before when it was another user's, or when it will not do: its
 /// handles are worth nothing any more (session fixation). One that the same user just made in another tab stays. Its programs go
 /// on with the new session where that is of the same user at the same provider. Returns the sessions that were ended.
 async fn end_previous(
     shared: &Shared,
     endpoint: &Endpoint,
     new: &Session,
-    asked: Option<&Handoff>,
+    will_not_do: impl FnOnce(&Session) -> bool,
     headers: &HeaderMap,
 ) -> Result<Vec<Arc<Session>>, StoreError> {
     let sessions = &shared.sessions;
     let (previous, would_do) = match &endpoint.outcome {
-        Outcome::Authenticated(previous) => {
-            let beyond = asked.is_some_and(|asked| asked.is_beyond(previous, shared.clock.now()));
-            (Some(Arc::clone(previous)), !beyond)
-        }
+        Outcome::Authenticated(previous) => (Some(Arc::clone(previous)), !will_not_do(previous)),
         Outcome::NotAuthenticated => (sessions.left_idle(headers, &endpoint.origin).await?, false),
         Outcome::Unavailable(error) => return Err(StoreError::Failed(error.to_string())),
     };

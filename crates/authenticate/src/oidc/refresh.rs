@@ -44,6 +44,9 @@ pub(crate) enum RefreshError {
     /// The provider ended it.
     #[error("the provider answered `{0}`")]
     Over(String),
+    /// The session is a program's, and that of its browser has ended.
+    #[error("the session of the browser that vouched for the program has ended")]
+    BrowserEnded,
     /// What it says is not about this session, or the user is not admitted any more.
     #[error(transparent)]
     Refused(SignInError),
@@ -57,6 +60,7 @@ impl RefreshError {
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Over(_) => "grant-ended",
+            Self::BrowserEnded => "browser-session-ended",
             Self::Refused(error) | Self::Failed(error) => error.reason(),
         }
     }
@@ -64,7 +68,7 @@ impl RefreshError {
     /// Returns whether the session ends by it.
     pub(crate) const fn ends_session(&self) -> bool {
         match self {
-            Self::Over(_) | Self::Refused(_) => true,
+            Self::Over(_) | Self::BrowserEnded | Self::Refused(_) => true,
             Self::Failed(_) => false,
         }
     }

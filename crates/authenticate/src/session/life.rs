@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::Identity;
 use jiff::Timestamp;
 
@@ -23,6 +23,9 @@ pub(super) struct Life {
     pub(super) vouched: ArcSwap<Vouched>,
     /// Who asks it again.
     pub(super) turn: Turn,
+    /// Of a program's session, that of its browser's once it was asked for: nobody else may hold it, and with it would go how its
+    /// last refresh went, and a refresh token that the store did not take.
+    pub(super) browser: ArcSwapOption<Self>,
 }
 
 /// What a provider said of a user, and what was made of that.
@@ -47,6 +50,7 @@ impl Life {
             noted: AtomicI64::new(seen),
             vouched: ArcSwap::new(vouched),
             turn: Turn::default(),
+            browser: ArcSwapOption::empty(),
         }
     }
 }

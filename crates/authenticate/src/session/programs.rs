@@ -10,9 +10,10 @@ impl Sessions {
     /// Records that a program may act for the user of a session: a session of its own, which ends when that sign-in would
     /// have ended. It has no handle yet. `None` when the session has ended.
     pub(crate) async fn create_for_program(&self, browser: &SignInId) -> Result<Option<SignInId>, StoreError> {
-        let (Some(session), Some(record)) = (self.load(browser).await?, self.record(browser).await?) else {
-            return Ok(None);
-        };
+        let Some(session) = self.load(browser).await? else { return Ok(None) };
+        // A refresh that is under way, or a sign-in that takes programs over, would miss this one.
+        let _turn = session.turn().next().await;
+        let Some(record) = self.record(browser).await? else { return Ok(None) };
         let (record, sid) = (record.for_program(*browser), session.provider_session.as_deref());
         let id = self.keep(&record, session.identity(), sid, session.expires, Some(*browser)).await?;
         // Whoever ends a session looks for its programs last, so one of the two sees the other.
@@ -53,6 +54,8 @@ impl Sessions {
 
     /// Ends a session in favour of another one of the same user at the same provider, with which its programs go on.
     pub(crate) async fn replace(&self, old: &Session, new: &Session) -> Result<Vec<Arc<Session>>, StoreError> {
+        // A refresh that is under way would give its programs back to the old one.
+        let _turn = old.turn().next().await;
         // Before they are moved: should the store fail on the way, they end with the old one.
         self.renew_programs(old, &new.sign_in, new.identity(), new.term()).await?;
         let (before, after) = (Key::programs_of(old.sign_in.as_bytes()), Key::programs_of(new.sign_in.as_bytes()));
@@ -71,11 +74,19 @@ impl Sessions {
     }
 
     /// Returns the session of the browser of which that of a program comes; idle or not, as it is asked for what is in use.
-    pub(crate) async fn browser_of(&self, program: &Session) -> Result<Option<Arc<Session>>, StoreError> {
-        match self.record(&program.sign_in).await?.and_then(|record| record.program_of()) {
-            Some(browser) => self.known(&browser).await,
-            None => Ok(None),
+    pub(crate) async fn browser_of(&self, program: &Session) -> Result<BrowserOf, StoreError> {
+        let Some(browser) = self.program_of(program).await? else { return Ok(BrowserOf::Needless) };
+        if let Some(session) = self.known(&browser).await? {
+            program.life.browser.store(Some(Arc::clone(&session.life)));
+            return Ok(BrowserOf::Is(session));
         }
+        // Meanwhile a sign-in may have taken the program over, or whoever ended the browser's may have ended it, too.
+        let still = self.program_of(program).await? == Some(browser);
+        Ok(if still { BrowserOf::Ended } else { BrowserOf::Needless })
+    }
+
+    async fn program_of(&self, program: &Session) -> Result<Option<SignInId>, StoreError> {
+        Ok(self.record(&program.sign_in).await?.and_then(|record| record.program_of()))
     }
 
     /// Returns the live sessions of the programs that come of a session.
@@ -96,6 +107,17 @@ impl Sessions {
         }
         Ok(programs)
     }
+}
+
+/// The session of the browser of which that of a program comes.
+#[derive(Debug)]
+pub(crate) enum BrowserOf {
+    /// This one.
+    Is(Arc<Session>),
+    /// One that has ended, and was to take the program's along.
+    Ended,
+    /// None that matters: the program's session has ended, or has just been taken over.
+    Needless,
 }
 
 /// How many programs a user may sign in with one session: who asks for more fills the store.

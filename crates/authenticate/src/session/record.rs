@@ -36,6 +36,9 @@ pub(super) struct SignInRecord {
     // The sign-in in a browser of which that of a program comes.
     #[serde(default)]
     program_of: Option<SignInId>,
+    // Of a program whose record does not say of which sign-in it comes: as a browser's it could do more than it may.
+    #[serde(default, skip_serializing)]
+    is_program: bool,
 }
 
 /// The tokens of a sign-in.
@@ -71,6 +74,7 @@ impl SignInRecord {
             provider_session: new.provider_session.as_deref().map(Into::into),
             term,
             program_of: None,
+            is_program: false,
         }
     }
 
@@ -94,7 +98,7 @@ impl SignInRecord {
     /// Opens the record of that sign-in.
     pub(super) fn open(keys: &Keys, id: &SignInId, sealed: &[u8]) -> Option<Self> {
         let plain = Zeroizing::new(keys.open_bytes(SIGN_IN, id.as_bytes(), sealed)?);
-        serde_json::from_slice(&plain).ok()
+        serde_json::from_slice(&plain).ok().filter(|record: &Self| !record.is_program)
     }
 
     /// Returns the tokens.

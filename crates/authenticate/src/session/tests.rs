@@ -8,9 +8,12 @@ use identity::{
     Claims, Clock as _, FixedClock, Identity, Issuer, Kind, Origin, Proof, ProviderId, Secret, Subject, Verified,
 };
 use jiff::Timestamp;
+use tokio::time::timeout;
 
+use super::record::SignInRecord;
 use super::{NewSession, Session, Sessions, Standing, standing};
 use crate::cookie::{self, Handle};
+use crate::store::{Change, Key};
 use crate::{KeyTexts, Keys, SessionConfig, Store, StoreLocation};
 
 pub(crate) const START: &str = "2026-01-01T00:00:00Z";
@@ -233,6 +236,40 @@ async fn what_was_idle_when_it_was_ended_does_not_come_back_under_a_longer_limit
         }
         world.sessions.bounds.idle_timeout = None;
         assert!(!world.finds(&program, &app()).await && !world.finds(&browser, &app()).await);
+    }
+}
+
+#[tokio::test]
+async fn programs_are_made_and_taken_over_while_no_refresh_of_their_session_is_under_way() {
+    let world = World::new(SessionConfig::default());
+    let (_, old) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let (_, new) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let program = world.sessions.create_for_program(old.sign_in()).await.unwrap().unwrap();
+    let comes_of = async || world.sessions.record(&program).await.unwrap().unwrap().program_of().unwrap();
+    let refresh = old.turn().take().unwrap();
+    // Whoever does not wait is done when first asked.
+    assert!(timeout(Duration::ZERO, world.sessions.create_for_program(old.sign_in())).await.is_err());
+    assert!(timeout(Duration::ZERO, world.sessions.replace(&old, &new)).await.is_err());
+    assert_eq!(comes_of().await, *old.sign_in());
+    drop(refresh);
+    assert!(world.sessions.replace(&old, &new).await.unwrap().is_empty());
+    assert_eq!(comes_of().await, *new.sign_in());
+}
+
+#[tokio::test]
+async fn a_program_of_whose_browser_nothing_is_known_has_no_session() {
+    let world = World::new(SessionConfig::default());
+    let (handle, session) = world.sign_in(sign_in_of("ada"), &app()).await;
+    let (id, expires) = (session.sign_in(), session.expires());
+    let record = SignInRecord::new(&sign_in_of("ada"), session.created(), expires, None);
+    let mut plain = serde_json::to_value(record).unwrap();
+    for (is_program, found) in [(false, true), (true, false)] {
+        plain["is_program"] = is_program.into();
+        let sealed = world.keys.seal_bytes("sign-in", id.as_bytes(), plain.to_string().as_bytes());
+        let put = Change::put(Key::sign_in(id.as_bytes()), sealed, expires);
+        world.store.backend().commit(&[put], world.clock.now()).unwrap();
+        world.store.live().clear();
+        assert_eq!(world.finds(&handle, &app()).await, found);
     }
 }
 

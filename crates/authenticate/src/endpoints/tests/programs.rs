@@ -1,5 +1,6 @@
 //! Programs' sessions stay what their user is at the provider now, by way of the session of the browser that they come of.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,6 +10,8 @@ use super::refresh::watch;
 use super::*;
 use crate::Session;
 use crate::oidc::test_provider::object;
+use crate::store::tests::Failing;
+use crate::store::{Change, Key};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -18,7 +21,11 @@ const PAST: i64 = 605;
 
 /// A world whose provider gives refresh tokens.
 async fn refreshing(change: impl FnOnce(&mut Config)) -> World {
-    let world = World::with(change).await;
+    refreshing_on(Store::open(&StoreLocation::Memory).unwrap(), change).await
+}
+
+async fn refreshing_on(store: Store, change: impl FnOnce(&mut Config)) -> World {
+    let world = World::on(store, change).await;
     world.provider.lie(|lies| lies.refreshes = true);
     world
 }
@@ -131,6 +138,85 @@ async fn a_provider_that_is_away_ends_no_program_and_is_left_alone_for_a_while()
     world.user(&mut program).await;
     world.authenticator.settle().await;
     assert_eq!(told.lock().unwrap().last().unwrap(), "refreshed");
+}
+
+/// Sends a request, which the program may make, and waits for what goes on beside it.
+async fn asks(world: &World, program: &mut Browser) {
+    assert!(world.user(program).await.is_some());
+    world.authenticator.settle().await;
+}
+
+#[tokio::test]
+async fn an_outage_is_told_once_to_all_programs_of_a_browser_that_is_closed() {
+    let world = refreshing(|_| ()).await;
+    let told = watch(&world.authenticator);
+    let mut browser = signed_in(&world).await;
+    let mut programs = [program_of(&world, &mut browser).await.0, program_of(&world, &mut browser).await.0];
+    world.authenticator.forget_opened();
+    let down = (StatusCode::SERVICE_UNAVAILABLE, "<html>".into());
+    world.provider.lie(|lies| drop(lies.answers.insert("/token", down)));
+    for seconds in [PAST, 31, 31] {
+        pass(&world, seconds);
+        for program in &mut programs {
+            asks(&world, program).await;
+        }
+    }
+    let again = "provider-unavailable, first: false";
+    assert_eq!(*told.lock().unwrap(), ["provider-unavailable, first: true", again, again]);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_loses_no_token_of_a_browser_that_is_closed() {
+    let store = Failing::new();
+    let left = Arc::clone(&store.changes_left);
+    let world = refreshing_on(Store::with_backend(store), |_| ()).await;
+    let told = watch(&world.authenticator);
+    let mut browser = signed_in(&world).await;
+    let (mut program, _) = program_of(&world, &mut browser).await;
+    world.authenticator.forget_opened();
+    pass(&world, PAST);
+    left.store(0, Ordering::SeqCst);
+    asks(&world, &mut program).await;
+    left.store(usize::MAX, Ordering::SeqCst);
+    pass(&world, 31);
+    asks(&world, &mut program).await;
+    assert_eq!(
+        *told.lock().unwrap(),
+        ["store-unavailable, first: true", "refreshed"],
+        "the spent token was used again"
+    );
+}
+
+#[tokio::test]
+async fn a_program_that_its_browser_s_session_left_behind_ends_and_that_is_told_once() {
+    let world = refreshing(|_| ()).await;
+    let told = watch(&world.authenticator);
+    let mut browser = signed_in(&world).await;
+    let vouched = world.authenticator.sessions().await.unwrap().pop().unwrap();
+    let (mut program, _) = program_of(&world, &mut browser).await;
+    let held = sessions_of_programs(&world).await.pop().unwrap();
+    let gone = Change::Remove(Key::sign_in(vouched.sign_in().as_bytes()));
+    world.authenticator.sessions.store.backend().commit(&[gone], world.clock.now()).unwrap();
+    pass(&world, PAST);
+    assert_eq!(world.user(&mut program).await, None);
+    assert!(!world.authenticator.goes_on(&held), "its tunnels stay open");
+    world.authenticator.keep_fresh(&held);
+    world.authenticator.settle().await;
+    assert_eq!(*told.lock().unwrap(), ["browser-session-ended, ended"]);
+}
+
+#[tokio::test]
+async fn sign_out_reaches_programs_from_before_a_sign_in_that_the_host_of_sign_in_had_forgotten() {
+    let world = World::new().await;
+    let mut browser = signed_in(&world).await;
+    let (mut program, _) = program_of(&world, &mut browser).await;
+    browser.jar.remove(AUTH);
+    sign_in_again(&world, &mut browser, "").await;
+    assert!(world.user(&mut program).await.is_some());
+    assert_eq!(world.authenticator.session_count().await.unwrap(), 2, "a session that nobody holds goes on");
+    let response = world.post(&mut browser, &format!("{APP}/.portcullis/sign_out"), SAME_ORIGIN, "").await;
+    assert_eq!(response.extensions().get::<Event>().unwrap().ended.len(), 1);
+    assert_eq!(world.user(&mut program).await, None);
 }
 
 #[tokio::test]
