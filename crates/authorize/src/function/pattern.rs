@@ -47,7 +47,7 @@ impl Pattern {
     }
 
     fn within(function: Function, pattern: &str, sizes: &[(usize, usize)]) -> Result<Self, PatternError> {
-        let source = if function == Function::Glob { glob(pattern) } else { re2::from_re2(pattern) };
+        let source = if function == Function::Glob { glob(pattern) } else { re2::from_re2(pattern)? };
         for (size, steps_per_byte) in sizes {
             match RegexBuilder::new(&source).size_limit(*size).build() {
                 Ok(regex) => return Ok(Self { regex, steps_per_byte: *steps_per_byte }),

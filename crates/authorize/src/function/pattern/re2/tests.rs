@@ -44,6 +44,57 @@ fn brackets_hold_characters_and_no_arithmetic() {
     check(r"^[\]\\-]$", &["]", "\\", "-"], &["a"]);
     check(r"^[\--/]$", &["-", ".", "/"], &["+"]);
     check(r"^[[:x]$", &["[", ":", "x"], &["a"]);
+    check(r"^[[:]$", &["[", ":"], &["[:"]);
+}
+
+#[test]
+fn a_dash_in_brackets_is_a_range_where_it_stands_between_two_characters() {
+    check(r"^[--/]$", &["-", ".", "/"], &["+", "0"]);
+    check(r"^[---]$", &["-"], &[","]);
+    check(r"^[-a]$", &["-", "a"], &["."]);
+    check(r"^[a-b-d]$", &["a", "b", "-", "d"], &["c"]);
+    check(r"^[a-b--/]$", &["a", "b", "-", ".", "/"], &["c", "0"]);
+    check(r"^[+-[]$", &["+", "A", "["], &["\\", "a"]);
+    check(r"^[]-a]$", &["]", "^", "_", "`", "a"], &["[", "-", "b"]);
+    check(r"^[\x{41}-\x5a]$", &["A", "M", "Z"], &["a", "-", "{"]);
+    check(r"^[!-\<]$", &["!", "<"], &["=", "\\"]);
+    // Behind a class it is a character, and before one that no character stands before.
+    check(r"^[\w-\d]$", &["a", "-"], &["."]);
+    check(r"^[-\d]$", &["-", "4"], &["."]);
+    check(r"^[\d--/]$", &["4", "-", ".", "/"], &["+"]);
+    check(r"^[\w-.]$", &["a", "-", "."], &["/", ","]);
+    check(r"^[\pL-a]$", &["é", "-"], &["1"]);
+    check(r"^[\p{Greek}-a]$", &["α", "-", "a"], &["b", "{"]);
+    check(r"^[[:digit:]-z]$", &["4", "-", "z"], &["a", ":"]);
+}
+
+#[test]
+fn brackets_that_hold_half_a_range_or_an_unknown_class_are_refused() {
+    for none in [
+        r"[.-\w]",
+        r"[+-\d]",
+        r"[A-\s]",
+        r"[a-\D]",
+        r"[--\w]",
+        r"[.-\pL]",
+        r"[.-\p{Greek}]",
+        r"[[:a]b:]",
+        r"[[:alfa:]]",
+        r"[[::]]",
+        r"[[:^:]]",
+        r"[a[:x:]",
+        r"[a--]",
+        r"[\x4-9]",
+        r"[\Qa\E]",
+        r"[\b]",
+        "[",
+        "[]",
+        "[^]",
+        "[a-",
+        r"[a\]",
+    ] {
+        assert!(Pattern::compile(Function::Matches, none).is_err(), "{none}");
+    }
 }
 
 #[test]
