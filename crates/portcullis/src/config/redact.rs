@@ -45,14 +45,29 @@ const fn is_secret(kind: &Kind) -> bool {
     matches!(kind, Kind::Secret | Kind::List(Kind::Secret, _))
 }
 
-/// A header or a parameter may hold one without being meant to.
-fn names_secret(key: &str) -> bool {
+/// Returns whether a name sounds like a secret's: a header or a parameter may hold one without being meant to.
+pub(super) fn names_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    !key.ends_with("_file")
-        && ["authorization", "cookie", "password", "secret", "token", "api-key", "apikey"]
-            .iter()
-            .any(|word| key.contains(word))
+    !key.ends_with("_file") && SECRET_WORDS.iter().any(|word| key.contains(word))
 }
+
+/// Parts of names, among them likely slips of the pen, behind which a secret may stand.
+const SECRET_WORDS: [&str; 14] = [
+    "secr",
+    "scret",
+    "serct",
+    "passw",
+    "token",
+    "seal",
+    "sign",
+    "privat",
+    "credential",
+    "authorization",
+    "cookie",
+    "api-key",
+    "api_key",
+    "apikey",
+];
 
 const REDACTED: &str = "[redacted]";
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::tree::password;
+use super::redact::names_secret;
+use super::tree::credentials;
 use super::watched::Watched;
 
 /// A place in one of the files.
@@ -106,10 +107,10 @@ impl Source {
             }
             inner
         });
-        names_secret(line)
-            || password(line).is_some()
+        has_secret_key(line)
+            || line.split_whitespace().any(|word| credentials(word).is_some())
             || line.contains("-----BEGIN")
-            || above.into_iter().any(names_secret)
+            || above.into_iter().any(has_secret_key)
     }
 }
 
@@ -123,13 +124,17 @@ fn indentation_of_content(line: &str) -> Option<usize> {
 }
 
 /// Returns whether a line has a key whose name sounds like a secret's.
-fn names_secret(line: &str) -> bool {
-    line.split([',', '{', '-', ' ', '\t', '"', '\'']).any(|word| {
-        let Some((key, _)) = word.split_once(':') else { return false };
-        let key = key.to_ascii_lowercase();
-        !key.ends_with("_file") && SECRET_WORDS.iter().any(|secret| key.contains(secret))
+fn has_secret_key(line: &str) -> bool {
+    let mut words = line.split([',', '{', '[', ' ', '\t', '"', '\'']).filter(|word| !word.is_empty());
+    let mut before = "";
+    words.any(|word| {
+        let key = match word.split_once(':') {
+            // Behind a quote or a space.
+            Some(("", _)) => before,
+            Some((key, _)) => key,
+            None => "",
+        };
+        before = word;
+        names_secret(key)
     })
 }
-
-/// Parts of key names, among them likely slips of the pen, behind which a secret may stand.
-const SECRET_WORDS: [&str; 9] = ["secr", "scret", "serct", "passw", "token", "seal", "sign", "privat", "credential"];

@@ -1,6 +1,6 @@
 //! The tree that a file is read into: every value knows its place.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
 use super::source::Place;
 
@@ -124,12 +124,9 @@ pub(crate) fn is_bool(text: &str) -> bool {
     matches!(text, "true" | "false")
 }
 
-/// Puts user input in back-ticks, on one line, of bounded length, and without the password of a URL.
+/// Puts user input in back-ticks, on one line, of bounded length, and without the credentials of URLs.
 pub(crate) fn quoted(text: &str) -> String {
-    if let Some(Range { start, end }) = password(text) {
-        let (before, after) = (text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default());
-        return quoted(&format!("{before}***{after}"));
-    }
+    let text: String = text.split_inclusive(char::is_whitespace).map(without_credentials).collect();
     let mut shown: String = text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect();
     // `escape_debug` also escapes quotes, which need no escape between back-ticks.
     shown = shown.replace("\\\"", "\"").replace("\\'", "'").replace("\\\\", "\\");
@@ -139,14 +136,20 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("`{shown}`")
 }
 
-/// Returns where the password of a URL stands in a text, unless it is hidden already.
-pub(crate) fn password(text: &str) -> Option<Range<usize>> {
-    let start = text.find("://")? + "://".len();
-    let authority = text.get(start..)?.split(['/', '?', '#', ' ', '"', '\'', ',']).next()?;
-    let (credentials, _) = authority.rsplit_once('@')?;
-    let (user, password) = credentials.split_once(':')?;
-    let start = start + user.len() + 1;
-    (password != "***").then_some(start..start + password.len())
+fn without_credentials(word: &str) -> Cow<'_, str> {
+    match credentials(word) {
+        Some((before, after)) => format!("{before}***@{after}").into(),
+        None => word.into(),
+    }
+}
+
+/// Returns what stands before and behind the credentials of URLs in a word: a password that nobody encoded may have any
+/// character, and a token may stand where the name does. So it is all to the last `@`, which may be more.
+pub(crate) fn credentials(word: &str) -> Option<(&str, &str)> {
+    let start = word.find("://")? + "://".len();
+    let (before, rest) = word.split_at_checked(start)?;
+    let (credentials, after) = rest.rsplit_once('@')?;
+    (!credentials.is_empty()).then_some((before, after))
 }
 
 /// Characters of user input that a message repeats.

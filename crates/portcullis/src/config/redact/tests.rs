@@ -10,14 +10,14 @@ admin: { token: 'a-token-of-sixteen-characters' }
 authenticate:
   url: http://auth.test
   providers:
-    - { id: corp, issuer: https://idp.test, client_id: us, client_secret: hush, extra_params: { api_token: quiet } }
+    - { id: corp, issuer: https://idp.test, client_id: us, client_secret: hush, extra_params: { api_token: quiet, passwd: mute, sig-signature: still } }
   keys: { seal: ['AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='] }
   session: { store: memory }
 routes:
   - { from: http://app.test, to: http://127.0.0.1:9, allow: 'true', websockets: any }
 ";
     let shown = Folder::new(text).load().unwrap().shown.to_string();
-    for secret in ["a-token", "hush", "quiet", "AAAA"] {
+    for secret in ["a-token", "hush", "quiet", "mute", "still", "AAAA"] {
         assert!(!shown.contains(secret), "{shown}");
     }
     for plain in ["127.0.0.1:0", "https://idp.test", r#""client_id":"us""#, r#""websockets":"any""#, "[redacted]"] {

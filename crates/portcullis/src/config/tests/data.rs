@@ -85,8 +85,8 @@ fn keys_that_go_with_another_kind_of_table_are_refused() {
 fn a_url_is_asked_over_tls_alone() {
     let refused = |url: &str, reason: &str| {
         let problems = folder(&format!("  a: {{ url: '{url}', format: csv, key: a }}\n")).problems();
-        // A password is not repeated.
-        let shown = url.replace("u:p@", "u:***@");
+        // Credentials are not repeated.
+        let shown = url.replace("u:p@", "***@");
         assert!(problems.contains(&format!("`url`: `{shown}` is {reason}")), "{problems}");
     };
     refused("http://127.0.0.1/a", "a URL that is not asked over TLS: write `https://host/path`");

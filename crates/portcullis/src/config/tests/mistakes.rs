@@ -623,9 +623,7 @@ routes:
     allow: "true"
     name: a
 "#,
-        r#"portcullis.yaml:4:9: `to`: `http://bob@10.0.0.1` is an upstream URL with credentials: remove the part before `@`
-  4 |     to: http://bob@10.0.0.1
-    |         ^^^^^^^^^^^^^^^^^^^
+        r#"portcullis.yaml:4:9: `to`: `http://***@10.0.0.1` is an upstream URL with credentials: remove the part before `@`
 "#,
     );
 }

@@ -1,6 +1,7 @@
 //! No message shows a secret, whatever is wrong around it.
 
 use super::{Folder, GOOD};
+use crate::config::tree::quoted;
 
 fn check(config: &str, secret: &str) {
     let folder = Folder::new(config).with("secret.txt", "hunter3\n");
@@ -36,6 +37,15 @@ fn a_line_that_holds_a_secret_is_never_shown() {
         "name: ${env:SECRET}\n      nam: x",
         "issuer: ${env:SECRET}",
         "ca_file: ${env:SECRET}",
+        "x-api-key: hunter2",
+        "X-Api-Key: hunter2-${env:SECRET}",
+        "api_key : hunter2",
+        "apikey:hunter2",
+        "Cookie: hunter2",
+        "Authorization: hunter2",
+        "\"client-secrt\" : hunter2",
+        "{ \"x-api-key\": hunter2 }",
+        "headers: { x-api-key: [hunter2] }",
     ] {
         check(&provider(line), "hunter2");
     }
@@ -80,9 +90,32 @@ fn a_password_in_a_url_is_not_shown() {
     let config = GOOD.replace("http://127.0.0.1:8080", "http://user:hunter2@127.0.0.1:8080");
     check(&config, "hunter2");
     assert!(
-        Folder::new(&config)
-            .problems()
-            .contains("`http://user:***@127.0.0.1:8080` is an upstream URL with credentials")
+        Folder::new(&config).problems().contains("`http://***@127.0.0.1:8080` is an upstream URL with credentials")
     );
     check(&provider("ca_file: \"https://user:hunter2@idp.test?x\""), "hunter2");
+}
+
+#[test]
+fn credentials_of_urls_are_not_shown_wherever_they_are_and_whatever_is_in_them() {
+    for (url, shown) in [
+        ("https://hunter2@a.test/x", "https://***@a.test/x"),
+        ("https://hunter2:x-oauth-basic@a.test", "https://***@a.test"),
+        ("https://u:/hunter2@a.test", "https://***@a.test"),
+        ("https://u:?hunter2@a.test", "https://***@a.test"),
+        ("https://u:#hunter2@a.test", "https://***@a.test"),
+        ("https://u:,hunter2@a.test", "https://***@a.test"),
+        ("https://u:\"hunter2@a.test", "https://***@a.test"),
+        ("https://u:hunt@hunter2@a.test", "https://***@a.test"),
+        ("https://u:x://hunter2@a.test", "https://***@a.test"),
+        ("https://a.test, https://u:hunter2@b.test", "https://a.test, https://***@b.test"),
+        ("redis://:hunter2@a.test", "redis://***@a.test"),
+    ] {
+        assert_eq!(quoted(url), format!("`{shown}`"));
+        // The line is not shown either.
+        check(&provider(&format!("nam: '{url}'")), "hunter2");
+        check(&provider(&format!("nam: a # {url}")), "hunter2");
+    }
+    for harmless in ["https://a.test/x", "ada@example.com", "https://@a.test", "a@b https://c.test"] {
+        assert_eq!(quoted(harmless), format!("`{harmless}`"));
+    }
 }
