@@ -85,9 +85,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors; a pipe that was closed while they are printed is none either.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Refused } else { Exit::Done }.into();
+            let result = error.print();
+            // Help and version are no errors.
+            return if error.use_stderr() { Exit::Refused } else { printed(result) }.into();
         }
     };
     if let Err(error) = telemetry::start(cli.log.log_format, &cli.log.log_level) {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,16 +25,54 @@ fn record(id: &str, time: &str, user: &str, path: &str) -> Value {
     })
 }
 
-fn audit(dir: &Path, arguments: &[&str]) -> Output {
+fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     let (verb, rest) = arguments.split_first().unwrap();
-    command.args(["audit", verb, "--dir"]).arg(dir).args(rest).output().unwrap()
+    command.args(["audit", verb, "--dir"]).arg(dir).args(rest);
+    command
+}
+
+fn audit(dir: &Path, arguments: &[&str]) -> Output {
+    command(dir, arguments).output().unwrap()
 }
 
 fn printed(dir: &Path, arguments: &[&str]) -> String {
     let output = audit(dir, arguments);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_cannot_be_printed_exits_with_2_unless_nobody_reads_it() {
+    let dir = log(&[record("1", "2026-03-01T00:00:00Z", "ada@example.com", "/a")]);
+    for arguments in [
+        "query",
+        "query --format json",
+        "query --format csv",
+        "summary",
+        "summary --format json",
+        "tail",
+        "tail --follow --format json",
+        "export --format csv",
+        "export --format json",
+        "export --format parquet",
+        "verify",
+    ] {
+        let ended = |out: Stdio| {
+            let arguments: Vec<_> = arguments.split(' ').collect();
+            command(dir.path(), &arguments).stdout(out).stderr(Stdio::piped()).output().unwrap()
+        };
+        let output = ended(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {told}");
+        let expected = "portcullis: cannot write to standard output: no space left on device; print it elsewhere\n";
+        assert!(told.starts_with(expected), "{arguments}: {told}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        // What `verify` finds here is a negative answer, read or not.
+        let expected = i32::from(arguments == "verify");
+        assert_eq!(ended(writer.into()).status.code(), Some(expected), "{arguments}");
+    }
 }
 
 #[test]

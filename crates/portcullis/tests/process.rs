@@ -131,21 +131,20 @@ fn what_cannot_be_served_exits_with_2_and_says_what_to_do() {
 
 #[test]
 fn what_cannot_be_printed_exits_with_2_unless_nobody_reads_it() {
-    let schema = |out: Stdio| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.arg("schema").stdout(out).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
-    };
-    let output = schema(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        told(&output).starts_with("portcullis: cannot write to standard output: no space left"),
-        "{}",
-        told(&output)
-    );
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let output = schema(writer.into());
-    assert_eq!((output.status.code(), told(&output)), (Some(0), String::new()));
+    for verb in ["schema", "--help"] {
+        let ended = |out: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+            command.arg(verb).stdout(out).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
+        };
+        let output = ended(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        assert_eq!(output.status.code(), Some(2), "{verb}");
+        let told_of = told(&output);
+        assert!(told_of.starts_with("portcullis: cannot write to standard output: no space left"), "{verb}: {told_of}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = ended(writer.into());
+        assert_eq!((output.status.code(), told(&output)), (Some(0), String::new()), "{verb}");
+    }
 }
 
 /// An upstream that takes one request, tells, and answers when it is told to.

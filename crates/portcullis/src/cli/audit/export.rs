@@ -57,9 +57,7 @@ impl Export {
             Err(error) => return cli::refuse(error),
         };
         self.export(&search, output).unwrap_or_else(|error| match &self.output {
-            // A reader that went away (`| head`) is not an error.
-            None if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            None => cli::refuse(format_args!("cannot write to standard output: {}", config::reason(&error))),
+            None => cli::printed(Err(error)),
             Some(path) => cli::refuse(format_args!(
                 "cannot write `{}`: {}; nothing was left there",
                 path.display(),

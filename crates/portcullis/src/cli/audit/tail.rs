@@ -49,18 +49,16 @@ impl Tail {
             }
             cli::complain(format_args!("portcullis: `{}` is not there yet: waiting for it", search.dir.display()));
         }
-        match self.tail(&search) {
-            Ok(exit) => exit,
-            // A reader that went away (`| head`) is not an error.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Err(error) => search::refuse(&search.dir, &error),
-        }
+        self.tail(&search).unwrap_or_else(|error| search::refuse(&search.dir, &error))
     }
 
     fn tail(&self, search: &Search) -> io::Result<Exit> {
         let mut end = ::audit::Tail::open(&search.dir, &search.filter)?;
         let (scanned, kept) = self.last(&mut end)?;
-        let mut printer = Printer::start(self.format, search.zone.clone(), &kept, self.follow)?;
+        let mut printer = match Printer::start(self.format, search.zone.clone(), &kept, self.follow) {
+            Ok(printer) => printer,
+            Err(error) => return Ok(cli::printed(Err(error))),
+        };
         if !self.follow {
             return Ok(search::conclude(&scanned, !kept.is_empty()));
         }
@@ -71,7 +69,7 @@ impl Tail {
                 _ = interrupt.recv() => Ok(Exit::Done),
                 _ = terminate.recv() => Ok(Exit::Done),
                 () = reader_left() => Ok(Exit::Done),
-                error = go_on(&mut end, &mut printer) => Err(error),
+                ended = go_on(&mut end, &mut printer) => ended,
             }
         })
     }
@@ -92,16 +90,16 @@ impl Tail {
     }
 }
 
-/// Prints what comes, until that fails.
-async fn go_on(end: &mut ::audit::Tail<'_>, printer: &mut Printer) -> io::Error {
+/// Prints what comes, until it cannot be read or printed.
+async fn go_on(end: &mut ::audit::Tail<'_>, printer: &mut Printer) -> io::Result<Exit> {
     let mut polls = tokio::time::interval(INTERVAL);
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         for _ in 0..POLLS_TO_WAIT {
             polls.tick().await;
-            let polled = end.poll(|found| printer.print(found)).and_then(|_| printer.flush());
-            if let Err(error) = polled {
-                return error;
+            let _ = end.poll(|found| printer.print(found))?;
+            if let Err(error) = printer.flush() {
+                return Ok(cli::printed(Err(error)));
             }
         }
         let _ = end.overdue(|found| printer.print(found));

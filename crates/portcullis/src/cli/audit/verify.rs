@@ -78,29 +78,29 @@ fn is_empty(verification: &Verification) -> bool {
 }
 
 fn report(verification: &Verification) -> Exit {
-    for finding in &verification.findings {
-        cli::print(finding);
-    }
-    for chain in &verification.chains {
-        cli::print(Shown(chain));
-    }
-    if verification.unchained > 0 {
-        cli::print(format_args!(
-            "{} without a chain, written before there were chains: nothing can be said of them",
-            segments(verification.unchained)
-        ));
-    }
-    match verification.findings.len() {
-        0 => cli::print("good: every line is as it was written"),
-        1 => cli::print("1 finding: the log is not as it was written"),
-        findings => cli::print(format_args!("{findings} findings: the log is not as it was written")),
-    };
-    if verification.findings.is_empty() { Exit::Done } else { Exit::Negative }
+    let printed = cli::print(Shown(verification));
+    if printed == Exit::Done && !verification.findings.is_empty() { Exit::Negative } else { printed }
 }
 
-struct Shown<'a>(&'a Chain);
+struct Shown<'a, T>(&'a T);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Shown<'_, Verification> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verification { chains, findings, unchained, .. } = self.0;
+        findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
+        chains.iter().try_for_each(|chain| writeln!(f, "{}", Shown(chain)))?;
+        if *unchained > 0 {
+            let unchained = segments(*unchained);
+            writeln!(f, "{unchained} without a chain, written before there were chains: nothing can be said of them")?;
+        }
+        match findings.len() {
+            0 => f.write_str("good: every line is as it was written"),
+            found => write!(f, "{}: the log is not as it was written", counted(found as u64, "finding")),
+        }
+    }
+}
+
+impl fmt::Display for Shown<'_, Chain> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Chain {
             instance, segments: (first, last), count, lines, is_closed, signed_through, signed_at, key, ..
