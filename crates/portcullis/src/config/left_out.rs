@@ -91,13 +91,14 @@ const fn decides_nothing(kind: &Kind) -> bool {
 }
 
 /// Keys of a route by which it is found and decided.
-const OF_ROUTES: [&str; 13] = [
+const OF_ROUTES: [&str; 14] = [
     "name",
     "from",
     "path",
     "prefix",
     "regex",
     "methods",
+    "encoded_slashes",
     "policy",
     "allow",
     "deny",

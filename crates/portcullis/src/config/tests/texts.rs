@@ -168,6 +168,9 @@ routes:
     let config = decisions(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.proxy.routes.len(), 3);
     assert!(folder.load().is_err());
-    folder.write("portcullis.yaml", format!("{GOOD}    deny: [\"${{env:A}}\"]\n"));
-    assert!(decisions(&path).unwrap_err().to_string().contains("the environment variable `A` is not set"));
+    for line in ["deny: [\"${env:A}\"]", "encoded_slashes: ${env:A}", "methods: [\"${env:A}\"]"] {
+        folder.write("portcullis.yaml", format!("{GOOD}    {line}\n"));
+        let error = decisions(&path).expect_err(line).to_string();
+        assert!(error.contains("the environment variable `A` is not set"), "{line}: {error}");
+    }
 }
