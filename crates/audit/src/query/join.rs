@@ -62,7 +62,9 @@ impl<'a> Join<'a> {
         if let Some(id) = glance::id_of_outcome(line) {
             return self.ended(id, line, take);
         }
-        match Facts::read(line).filter(|_| !line.starts_with(glance::BEGINNING)) {
+        // What we wrote was told apart by its bytes.
+        let others = (!line.starts_with(glance::BEGINNING)).then_some(line);
+        match others.and_then(Facts::read) {
             Some(facts) if facts.kind == "outcome" => self.ended(&facts.id, line, take),
             Some(_) | None => ControlFlow::Continue(()),
         }
