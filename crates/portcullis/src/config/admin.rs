@@ -26,7 +26,8 @@ pub(crate) fn build(builder: &mut Builder<'_>, root: &Fields<'_>) -> Option<Admi
     let fields = root.section("admin", &schema::ADMIN);
     let address = fields.read("address", format::address)?;
     let token = fields.text("token");
-    let is_short = |node: &&Node| node.text().is_some_and(|token| token.len() < MIN_TOKEN);
+    // That it is empty was reported.
+    let is_short = |node: &&Node| node.text().is_some_and(|token| (1..MIN_TOKEN).contains(&token.len()));
     if let Some(node) = fields.get("token").filter(is_short) {
         builder.error(
             node.place,

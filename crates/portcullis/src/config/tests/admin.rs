@@ -47,4 +47,6 @@ fn a_token_that_can_be_guessed_is_refused() {
         "portcullis.yaml:2:17: `token` has less than 16 characters, and could be guessed: make one with `openssl rand \
          -base64 32`",
     );
+    let problems = Folder::new(&with("{ token: '' }")).problems();
+    assert_eq!(problems.trim_end(), "portcullis.yaml:2:17: `token` is empty: write a text, or remove the key");
 }
