@@ -54,13 +54,9 @@ pub(crate) fn level() -> Option<String> {
     LEVEL.get().map(|level| level.text.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// Reads a filter for [`change_level`].
-///
-/// # Errors
-/// It cannot be read, or the log is not ours.
-pub(crate) fn filter(text: &str) -> Result<EnvFilter, LevelError> {
-    LEVEL.get().ok_or(LevelError::NotOurs)?;
-    EnvFilter::builder().parse(text).map_err(LevelError::Unreadable)
+/// Reads a filter for [`change_level`]; nothing where it cannot be read.
+pub(crate) fn filter(text: &str) -> Option<EnvFilter> {
+    EnvFilter::builder().parse(text).ok()
 }
 
 /// Changes what is logged to a filter that was read from this text; returns whether the log took it.
@@ -68,14 +64,6 @@ pub(crate) fn change_level(text: &str, filter: EnvFilter) -> bool {
     let Some(level) = LEVEL.get().filter(|level| (level.change)(filter)) else { return false };
     text.clone_into(&mut level.text.lock().unwrap_or_else(PoisonError::into_inner));
     true
-}
-
-/// Why what is logged was not changed.
-#[derive(Debug)]
-pub(crate) enum LevelError {
-    Unreadable(ParseError),
-    /// An embedding program started it.
-    NotOurs,
 }
 
 struct Level {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::guard::Operator;
 use super::{Console, refusal};
-use crate::telemetry::{self, LevelError};
+use crate::telemetry;
 
 /// Tells what is logged.
 pub(super) async fn show() -> Response {
@@ -33,18 +33,13 @@ pub(super) async fn change(
         let message = r#"send `{"log_level": "info"}`, or a filter such as `info,proxy=debug`"#;
         return refusal(StatusCode::BAD_REQUEST, "body_malformed", message, &[]);
     };
-    if !is_described(level) {
+    let Some(filter) = Some(level).filter(|level| is_described(level)).and_then(telemetry::filter) else {
         let message = "the filter cannot be read: write a level such as `info`, or `info,proxy=debug`";
         return refusal(StatusCode::UNPROCESSABLE_ENTITY, "log_level_unreadable", message, &[]);
-    }
-    let filter = match telemetry::filter(level) {
-        Ok(filter) => filter,
-        Err(LevelError::Unreadable(error)) => {
-            let message = format!("the filter cannot be read: {error}; write `info`, or `info,proxy=debug`");
-            return refusal(StatusCode::UNPROCESSABLE_ENTITY, "log_level_unreadable", &message, &[]);
-        }
-        Err(LevelError::NotOurs) => return not_ours(),
     };
+    if telemetry::level().is_none() {
+        return not_ours();
+    }
     let (actor, details) = (operator.to_string(), [("log_level", level)]);
     let event = Event { details: &details, ..Operator::event(EventKind::Admin, &actor, "log-level-changed") };
     if let Err(response) = state.note(&event) {
