@@ -349,8 +349,8 @@ fn build(root: &Node, policy_files: &[Node], sources: Sources, problems: Vec<Pro
     (config, Report { sources, problems })
 }
 
-/// Names what was accepted: a hash over the text of every file that decides something, whatever it is called. What stands in for `${env:..}` is left out,
-/// because a hash of a secret helps to guess it.
+/// Names what was accepted: a hash over the text of every file that decides something, whatever it is called. What stands in
+/// for `${env:..}` is left out, because a hash of a secret helps to guess it.
 fn revision(sources: &Sources) -> String {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for source in sources.iter() {

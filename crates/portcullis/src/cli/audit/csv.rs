@@ -15,8 +15,7 @@ pub(super) fn line(row: &Row) -> String {
 }
 
 /// Spreadsheets take a text that begins as a formula does for one, some behind spaces too, and run it: an apostrophe in front
-/// makes it a text. Line
-/// breaks and other controls are replaced.
+/// makes it a text. Line breaks and other controls are replaced.
 fn cell(text: &str) -> String {
     let text = text::safe(text);
     let text = if text.trim_start().starts_with(FORMULAS) { format!("'{text}") } else { text };
