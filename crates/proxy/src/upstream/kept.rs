@@ -19,10 +19,12 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 struct State {
     inner: Incoming,
-    /// What came so far; nothing once it was too much.
-    parts: Vec<Bytes>,
-    bytes: usize,
+    /// What came so far; nothing once it was too much. A copy: parts of a few bytes would hold all that was read with them.
+    bytes: Vec<u8>,
+    /// How much of that was read.
+    position: usize,
     is_whole: bool,
+    /// No more is kept, and what was is given back once it was read.
     is_lost: bool,
     /// Who reads: the body of an earlier try may still be asked for more.
     reader: u32,
@@ -33,7 +35,6 @@ struct State {
 pub(super) struct Reader {
     kept: Arc<Kept>,
     number: u32,
-    position: usize,
 }
 
 /// A part of a kept body.
@@ -46,7 +47,7 @@ pub(super) enum Part {
 
 impl Kept {
     pub(crate) fn new(inner: Incoming) -> Arc<Self> {
-        let state = State { parts: Vec::new(), bytes: 0, is_whole: false, is_lost: false, reader: 0, inner };
+        let state = State { bytes: Vec::new(), position: 0, is_whole: false, is_lost: false, reader: 0, inner };
         Arc::new(Self { whole: state.inner.size_hint(), state: Mutex::new(state) })
     }
 
@@ -59,12 +60,13 @@ impl Kept {
     pub(super) fn read(self: &Arc<Self>) -> Reader {
         let mut state = self.lock();
         state.reader += 1;
-        Reader { kept: Arc::clone(self), number: state.reader, position: 0 }
+        state.position = 0;
+        Reader { kept: Arc::clone(self), number: state.reader }
     }
 
-    /// Keeps nothing that comes from here on. What was kept goes with the next part: until then somebody may be reading it.
+    /// Keeps nothing any more but what somebody is still to read.
     pub(crate) fn forget(&self) {
-        self.lock().bytes = MOST;
+        self.lock().lose();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,19 +81,15 @@ impl Reader {
         if state.reader != self.number {
             return Poll::Ready(Some(Err(None)));
         }
-        if let Some(part) = state.parts.get(self.position) {
-            self.position += 1;
-            return Poll::Ready(Some(Ok(Part::Again(Frame::data(part.clone())))));
+        if let Some(rest) = state.rest() {
+            return Poll::Ready(Some(Ok(Part::Again(Frame::data(rest)))));
         }
         if state.is_whole {
             return Poll::Ready(None);
         }
         let polled = ready!(Pin::new(&mut state.inner).poll_frame(cx));
         match &polled {
-            Some(Ok(frame)) => {
-                self.position += 1;
-                state.keep(frame);
-            }
+            Some(Ok(frame)) => state.keep(frame),
             Some(Err(_)) => state.lose(),
             None => state.is_whole = true,
         }
@@ -105,32 +103,52 @@ impl Reader {
 
     pub(super) fn is_end_stream(&self) -> bool {
         let state = self.kept.lock();
-        self.position >= state.parts.len() && (state.is_whole || state.inner.is_end_stream())
+        state.is_read() && (state.is_whole || state.inner.is_end_stream())
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        if self.position == 0 { self.kept.whole } else { SizeHint::default() }
+        if self.kept.lock().position == 0 { self.kept.whole } else { SizeHint::default() }
     }
 }
 
 impl State {
     fn keep(&mut self, frame: &Frame<Bytes>) {
-        match frame.data_ref() {
+        let part = frame.data_ref();
+        self.position += part.map_or(0, Bytes::len);
+        match part {
             _ if self.is_lost => {}
-            Some(part) if self.bytes + part.len() <= MOST => {
-                self.bytes += part.len();
-                self.parts.push(part.clone());
-            }
+            Some(part) if self.bytes.len() + part.len() <= MOST => self.bytes.extend_from_slice(part),
             // Trailers are seldom enough not to be kept.
             Some(_) | None => self.lose(),
         }
     }
 
+    /// Takes what was kept and is to be read again.
+    fn rest(&mut self) -> Option<Bytes> {
+        let rest = self.bytes.get(self.position..).filter(|rest| !rest.is_empty()).map(Bytes::copy_from_slice)?;
+        self.position = self.bytes.len();
+        self.give_back();
+        Some(rest)
+    }
+
+    const fn is_read(&self) -> bool {
+        self.position >= self.bytes.len()
+    }
+
     fn lose(&mut self) {
         self.is_lost = true;
-        self.parts = Vec::new();
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
+        if self.is_lost && self.is_read() {
+            self.bytes = Vec::new();
+        }
     }
 }
 
 /// Bytes of a body that are kept. A larger one is sent once.
 const MOST: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;
