@@ -131,7 +131,7 @@ impl Metrics {
     fn register_streams(&self, registry: &mut Registry) {
         registry.register(
             "portcullis_streams_closed",
-            "Downloads, event streams, gRPC and WebSockets closed because they are no longer allowed, by route and reason",
+            "Uploads, downloads, event streams, gRPC, WebSockets and tunnels closed because they are no longer allowed, by route and reason",
             self.streams_closed.clone(),
         );
         registry.register(

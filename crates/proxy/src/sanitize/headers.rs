@@ -78,7 +78,7 @@ pub(crate) enum Upgrade {
 /// Removes what may not pass, on every path alike, and returns what `Upgrade` asked for.
 ///
 /// Runs after the client's address was read and before anything is set, so that a name in `Connection` cannot remove a
-/// header of ours. `te: trailers` stays for HTTP/2 upstreams.
+/// header of ours. `te: trailers` stays, whatever is spoken upstream.
 ///
 /// # Errors
 /// A name with an underscore where those are refused.
