@@ -147,6 +147,9 @@ async fn a_client_that_leaves_before_the_answer_is_gone_upstream_too() -> Result
         assert_eq!(told.recv().await, Some("cut"), "{request}");
         let record = one_record(proxy).await?;
         assert_eq!(record["decision"], "allow", "{record:#}");
+        // Who had it is told, too.
+        assert_eq!(record["upstream"]["endpoint"], upstream.url(), "{record:#}");
+        assert_eq!(record["upstream"]["protocol"], "http/1.1", "{record:#}");
     }
     let (upstream, mut told) = silent().await?;
     let proxy = Setup::default().route("one", &upstream.url(), &open()).start().await?;
@@ -158,7 +161,7 @@ async fn a_client_that_leaves_before_the_answer_is_gone_upstream_too() -> Result
     send.send_reset(h2::Reason::CANCEL);
     drop(response);
     assert_eq!(told.recv().await, Some("cut"));
-    one_record(proxy).await?;
+    assert_eq!(one_record(proxy).await?["upstream"]["endpoint"], upstream.url());
     Ok(())
 }
 

@@ -214,7 +214,10 @@ async fn identity_in_the_trailers_of_a_request_does_not_pass() -> Result {
         }
     })
     .await?;
-    let rewritten = json!({ "identity": { "headers": { "x-mail": "email" } } });
+    let rewritten = json!({
+        "identity": { "headers": { "x-mail": "email" } },
+        "credential": { "header": "x-api-key", "value": "the-key" },
+    });
     let url = format!("h2c://{}", upstream.address());
     let proxy = Setup::default().route("one", &url, &open(&rewritten)).start().await?;
     let mut requests = http2(&proxy, "one.localhost").await?;
@@ -226,6 +229,8 @@ async fn identity_in_the_trailers_of_a_request_does_not_pass() -> Result {
         "x-portcullis-jwt-assertion",
         "x_portcullis_jwt_assertion",
         "x-mail",
+        "x-api-key",
+        "x_api_key",
         "x-forwarded-for",
         "x-auth-request-email",
         "authorization",

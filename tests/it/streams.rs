@@ -8,6 +8,7 @@ use integration::{Browser, Proxy, Result as Outcome, Setup, Upstream, connect, h
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::client::TlsStream;
 
 use crate::Result;
@@ -237,6 +238,43 @@ async fn an_upload_that_goes_on_ends_with_its_session() -> Result {
     let records = proxy.stop().await?;
     assert!(closed(&records, "/up").contains("closed: session-ended"), "{records:#?}");
     assert_eq!(records.iter().filter(|record| record["kind"] == "stream_closed").count(), 1);
+    let record = records.iter().find(|record| record["path"] == "/up").ok_or("no record")?;
+    assert_eq!(record["upstream"]["endpoint"], upstream.url(), "{record:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_ends_an_upload_that_it_refuses_and_no_request_that_has_come_whole() -> Result {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let (release, released) = watch::channel(false);
+    let upstream = Upstream::with(move |mut stream| {
+        let (tell, mut released) = (tell.clone(), released.clone());
+        async move {
+            if read_request(&mut stream, &mut Vec::new()).await.is_some() {
+                let _ = tell.send(());
+                let _ = released.wait_for(|released| *released).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").await;
+            }
+        }
+    })
+    .await?;
+    let open = json!({ "authenticate": "none", "allow": "true" });
+    let proxy = Setup::default().route("one", &upstream.url(), &open).start().await?;
+    let mut whole = connect(&proxy, "one.localhost", &["http/1.1"]).await?;
+    let head = "host: one.localhost\r\nconnection: close\r\n";
+    whole.write_all(format!("POST /pay HTTP/1.1\r\n{head}content-length: 3\r\n\r\nabc").as_bytes()).await?;
+    told.recv().await.ok_or("the upstream has ended")?;
+    let mut upload = connect(&proxy, "one.localhost", &["http/1.1"]).await?;
+    upload.write_all(format!("PUT /up HTTP/1.1\r\n{head}content-length: 9\r\n\r\nabc").as_bytes()).await?;
+    // The rule reads what was not kept of either.
+    proxy.reload(|file| file["routes"][0]["allow"] = json!("!('x-team' in request.headers)")).await?;
+    let answer = String::from_utf8(rest(&mut upload).await?)?;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    release.send(true)?;
+    let answer = String::from_utf8(rest(&mut whole).await?)?;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("done"), "{answer}");
+    let records = proxy.stop().await?;
+    assert!(closed(&records, "/up").contains("closed: headers-not-kept"), "{records:#?}");
     Ok(())
 }
 

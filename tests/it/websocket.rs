@@ -61,6 +61,24 @@ async fn a_tunnel_is_opened_only_by_an_upstream_that_agrees() -> Result {
 }
 
 #[tokio::test]
+async fn who_did_not_answer_one_in_time_is_recorded() -> Result {
+    let upstream = Upstream::with(|mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await?;
+    let limited = json!({ "authenticate": "none", "allow": "true", "timeout": { "total": "100ms" } });
+    let proxy = Setup::default().route("one", &upstream.url(), &limited).start().await?;
+    let answer = raw(&proxy, "one.localhost", upgrade("one", "").as_bytes()).await?;
+    assert_eq!(status(&answer), 504, "{answer}");
+    let records = proxy.stop().await?;
+    let recorded = json!({
+        "endpoint": upstream.url(), "protocol": "http/1.1", "protocol_reason": "configured", "attempts": 1,
+    });
+    assert_eq!(records[0]["upstream"], recorded, "{records:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn pages_of_other_sites_open_none() -> Result {
     let upstream = Upstream::answering(ACCEPTED).await?;
     let route = |websockets: serde_json::Value| {

@@ -221,6 +221,11 @@ impl Exchange {
         self.body.as_ref().is_some_and(|body| body.is_too_large())
     }
 
+    /// Returns whether more may happen to it before it is answered: somebody sends on, or calls a method that may stream.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.caller.is_grpc() || self.body.as_ref().is_some_and(|body| body.is_sending())
+    }
+
     pub(crate) fn streams(&self) -> &Streams {
         &self.connection.serving.streams
     }

@@ -9,6 +9,7 @@ mod pump;
 mod reach;
 mod response;
 mod retry;
+mod tries;
 mod tunnel;
 mod upgrade;
 
@@ -36,7 +37,7 @@ use crate::incoming::Incoming;
 use crate::interim::Interim;
 use crate::upstream::{
     Active, Arriving, Broken, Cluster, ConnectionError, FailureKind, Failures, Freshness, Lease, NotAnswered, Progress,
-    RequestBody, Spoken, Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
+    RequestBody, Target, TrailerRules, UpstreamBody, UpstreamFailure, Watch,
 };
 
 use address::address;
@@ -44,6 +45,7 @@ use response::downstream;
 
 pub(crate) use carry::{Carried, Counter, DRAINED, Traffic, Tunnel, both_ways};
 pub(crate) use leg::Farewell;
+pub(crate) use tries::Tries;
 #[cfg(test)]
 pub(crate) use upgrade::accept_of;
 
@@ -99,52 +101,41 @@ pub(crate) enum Upgrade {
 pub(crate) struct Forwarded {
     /// The response, without hop-by-hop headers.
     pub(crate) response: Response<UpstreamBody>,
-    /// The endpoint that answered.
-    pub(crate) endpoint: Arc<str>,
-    /// `http/1.1`, `h2`, `h2c`, `h3` or `tcp`.
-    pub(crate) protocol: &'static str,
-    /// `configured`, `alpn`, `probed` or `fallback`.
-    pub(crate) protocol_reason: &'static str,
-    /// How often a connection or a request was tried.
-    pub(crate) attempts: u32,
     /// The WebSocket or tunnel that was opened.
     pub(crate) tunnel: Option<Tunnel>,
 }
 
-/// Forwards one request. The permit is spent by it.
+/// Forwards one request, and notes in `tries` where it goes. The permit is spent by it.
 ///
 /// # Errors
 /// No endpoint gave a response.
-pub(crate) async fn forward(
+pub(crate) async fn forward<'a>(
     permit: Permit,
-    cluster: &Cluster,
+    cluster: &'a Cluster,
     request: Request<Incoming>,
     forward: Forward<'_>,
+    tries: &mut Tries<'a>,
 ) -> Result<Forwarded, UpstreamFailure> {
-    let answer = dispatch(cluster, request, forward).await;
+    let answer = dispatch(cluster, request, forward, tries).await;
     drop(permit);
     answer
 }
 
 // Not for others: whoever forwards shows a permit.
-async fn dispatch(
-    cluster: &Cluster,
+async fn dispatch<'a>(
+    cluster: &'a Cluster,
     request: Request<Incoming>,
     forward: Forward<'_>,
+    tries: &mut Tries<'a>,
 ) -> Result<Forwarded, UpstreamFailure> {
-    let mut sent = None;
     let Some(total) = cluster.timeouts().total else {
-        return dispatch_within(cluster, request, forward, None, &mut sent).await;
+        return dispatch_within(cluster, request, forward, None, tries).await;
     };
     let deadline = Instant::now() + total;
-    let answer = Box::into_pin(boxed(|| dispatch_within(cluster, request, forward, Some(deadline), &mut sent)));
+    let answer = Box::into_pin(boxed(|| dispatch_within(cluster, request, forward, Some(deadline), tries)));
     timeout_at(deadline, answer).await.unwrap_or_else(|_| {
         let detail = format!("no response within `timeout.total` of {total:?}");
-        let failure = UpstreamFailure::new(FailureKind::Timeout, detail);
-        Err(match &sent {
-            Some(sent) => sent.failed(failure),
-            None => failure,
-        })
+        Err(UpstreamFailure::new(FailureKind::Timeout, detail))
     })
 }
 
@@ -153,17 +144,17 @@ async fn dispatch_within<'a>(
     mut request: Request<Incoming>,
     forward: Forward<'_>,
     deadline: Option<Instant>,
-    sent: &mut Option<Sent<'a>>,
+    tries: &mut Tries<'a>,
 ) -> Result<Forwarded, UpstreamFailure> {
     if let Some(credential) = cluster.credential() {
         credential.add(request.headers_mut()).await?;
     }
     match forward.upgrade {
-        Upgrade::None => {
-            Exchange { cluster, forward: &forward, deadline, attempts: 0, passed_on: false, sent }.run(request).await
+        Upgrade::None => Exchange { cluster, forward: &forward, deadline, passed_on: false, tries }.run(request).await,
+        Upgrade::Connect => Box::pin(tunnel::open(cluster, request, forward, tries)).await,
+        Upgrade::WebSocket | Upgrade::ExtendedConnect => {
+            Box::pin(upgrade::open(cluster, request, forward, tries)).await
         }
-        Upgrade::Connect => Box::pin(tunnel::open(cluster, request, forward)).await,
-        Upgrade::WebSocket | Upgrade::ExtendedConnect => Box::pin(upgrade::open(cluster, request, forward)).await,
     }
 }
 
@@ -185,36 +176,14 @@ impl Tried {
     }
 }
 
-/// Where a request went.
-#[derive(Clone, Copy)]
-struct Sent<'a> {
-    target: &'a Target,
-    spoken: Spoken,
-    attempts: u32,
-}
-
-impl Sent<'_> {
-    fn failed(self, failure: UpstreamFailure) -> UpstreamFailure {
-        let endpoint = &self.target.endpoint;
-        UpstreamFailure {
-            endpoint: Some(Arc::clone(endpoint.name())),
-            spoken: Some((endpoint.protocol(self.spoken), endpoint.protocol_reason(self.spoken))),
-            attempts: self.attempts,
-            ..failure
-        }
-    }
-}
-
 /// One request and its response.
 struct Exchange<'a, 'cluster> {
     cluster: &'cluster Cluster,
     forward: &'a Forward<'a>,
     deadline: Option<Instant>,
-    attempts: u32,
     /// It was lost with one endpoint and sent to another.
     passed_on: bool,
-    /// For whoever ends it from without.
-    sent: &'a mut Option<Sent<'cluster>>,
+    tries: &'a mut Tries<'cluster>,
 }
 
 impl<'cluster> Exchange<'_, 'cluster> {
@@ -227,7 +196,7 @@ impl<'cluster> Exchange<'_, 'cluster> {
         loop {
             let Some(target) = selection.next() else {
                 if !(granted || failures.may_pass() && retries.connects_again()) {
-                    return Err(failures.exhausted(self.attempts));
+                    return Err(failures.exhausted());
                 }
                 granted = false;
                 sleep(retries.pause()).await;
@@ -238,7 +207,7 @@ impl<'cluster> Exchange<'_, 'cluster> {
             outgoing = match self.attempt(target, outgoing, retries.per_try_timeout()).await {
                 Tried::Answered(answer) => return answer,
                 Tried::Unreachable(unsent, failure) => {
-                    failures.add(target, failure);
+                    failures.add(failure);
                     unsent
                 }
                 Tried::Failed(reason, answer) => match retries.again(reason, self.forward) {
@@ -265,8 +234,7 @@ impl<'cluster> Exchange<'_, 'cluster> {
         let active = self.cluster.begin(target);
         let mut freshness = Freshness::Any;
         loop {
-            self.attempts += 1;
-            let span = self.forward.begin_attempt(self.attempts, request.method(), target);
+            let span = self.forward.begin_attempt(self.tries.begin(target), request.method(), target);
             let lease = match target.endpoint.lease(freshness, self.forward.grpc).await {
                 Ok(lease) => lease,
                 Err(failure) => {
@@ -276,7 +244,7 @@ impl<'cluster> Exchange<'_, 'cluster> {
                 }
             };
             let (spoken, may_close) = (lease.spoken(), lease.is_reused() && freshness == Freshness::Any);
-            *self.sent = Some(Sent { target, spoken, attempts: self.attempts });
+            self.tries.connected(target.endpoint.protocol(spoken), target.endpoint.protocol_reason(spoken));
             if let Err(failure) = address(&mut request, target, &lease, self.forward.told) {
                 return Tried::Answered(Err(failure));
             }
@@ -288,7 +256,7 @@ impl<'cluster> Exchange<'_, 'cluster> {
                     if let Some(span) = span {
                         span.answered(response.status());
                     }
-                    return self.finish(target, (spoken, active), response, received.take());
+                    return self.finish(target, active, response, received.take());
                 }
                 Err(NotAnswered::NotSent(unsent)) => request = *unsent,
                 // A reused connection may have been closing. What is idempotent (RFC 9110 §9.2.2) and has no body is sent
@@ -303,17 +271,17 @@ impl<'cluster> Exchange<'_, 'cluster> {
                             fail(span, &failure);
                             return Tried::Unreachable((*again, received), failure);
                         }
-                        Some(_) | None => return self.lost(target, spoken, &error),
+                        Some(_) | None => return self.lost(target, &error),
                     }
                 }
                 Err(NotAnswered::Silent(failure)) if failure.kind == FailureKind::ClientSilent => {
                     fail(span, &failure);
-                    return Tried::Answered(Err(self.failed(target, spoken, failure)));
+                    return Tried::Answered(Err(failure));
                 }
                 Err(NotAnswered::Silent(failure)) => {
                     self.cluster.failed(target);
                     fail(span, &failure);
-                    return Tried::failed(RetryOn::GatewayTimeout, Err(self.failed(target, spoken, failure)));
+                    return Tried::failed(RetryOn::GatewayTimeout, Err(failure));
                 }
             }
             if freshness == Freshness::New {
@@ -379,14 +347,14 @@ impl<'cluster> Exchange<'_, 'cluster> {
     fn finish(
         &self,
         target: &Target,
-        (spoken, active): (Spoken, Option<Active>),
+        active: Option<Active>,
         response: Response<Arriving>,
         received: Option<oneshot::Sender<()>>,
     ) -> Tried {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let failure =
                 UpstreamFailure::new(FailureKind::Protocol, "upstream switched protocols without being asked");
-            return Tried::Answered(Err(self.failed(target, spoken, failure)));
+            return Tried::Answered(Err(failure));
         }
         let status = response.status();
         if self.is_failure(&response) {
@@ -408,14 +376,7 @@ impl<'cluster> Exchange<'_, 'cluster> {
                 body.limit_total(deadline);
             }
         }
-        let answer = Ok(Forwarded {
-            response: Response::from_parts(parts, body),
-            endpoint: Arc::clone(target.endpoint.name()),
-            protocol: target.endpoint.protocol(spoken),
-            protocol_reason: target.endpoint.protocol_reason(spoken),
-            attempts: self.attempts,
-            tunnel: None,
-        });
+        let answer = Ok(Forwarded { response: Response::from_parts(parts, body), tunnel: None });
         match retry::reason_of_status(status) {
             Some(reason) => Tried::failed(reason, answer),
             None if status == StatusCode::UNAUTHORIZED && self.cluster.credential().is_some() => {
@@ -433,21 +394,21 @@ impl<'cluster> Exchange<'_, 'cluster> {
         }
     }
 
-    fn lost(&self, target: &Target, spoken: Spoken, error: &ConnectionError) -> Tried {
+    fn lost(&self, target: &Target, error: &ConnectionError) -> Tried {
         if self.forward.progress.as_ref().is_some_and(|progress| progress.is_broken()) {
             let failure = UpstreamFailure::new(FailureKind::ClientBody, "the client broke off the request's body");
-            return Tried::Answered(Err(self.failed(target, spoken, failure)));
+            return Tried::Answered(Err(failure));
         }
         if self.forward.progress.as_ref().is_some_and(|progress| progress.is_too_large()) {
             let failure = UpstreamFailure::new(FailureKind::BodyTooLarge, "the body is larger than `max_request_body`");
-            return Tried::Answered(Err(self.failed(target, spoken, failure)));
+            return Tried::Answered(Err(failure));
         }
-        self.cluster.failed(target);
-        Tried::failed(retry::reason_of_loss(error), Err(self.failed(target, spoken, UpstreamFailure::broken(error))))
-    }
-
-    fn failed(&self, target: &Target, spoken: Spoken, failure: UpstreamFailure) -> UpstreamFailure {
-        Sent { target, spoken, attempts: self.attempts }.failed(failure)
+        let reason = retry::reason_of_loss(error);
+        // Nor does an endpoint fail that takes no more for now.
+        if reason != RetryOn::RefusedStream {
+            self.cluster.failed(target);
+        }
+        Tried::failed(reason, Err(UpstreamFailure::broken(error)))
     }
 }
 

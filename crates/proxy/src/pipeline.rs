@@ -22,9 +22,9 @@ use crate::client_address::{Told, client_address, client_header, watch_for_lost_
 use crate::config::{Authentication, CorsPreflight, HashBy, Route, WebSockets};
 use crate::connection::Connection;
 use crate::decide_again::decide_again;
-use crate::exchange::{Answerer, Exchange, Verdict};
+use crate::exchange::{Exchange, Verdict};
 use crate::facts::{self, HeaderFacts};
-use crate::forward::{Farewell, Forward, Forwarded, Tunnel, Upgrade, forward};
+use crate::forward::{Farewell, Forward, Forwarded, Tries, Tunnel, Upgrade, forward};
 use crate::http1;
 use crate::incoming::Incoming;
 use crate::interim::Interim;
@@ -486,6 +486,20 @@ fn rewrite_request(parts: &mut Parts, rewrites: &Rewrites) -> Result<(), Refused
     Ok(())
 }
 
+/// A request that is forwarded. Its record says where it went however that ends, also when its client leaves.
+struct Sending<'a, 'route> {
+    exchange: &'a mut Exchange,
+    began: Instant,
+    tries: Tries<'route>,
+}
+
+impl Drop for Sending<'_, '_> {
+    fn drop(&mut self) {
+        self.exchange.answered_in(self.began.elapsed());
+        self.exchange.upstream = self.tries.last();
+    }
+}
+
 /// Phase 9: forwards. Takes the permit, so that nothing is forwarded twice or without one.
 async fn send(
     exchange: &mut Exchange,
@@ -504,6 +518,7 @@ async fn send(
     let trailers = TrailerRules {
         removed: Arc::clone(&exchange.snapshot.removed),
         underscores: connection.entrance_in(&exchange.snapshot).config.limits.underscore_headers,
+        credential: route.cluster.credential().map(|credential| credential.name().clone()),
     };
     let context = Forward {
         hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers(), told)),
@@ -518,26 +533,29 @@ async fn send(
         trace: trace.as_ref(),
         interim,
     };
-    let mut forwarding = pin!(forward(permit, &route.cluster, request, context));
-    let forwarded = if lasts {
-        let mut opening = Opening::new(&serving.streams);
-        loop {
-            tokio::select! {
-                biased;
-                forwarded = &mut forwarding => break forwarded,
-                () = opening.doubt(began, &*exchange) => {}
+    let forwarded = {
+        let mut sending = Sending { exchange: &mut *exchange, began, tries: Tries::default() };
+        let mut forwarding = pin!(forward(permit, &route.cluster, request, context, &mut sending.tries));
+        if lasts {
+            let mut opening = Opening::new(&serving.streams);
+            loop {
+                tokio::select! {
+                    biased;
+                    forwarded = &mut forwarding => break forwarded,
+                    () = opening.doubt(began, &*sending.exchange) => {}
+                }
+                // What has come whole is a request in flight: it ends by the configuration that admitted it.
+                if sending.exchange.goes_on() {
+                    decide_again(sending.exchange).map_err(Refused::Closed)?;
+                }
+                opening.leave();
             }
-            decide_again(exchange).map_err(Refused::Closed)?;
-            opening.leave();
+        } else {
+            forwarding.await
         }
-    } else {
-        forwarding.await
     };
-    exchange.answered_in(began.elapsed());
-    let Forwarded { response, endpoint, protocol, protocol_reason, attempts, tunnel } =
-        forwarded.map_err(Refused::Upstream)?;
+    let Forwarded { response, tunnel } = forwarded.map_err(Refused::Upstream)?;
     exchange.tunnel = tunnel;
-    exchange.upstream = Some(Answerer { endpoint, protocol, protocol_reason, attempts });
     let mut response = response.map(Content::Upstream);
     if exchange.upgrade == Upgrade::Connect {
         response.headers_mut().insert(respond::REQUEST_ID, exchange.id.to_header());

@@ -20,7 +20,7 @@ use crate::body::Content;
 use crate::caller::Caller;
 use crate::config::{Authentication, Route};
 use crate::decide_again::Closed;
-use crate::exchange::{Answerer, Exchange, Verdict};
+use crate::exchange::{Exchange, Verdict};
 use crate::sanitize::Refusal;
 use crate::upstream::{FailureKind, UpstreamFailure};
 
@@ -202,9 +202,6 @@ fn note(refused: &Refused, exchange: &mut Exchange) {
         Refused::IdentityUnavailable { reason, error } => deny(reason, Some(error)),
         Refused::Closed(closed) => return exchange.close(closed),
         Refused::Upstream(failure) => {
-            let (protocol, protocol_reason) = failure.spoken.unwrap_or_default();
-            let failed = |endpoint| Answerer { endpoint, protocol, protocol_reason, attempts: failure.attempts };
-            exchange.upstream = failure.endpoint.clone().map(failed);
             // The decision stands: the request was allowed, and what failed came after.
             exchange.verdict.error = Some(failure.detail.as_ref().into());
             return;

@@ -5,15 +5,13 @@ use telemetry::Attempt;
 use tokio::time::sleep;
 
 use super::retry::Retries;
-use super::{Forward, fail};
+use super::{Forward, Tries, fail};
 use crate::upstream::{Active, Cluster, Failures, Target, UpstreamFailure, UpstreamStream};
 
 /// A connection to an endpoint.
 pub(super) struct Reached<'a> {
     pub(super) target: &'a Target,
     pub(super) stream: UpstreamStream,
-    /// How often it was tried.
-    pub(super) attempts: u32,
     /// What traces are told of the last try.
     pub(super) span: Option<Attempt>,
     /// Counts as open at the endpoint.
@@ -28,26 +26,25 @@ pub(super) async fn reach<'a>(
     cluster: &'a Cluster,
     forward: &Forward<'_>,
     method: &Method,
+    tries: &mut Tries<'a>,
 ) -> Result<Reached<'a>, UpstreamFailure> {
     let mut retries = Retries::of_connections(cluster);
-    let mut attempts = 0;
     loop {
         let mut failures = Failures::default();
         for target in cluster.select(forward.hash) {
-            attempts += 1;
             let active = cluster.begin(target);
-            let span = forward.begin_attempt(attempts, method, target);
+            let span = forward.begin_attempt(tries.begin(target), method, target);
             match target.endpoint.connect_for_upgrade().await {
-                Ok(stream) => return Ok(Reached { target, stream, attempts, span, active }),
+                Ok(stream) => return Ok(Reached { target, stream, span, active }),
                 Err(failure) => {
                     cluster.failed(target);
                     fail(span, &failure);
-                    failures.add(target, failure);
+                    failures.add(failure);
                 }
             }
         }
         if !(failures.may_pass() && retries.connects_again()) {
-            return Err(failures.exhausted(attempts));
+            return Err(failures.exhausted());
         }
         sleep(retries.pause()).await;
     }

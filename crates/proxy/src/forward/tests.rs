@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Forward, Upgrade, dispatch};
+use super::{Forward, Tries, Upgrade, dispatch};
 use crate::http1::Tunnelling;
 use crate::test_support::told;
 use crate::upstream::{Cluster, Pools, Progress, TrailerRules};
@@ -256,8 +256,11 @@ async fn answer(
     let told = told("app.example.com");
     let progress = (!request.body().is_end_stream()).then(|| Arc::new(Progress::new()));
     let given_up = request.uri().path() == "/given-up";
-    let trailers =
-        TrailerRules { removed: Arc::new(crate::sanitize::Removed::new([])), underscores: crate::Underscores::Drop };
+    let trailers = TrailerRules {
+        removed: Arc::new(crate::sanitize::Removed::new([])),
+        underscores: crate::Underscores::Drop,
+        credential: cluster.credential().map(|credential| credential.name().clone()),
+    };
     let (stop, close) = (&CancellationToken::new(), &close);
     let context = Forward {
         grpc,
@@ -272,22 +275,26 @@ async fn answer(
         trace: None,
         interim: &crate::interim::Interim::default(),
     };
-    match dispatch(cluster, request.map(crate::incoming::Incoming::Hyper), context).await {
+    let mut tries = Tries::default();
+    let answer = dispatch(cluster, request.map(crate::incoming::Incoming::Hyper), context, &mut tries).await;
+    let last = tries.last();
+    match answer {
         // As where a session is revoked in the middle of a stream.
         Ok(_) if given_up => Response::builder().status(204).body(empty()).unwrap(),
         Ok(forwarded) => {
             let mut response = forwarded.response.map(|body| body.map_err(broken).boxed_unsync());
             let told = response.headers_mut();
-            told.insert("x-protocol", HeaderValue::from_static(forwarded.protocol));
-            told.insert("x-reason", HeaderValue::from_static(forwarded.protocol_reason));
-            told.insert("x-attempts", forwarded.attempts.into());
-            told.insert("x-endpoint", HeaderValue::from_str(&forwarded.endpoint).unwrap());
+            let last = last.unwrap();
+            told.insert("x-protocol", HeaderValue::from_static(last.protocol));
+            told.insert("x-reason", HeaderValue::from_static(last.protocol_reason));
+            told.insert("x-attempts", last.attempts.into());
+            told.insert("x-endpoint", HeaderValue::from_str(&last.endpoint).unwrap());
             response
         }
         Err(failure) => Response::builder()
             .status(502)
             .header("x-failure", format!("{:?}", failure.kind))
-            .header("x-attempts", failure.attempts)
+            .header("x-attempts", last.map_or(0, |last| last.attempts))
             .body(full(failure.detail.into_owned()))
             .unwrap(),
     }

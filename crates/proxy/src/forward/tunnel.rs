@@ -2,7 +2,6 @@
 //!
 //! Nothing that the client has said before is carried: it cannot have known that somebody would listen to it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -11,23 +10,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::carry::{Carried, Counter, DRAINED, Tunnel, both_ways, no_tunnel};
 use super::reach::{Reached, reach};
-use super::{Farewell, Forward, Forwarded};
+use super::{Farewell, Forward, Forwarded, Tries};
 use crate::http1;
 use crate::incoming::Incoming;
 use crate::upstream::{Active, Arriving, Cluster, FailureKind, UpstreamBody, UpstreamFailure, UpstreamStream};
 
 /// Opens a tunnel.
-pub(super) async fn open(
-    cluster: &Cluster,
+pub(super) async fn open<'a>(
+    cluster: &'a Cluster,
     mut request: Request<Incoming>,
     forward: Forward<'_>,
+    tries: &mut Tries<'a>,
 ) -> Result<Forwarded, UpstreamFailure> {
-    let Reached { target, stream, attempts, span, active } = reach(cluster, &forward, request.method()).await?;
+    let Reached { target, stream, span, active } = reach(cluster, &forward, request.method(), tries).await?;
     cluster.succeeded(target);
-    let endpoint = Arc::clone(target.endpoint.name());
+    tries.connected("tcp", "configured");
     if http1::is_ahead(request.extensions()) {
-        let failure = UpstreamFailure::new(FailureKind::ClientAhead, AHEAD);
-        return Err(UpstreamFailure { endpoint: Some(endpoint), spoken: Some(TCP), attempts, ..failure });
+        return Err(UpstreamFailure::new(FailureKind::ClientAhead, AHEAD));
     }
     let client = http1::tunnel(request.extensions_mut()).ok_or_else(no_tunnel)?;
     let response = Response::new(UpstreamBody::new(Arriving::Nothing, None, None));
@@ -37,14 +36,7 @@ pub(super) async fn open(
     let (part, parting) = oneshot::channel();
     let ends = Ends { parting, close: forward.close.clone(), idle: cluster.timeouts().idle, _active: active };
     let carried = forward.tunnels.spawn(carry(client, stream, ends));
-    Ok(Forwarded {
-        response,
-        endpoint,
-        protocol: TCP.0,
-        protocol_reason: TCP.1,
-        attempts,
-        tunnel: Some(Tunnel { carried, part }),
-    })
+    Ok(Forwarded { response, tunnel: Some(Tunnel { carried, part }) })
 }
 
 /// What ends a tunnel, and what ends with it.
@@ -72,7 +64,5 @@ async fn carry(client: oneshot::Receiver<http1::Tunnel>, upstream: UpstreamStrea
     Carried { traffic: counter.traffic(), broke_off }
 }
 
-/// What is spoken to the endpoint, and why.
-const TCP: (&str, &str) = ("tcp", "configured");
 const AHEAD: &str = "the client spoke before its tunnel was open";
 const LEFT: &str = "the client left before its tunnel was open";

@@ -4,7 +4,6 @@
 //! would open a tunnel past every policy.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ use super::frames::Peer;
 use super::leg::{Farewell, Leg};
 use super::reach::{Reached, reach};
 use super::response::downstream;
-use super::{Forward, Forwarded, Upgrade};
+use super::{Forward, Forwarded, Tries, Upgrade};
 use crate::client_address::Told;
 use crate::http1;
 use crate::upstream::{
@@ -38,10 +37,11 @@ use crate::upstream::{
 };
 
 /// Opens a WebSocket upstream; answers what the upstream answers where it refuses.
-pub(super) async fn open(
-    cluster: &Cluster,
+pub(super) async fn open<'a>(
+    cluster: &'a Cluster,
     mut request: Request<crate::incoming::Incoming>,
     forward: Forward<'_>,
+    tries: &mut Tries<'a>,
 ) -> Result<Forwarded, UpstreamFailure> {
     let client = http1::tunnel(request.extensions_mut()).ok_or_else(no_tunnel)?;
     let key = match forward.upgrade {
@@ -49,35 +49,25 @@ pub(super) async fn open(
         Upgrade::ExtendedConnect => Some(new_key()?),
     };
     let key = key.ok_or_else(|| UpstreamFailure::new(FailureKind::ClientBody, "no `Sec-WebSocket-Key`"))?;
-    let Reached { target, stream, attempts, span, active } = reach(cluster, &forward, &Method::GET).await?;
-    let endpoint = Arc::clone(target.endpoint.name());
-    let spoken = ("http/1.1", target.endpoint.protocol_reason(Spoken::Http1));
-    let failed =
-        |failure| UpstreamFailure { endpoint: Some(Arc::clone(&endpoint)), spoken: Some(spoken), attempts, ..failure };
+    let Reached { target, stream, span, active } = reach(cluster, &forward, &Method::GET, tries).await?;
+    tries.connected("http/1.1", target.endpoint.protocol_reason(Spoken::Http1));
     let mut request = opening(request, target, &key, forward.told);
     if let Some(span) = &span {
         span.tell(request.headers_mut());
     }
     let sent = send(stream, request, cluster.timeouts().response_headers).await;
-    let mut response = sent.inspect_err(|_| cluster.failed(target)).map_err(failed)?;
+    let mut response = sent.inspect_err(|_| cluster.failed(target))?;
     cluster.succeeded(target);
     if let Some(span) = span {
         span.answered(response.status());
     }
-    let tunnel = accepts(&response, &key).map_err(failed)?.then(|| {
+    let tunnel = accepts(&response, &key)?.then(|| {
         let upstream = hyper::upgrade::on(&mut response);
         let (part, parting) = oneshot::channel();
         let ends = Ends { parting, stop: forward.stop.clone(), close: forward.close.clone(), _active: active };
         Tunnel { carried: forward.tunnels.spawn(carry(client, upstream, ends)), part }
     });
-    Ok(Forwarded {
-        response: answer(response, forward.upgrade),
-        protocol: spoken.0,
-        protocol_reason: spoken.1,
-        endpoint,
-        attempts,
-        tunnel,
-    })
+    Ok(Forwarded { response: answer(response, forward.upgrade), tunnel })
 }
 
 /// Makes the opening handshake of RFC 6455 §4.1.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -55,6 +56,16 @@ enum Source {
 pub(crate) struct TrailerRules {
     pub(crate) removed: Arc<Removed>,
     pub(crate) underscores: Underscores,
+    /// The header of the route's credential.
+    pub(crate) credential: Option<HeaderName>,
+}
+
+impl TrailerRules {
+    /// Removes from trailers what may not pass.
+    fn apply(&self, trailers: &mut HeaderMap) {
+        sanitize::trailers(trailers, &self.removed, self.underscores);
+        self.credential.iter().for_each(|name| sanitize::remove_aliases(trailers, name));
+    }
 }
 
 /// What breaks off a request's body.
@@ -228,7 +239,7 @@ impl Body for RequestBody {
                     }
                 };
                 if let (Some(trailers), Some(rules)) = (frame.trailers_mut(), &this.trailers) {
-                    sanitize::trailers(trailers, &rules.removed, rules.underscores);
+                    rules.apply(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -366,7 +377,8 @@ impl Progress {
         }
     }
 
-    fn is_sending(&self) -> bool {
+    /// Returns whether more of the body is to be sent.
+    pub(crate) fn is_sending(&self) -> bool {
         self.state.load(Ordering::Acquire) == SENDING
     }
 }

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
 
-use super::{Target, http1, http3, tls};
+use super::{http1, http3, tls};
 
 /// What went wrong, as the downstream is told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,17 +75,11 @@ pub(crate) struct UpstreamFailure {
     pub(crate) kind: FailureKind,
     /// Why exactly, for the log alone.
     pub(crate) detail: Cow<'static, str>,
-    /// The endpoint that failed, the last one where several were tried.
-    pub(crate) endpoint: Option<Arc<str>>,
-    /// What was spoken with it, and why, where a connection came about.
-    pub(crate) spoken: Option<(&'static str, &'static str)>,
-    /// How often a connection or a request was tried.
-    pub(crate) attempts: u32,
 }
 
 impl UpstreamFailure {
     pub(crate) fn new(kind: FailureKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), endpoint: None, spoken: None, attempts: 0 }
+        Self { kind, detail: detail.into() }
     }
 
     /// Reads what a connection said when it failed under a request.
@@ -116,14 +109,14 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    pub(crate) fn add(&mut self, target: &Target, failure: UpstreamFailure) {
+    pub(crate) fn add(&mut self, failure: UpstreamFailure) {
         self.endpoints += 1;
         let is_silent = matches!(failure.kind, FailureKind::Timeout | FailureKind::Silence);
         if !(is_silent || failure.kind == FailureKind::Connect) {
             self.others += 1;
         }
         self.silent += u32::from(is_silent);
-        self.last = Some(UpstreamFailure { endpoint: Some(Arc::clone(target.endpoint.name())), ..failure });
+        self.last = Some(failure);
     }
 
     /// Returns whether a second round may do better: no endpoint could be connected to, and each said so at once.
@@ -132,13 +125,12 @@ impl Failures {
     }
 
     /// Returns the failure of an exchange for which no endpoint is left.
-    pub(crate) fn exhausted(self, attempts: u32) -> UpstreamFailure {
+    pub(crate) fn exhausted(self) -> UpstreamFailure {
         let mut failure =
             self.last.unwrap_or_else(|| UpstreamFailure::new(FailureKind::NoHealthyUpstream, "no endpoint is healthy"));
         if self.endpoints > 1 && self.others == 0 {
             failure.kind = FailureKind::NoHealthyUpstream;
         }
-        failure.attempts = attempts;
         failure
     }
 }

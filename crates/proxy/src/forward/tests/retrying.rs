@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::config::{Retry, RetryOn};
+use crate::config::{OutlierDetection, Retry, RetryOn};
 
 /// An upstream that fails its first requests with a status, and then says which body it got.
 async fn failing(status: u16, first: usize) -> (Upstream, Arc<AtomicUsize>) {
@@ -221,6 +221,20 @@ async fn a_grpc_call_that_was_refused_unseen_is_sent_again_unless_nothing_is() {
             assert_eq!(text(answer).await, "once");
         }
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_no_more_calls_for_now_is_not_taken_for_broken() {
+    let (one, two) = (refusing().await, refusing().await);
+    let mut route = retrying(EndpointScheme::H2c, &[one.address, two.address], 1, &[RetryOn::ConnectFailure]);
+    route.upstream.outlier_detection =
+        Some(OutlierDetection { consecutive_failures: 1, ..OutlierDetection::default() });
+    let cluster = Arc::new(Cluster::build(&route, &Pools::default()).unwrap());
+    let front = front_of(Http::One, Arc::clone(&cluster)).await;
+    let call = Request::post("/s/m").header("content-type", "application/grpc").body(full("once")).unwrap();
+    assert_eq!(send(&front, call).await.status(), 200);
+    let endpoints = cluster.view().endpoints;
+    assert!(endpoints.iter().all(|endpoint| endpoint.state != crate::EndpointState::Ejected), "{endpoints:?}");
 }
 
 /// Serves the number of each request, on one connection after another, until told to restart: then what is in flight is
