@@ -518,7 +518,7 @@ async fn send(
     let trailers = TrailerRules {
         removed: Arc::clone(&exchange.snapshot.removed),
         underscores: connection.entrance_in(&exchange.snapshot).config.limits.underscore_headers,
-        credential: route.cluster.credential().map(|credential| credential.name().clone()),
+        credential: route.cluster.credential().map(|credential| Arc::clone(credential.name())),
     };
     let context = Forward {
         hash: route.cluster.hash_by().map(|by| hash(by, exchange, request.headers(), told)),

@@ -259,7 +259,7 @@ async fn answer(
     let trailers = TrailerRules {
         removed: Arc::new(crate::sanitize::Removed::new([])),
         underscores: crate::Underscores::Drop,
-        credential: cluster.credential().map(|credential| credential.name().clone()),
+        credential: cluster.credential().map(|credential| Arc::clone(credential.name())),
     };
     let (stop, close) = (&CancellationToken::new(), &close);
     let context = Forward {

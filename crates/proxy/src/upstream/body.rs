@@ -57,7 +57,7 @@ pub(crate) struct TrailerRules {
     pub(crate) removed: Arc<Removed>,
     pub(crate) underscores: Underscores,
     /// The header of the route's credential.
-    pub(crate) credential: Option<HeaderName>,
+    pub(crate) credential: Option<Arc<HeaderName>>,
 }
 
 impl TrailerRules {

@@ -1,5 +1,7 @@
 //! What the proxy adds to a request so that the upstream takes it: a fixed header, or a token.
 
+use std::sync::Arc;
+
 use authenticate::{ClientCredentials, Fetched};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,7 +14,7 @@ use crate::sanitize;
 /// A route's credential for its upstream.
 #[derive(Debug)]
 pub(crate) struct Credential {
-    name: HeaderName,
+    name: Arc<HeaderName>,
     source: Source,
 }
 
@@ -48,7 +50,7 @@ impl Credential {
                 Source::Token(ClientCredentials::new(config.clone(), observe).map_err(unusable)?)
             }
         };
-        Ok(Self { name: settings.header.clone(), source })
+        Ok(Self { name: Arc::new(settings.header.clone()), source })
     }
 
     /// Goes on with the token of another, where it comes from the same place in the same way.
@@ -61,7 +63,7 @@ impl Credential {
     }
 
     /// Returns the header that holds it.
-    pub(crate) const fn name(&self) -> &HeaderName {
+    pub(crate) const fn name(&self) -> &Arc<HeaderName> {
         &self.name
     }
 
@@ -75,7 +77,7 @@ impl Credential {
             Source::Token(tokens) => tokens.header().await.map_err(|error| failure(&error))?,
         };
         sanitize::remove_aliases(headers, &self.name);
-        headers.insert(&self.name, value);
+        headers.insert(&*self.name, value);
         Ok(())
     }
 
@@ -89,9 +91,9 @@ impl Credential {
     /// # Errors
     /// There is no other.
     pub(crate) async fn renew(&self, headers: &mut HeaderMap) -> Result<(), UpstreamFailure> {
-        if let (Source::Token(tokens), Some(refused)) = (&self.source, headers.get(&self.name)) {
+        if let (Source::Token(tokens), Some(refused)) = (&self.source, headers.get(&*self.name)) {
             let value = tokens.renew(refused).await.map_err(|error| failure(&error))?;
-            headers.insert(&self.name, value);
+            headers.insert(&*self.name, value);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ fn kept(parts: &[&Bytes]) -> Arc<Kept> {
 fn rest(reader: &mut Reader) -> Option<Bytes> {
     match reader.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(Part::Again(frame)))) => frame.into_data().ok(),
-        _ => None,
+        Poll::Ready(_) | Poll::Pending => None,
     }
 }
 
