@@ -103,7 +103,7 @@ pub(crate) const OUTLIER_DETECTION: Section = Section {
             Kind::Count(1, 1000),
             Presence::Default("5"),
             "Failures in a row that eject an endpoint: no connection, a connection that breaks off, no answer in time, \
-             502, 503, 504, or gRPC status 14.",
+             502, 503, 504, or gRPC status 14. A stream that was refused unseen is none.",
         ),
         key(
             "ejection_time",
