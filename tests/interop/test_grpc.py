@@ -89,24 +89,6 @@ def proxy(directory, server):
     proxy.stop()
 
 
-@pytest.fixture(scope="module")
-def channel(proxy):
-    channels = {}
-
-    def open_channel(host):
-        if host not in channels:
-            credentials = grpc.ssl_channel_credentials(proxy.authority.ca_file.read_bytes())
-            channels[host] = grpc.secure_channel(f"127.0.0.1:{proxy.port}", credentials, options=[
-                ("grpc.ssl_target_name_override", f"{host}.localhost"),
-                ("grpc.default_authority", f"{host}.localhost:{proxy.port}"),
-            ])
-        return channels[host]
-
-    yield open_channel
-    for opened in channels.values():
-        opened.close()
-
-
 @pytest.mark.parametrize("host", ["grpc", "plain"])
 def test_unary_with_metadata_and_trailers(channel, host):
     answer, call = channel(host).unary_unary("/test.Echo/Unary").with_call(b"hello", metadata=(("x-ask", "me"),), timeout=10)

@@ -94,24 +94,6 @@ def proxy(directory, few):
     failing.socket.close()
 
 
-@pytest.fixture(scope="module")
-def channel(proxy):
-    channels = {}
-
-    def open_channel(host):
-        if host not in channels:
-            credentials = grpc.ssl_channel_credentials(proxy.authority.ca_file.read_bytes())
-            channels[host] = grpc.secure_channel(f"127.0.0.1:{proxy.port}", credentials, options=[
-                ("grpc.ssl_target_name_override", f"{host}.localhost"),
-                ("grpc.default_authority", f"{host}.localhost:{proxy.port}"),
-            ])
-        return channels[host]
-
-    yield open_channel
-    for opened in channels.values():
-        opened.close()
-
-
 @pytest.mark.parametrize("host, method, status", [
     ("failing", "Drop", "UNAVAILABLE"),
     ("failing", "GoAway", "UNAVAILABLE"),
